@@ -1,0 +1,246 @@
+//! Addresses, endpoints and networks: who is inside, who is outside.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+
+/// An IP address in one shape for both versions: IPv4 is held as `::ffff:a.b.c.d` (RFC 4291).
+///
+/// Ordered by value, so that an ordered pair of endpoints names a flow in either direction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Addr(u128);
+
+impl Addr {
+    /// An IPv4 address from its four bytes on the wire.
+    pub const fn from_v4(bytes: [u8; 4]) -> Self {
+        Self(V4_PREFIX | u32::from_be_bytes(bytes) as u128)
+    }
+
+    /// An IPv6 address from its sixteen bytes on the wire.
+    pub const fn from_v6(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// The address as the standard library's type; an IPv4-mapped one comes out as IPv4.
+    pub fn to_ip(self) -> IpAddr {
+        Ipv6Addr::from_bits(self.0).to_canonical()
+    }
+
+    /// The address as one number, IPv4 in its mapped form.
+    pub const fn to_bits(self) -> u128 {
+        self.0
+    }
+}
+
+impl From<IpAddr> for Addr {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Self::from_v4(v4.octets()),
+            IpAddr::V6(v6) => Self::from_v6(v6.octets()),
+        }
+    }
+}
+
+impl From<Ipv4Addr> for Addr {
+    fn from(ip: Ipv4Addr) -> Self {
+        Self::from_v4(ip.octets())
+    }
+}
+
+impl From<Ipv6Addr> for Addr {
+    fn from(ip: Ipv6Addr) -> Self {
+        Self::from_v6(ip.octets())
+    }
+}
+
+impl fmt::Display for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_ip().fmt(f)
+    }
+}
+
+impl fmt::Debug for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Addr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl schemars::JsonSchema for Addr {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Addr".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }],
+            "description": "IPv4 or IPv6 address"
+        })
+    }
+}
+
+/// One end of a conversation. The port is 0 where the protocol has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The address.
+    pub addr: Addr,
+    /// The port of TCP, UDP or SCTP; the identifier of an ICMP echo; else 0.
+    pub port: u16,
+}
+
+/// An IP protocol number (IANA, "Assigned Internet Protocol Numbers").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Protocol(pub u8);
+
+impl Protocol {
+    /// Internet control messages for IPv4.
+    pub const ICMP: Self = Self(1);
+    /// Transmission control protocol.
+    pub const TCP: Self = Self(6);
+    /// User datagram protocol.
+    pub const UDP: Self = Self(17);
+    /// Generic routing encapsulation.
+    pub const GRE: Self = Self(47);
+    /// Encapsulating security payload.
+    pub const ESP: Self = Self(50);
+    /// Authentication header.
+    pub const AH: Self = Self(51);
+    /// Internet control messages for IPv6.
+    pub const ICMPV6: Self = Self(58);
+    /// Stream control transmission protocol.
+    pub const SCTP: Self = Self(132);
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match *self {
+            Self::ICMP => "icmp",
+            Self::TCP => "tcp",
+            Self::UDP => "udp",
+            Self::GRE => "gre",
+            Self::ESP => "esp",
+            Self::AH => "ah",
+            Self::ICMPV6 => "ipv6-icmp",
+            Self::SCTP => "sctp",
+            Self(number) => return write!(f, "ip-{number}"),
+        };
+        f.write_str(name)
+    }
+}
+
+/// A set of networks, for one question: does it hold this address?
+///
+/// Flat, sorted, disjoint ranges: a lookup is one binary search over a few entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subnets {
+    ranges: Vec<(u128, u128)>,
+    nets: Vec<IpNet>,
+}
+
+impl Subnets {
+    /// What is inside when nobody says otherwise (DESIGN 3.2): RFC 1918, RFC 6598, link-local, unique
+    /// local, loopback, multicast and broadcast.
+    pub fn private() -> Self {
+        PRIVATE.iter().map(|text| text.parse::<IpNet>().expect("PRIVATE holds valid networks")).collect()
+    }
+
+    /// Does one of the networks hold this address?
+    pub fn contains(&self, addr: Addr) -> bool {
+        let after = self.ranges.partition_point(|&(first, _)| first <= addr.0);
+        after > 0 && addr.0 <= self.ranges[after - 1].1
+    }
+
+    /// The networks as given, for showing.
+    pub fn nets(&self) -> &[IpNet] {
+        &self.nets
+    }
+
+    /// Is there no network at all?
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+}
+
+impl FromIterator<IpNet> for Subnets {
+    fn from_iter<I: IntoIterator<Item = IpNet>>(nets: I) -> Self {
+        let nets: Vec<IpNet> = nets.into_iter().collect();
+        let mut ranges: Vec<(u128, u128)> = nets
+            .iter()
+            .map(|net| (Addr::from(net.network()).0, Addr::from(net.broadcast()).0))
+            .collect();
+        ranges.sort_unstable();
+        let mut merged: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
+        for (first, last) in ranges {
+            match merged.last_mut() {
+                Some(previous) if first <= previous.1 => previous.1 = previous.1.max(last),
+                _ => merged.push((first, last)),
+            }
+        }
+        Self { ranges: merged, nets }
+    }
+}
+
+const V4_PREFIX: u128 = 0xffff_0000_0000;
+
+const PRIVATE: [&str; 14] = [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "127.0.0.0/8",
+    "224.0.0.0/4",
+    "255.255.255.255/32",
+    "0.0.0.0/32",
+    "fe80::/10",
+    "fc00::/7",
+    "ff00::/8",
+    "::1/128",
+    "::/128",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> Addr {
+        text.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn private_networks_hold_both_versions() {
+        let private = Subnets::private();
+        for inside in ["10.20.1.37", "172.31.255.255", "100.64.0.1", "fe80::1", "fd00::1", "224.0.0.251"] {
+            assert!(private.contains(addr(inside)), "{inside}");
+        }
+        for outside in ["172.32.0.0", "100.128.0.0", "203.0.113.9", "2001:db8::1", "9.255.255.255"] {
+            assert!(!private.contains(addr(outside)), "{outside}");
+        }
+    }
+
+    /// Overlapping and nested networks merge: an address between two nested ends is still inside.
+    #[test]
+    fn nested_networks_merge() {
+        let nets = ["10.0.0.0/8", "10.1.0.0/16", "10.255.0.0/16", "2001:db8::/32"];
+        let subnets: Subnets = nets.iter().map(|net| net.parse::<IpNet>().unwrap()).collect();
+        assert!(subnets.contains(addr("10.200.0.1")));
+        assert!(!subnets.contains(addr("11.0.0.0")));
+        assert!(subnets.contains(addr("2001:db8:ffff::")));
+        assert!(!Subnets::default().contains(addr("10.0.0.1")));
+    }
+
+    #[test]
+    fn addresses_print_as_they_came() {
+        for text in ["10.0.0.1", "2001:db8::1", "::1", "255.255.255.255"] {
+            assert_eq!(addr(text).to_string(), text);
+        }
+    }
+}
