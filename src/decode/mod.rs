@@ -36,6 +36,8 @@ pub struct Tcp<'a> {
     pub ack: u32,
     /// The flag bits, FIN lowest.
     pub flags: u8,
+    /// Length of the header with its options, in bytes: 20 to 60.
+    pub header_len: u8,
     /// The window as sent, unscaled.
     pub window: u16,
     /// The captured option bytes.
