@@ -7,4 +7,4 @@ mod table;
 mod wheel;
 
 pub use key::{FlowKey, SHARDS, Sender};
-pub use table::{Counters, FlowCounters, FlowDelta, FlowEnd, FlowTable, Options};
+pub use table::{Counters, FlowCounters, FlowDelta, FlowEnd, FlowTable, Options, TunnelEnds};

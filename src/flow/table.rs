@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use crate::decode::{Segment, Tcp, Tunnel};
+use crate::decode::{Segment, Tcp, Tunnel, TunnelKind};
 use crate::flow::fragments::Fragments;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
 use crate::flow::stream::Stream;
 use crate::flow::wheel::Wheel;
-use crate::net::{Endpoint, Protocol};
+use crate::net::{Addr, Endpoint, Protocol};
 use crate::time::Timestamp;
 
 /// How flows are told apart, how long they live, how many there may be.
@@ -105,7 +105,7 @@ pub struct FlowDelta {
     /// What the greater end sent since the last report.
     pub high: Counters,
     /// The outermost tunnel that its first packet came out of.
-    pub tunnel: Option<Tunnel>,
+    pub tunnel: Option<TunnelEnds>,
     /// Set in the flow's last report.
     pub end: Option<FlowEnd>,
 }
@@ -117,6 +117,29 @@ impl FlowDelta {
             Sender::Low => &self.low,
             Sender::High => &self.high,
         }
+    }
+}
+
+/// A flow's tunnel, its ends on the sides of the flow's own ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelEnds {
+    /// Its kind.
+    pub kind: TunnelKind,
+    /// Its number, 0 where there is none.
+    pub id: u32,
+    /// The tunnel's end on the side of the flow's lesser end.
+    pub low: Addr,
+    /// The tunnel's end on the side of the flow's greater end.
+    pub high: Addr,
+}
+
+impl TunnelEnds {
+    fn of(tunnel: &Tunnel, sender: Sender) -> Self {
+        let (low, high) = match sender {
+            Sender::Low => (tunnel.source, tunnel.destination),
+            Sender::High => (tunnel.destination, tunnel.source),
+        };
+        Self { kind: tunnel.kind, id: tunnel.id, low, high }
     }
 }
 
@@ -165,7 +188,7 @@ struct Flow {
     last_at: Timestamp,
     low: Half,
     high: Half,
-    tunnel: Option<Box<Tunnel>>,
+    tunnel: Option<Box<TunnelEnds>>,
     initiator: Sender,
     initiator_inferred: bool,
     closed: Option<FlowEnd>,
@@ -380,7 +403,7 @@ impl Flow {
             last_at: at,
             low: half(),
             high: half(),
-            tunnel: segment.tunnel.map(Box::new),
+            tunnel: segment.tunnel.map(|tunnel| Box::new(TunnelEnds::of(&tunnel, sender))),
             initiator,
             initiator_inferred,
             closed: None,

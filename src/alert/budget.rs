@@ -1,0 +1,156 @@
+//! From scores to alerts a day: the threshold that the operator's budget buys.
+
+use crate::detect::Bits;
+
+/// Peaks of finished pair-days, and the threshold that follows from them (DETECTION 5).
+///
+/// Peaks over a level follow an exponential law in bits (Davison and Smith 1990); an alarmed peak is
+/// right-censored at its threshold, so that a theft cannot lift the bar above itself; a prior worth
+/// twenty host-days stands in while there is nothing to learn from.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    alerts_per_day: f64,
+    /// Peaks in quarter bits.
+    peaks: Vec<u32>,
+    /// Peaks that alarmed: the peak and its threshold, in quarter bits.
+    alarmed: Vec<(u32, u32)>,
+    threshold: Bits,
+}
+
+impl Budget {
+    /// No peaks yet; the threshold is the prior's for ten hosts.
+    pub fn new(alerts_per_day: f64) -> Self {
+        let mut budget =
+            Self { alerts_per_day, peaks: Vec::new(), alarmed: Vec::new(), threshold: LEVEL_MIN };
+        budget.freeze(0, 0);
+        budget
+    }
+
+    /// Alerts a day that the operator wants to see.
+    pub fn alerts_per_day(&self) -> f64 {
+        self.alerts_per_day
+    }
+
+    /// The score from which an incident pages, today.
+    pub fn threshold(&self) -> Bits {
+        self.threshold
+    }
+
+    /// Learns the largest score of a finished pair-day, and the threshold it was above, if it was.
+    pub fn learn(&mut self, peak: Bits, alarmed_at: Option<Bits>) {
+        let peak = quarters(peak);
+        match alarmed_at {
+            Some(threshold) => self.alarmed.push((peak, quarters(threshold))),
+            None => {
+                if self.peaks.len() <= peak as usize {
+                    self.peaks.resize(peak as usize + 1, 0);
+                }
+                self.peaks[peak as usize] += 1;
+            }
+        }
+    }
+
+    /// Sets the threshold for the coming day, from `host_days` learned and `hosts` seen lately.
+    pub fn freeze(&mut self, host_days: u64, hosts: usize) {
+        let level = self.level();
+        let base = level.to_f64();
+        let quarter_of = |at: usize| at as f64 / 4.0;
+        let mut excess = 0.0;
+        let mut uncensored = 0.0;
+        let mut above = 0.0;
+        for (at, &count) in self.peaks.iter().enumerate() {
+            let peak = quarter_of(at);
+            if peak > base {
+                excess += (peak - base) * f64::from(count);
+                uncensored += f64::from(count);
+                above += f64::from(count);
+            }
+        }
+        for &(peak, threshold) in &self.alarmed {
+            let censored = f64::from(peak.min(threshold)) / 4.0;
+            if censored > base {
+                excess += censored - base;
+            }
+            above += f64::from(u8::from(f64::from(peak) / 4.0 > base));
+        }
+        let scale = (excess + SCALE_WEIGHT * SCALE_PRIOR) / (uncensored + SCALE_WEIGHT);
+        let prior_rate = RATE_PRIOR * libm::exp(-(base - LEVEL_MIN.to_f64()) / SCALE_PRIOR);
+        let rate =
+            (above + PRIOR_HOST_DAYS * prior_rate) / (host_days as f64 + PRIOR_HOST_DAYS);
+        let wanted = (self.alerts_per_day / hosts.max(HOSTS_MIN) as f64).min(RATE_MAX);
+        let threshold = Bits::from_f64(base + scale * libm::log(rate / wanted));
+        self.threshold = threshold.max(LEVEL_MIN);
+    }
+
+    /// The level above which peaks count: `LEVEL_MIN`, or higher once many peaks lie above it.
+    fn level(&self) -> Bits {
+        let total = self.peaks.iter().sum::<u32>() + self.alarmed.len() as u32;
+        let wanted = (total / 10).max(20);
+        let mut above = self.alarmed.len() as u32;
+        for (at, &count) in self.peaks.iter().enumerate().rev() {
+            above += count;
+            if above >= wanted {
+                return Bits::from_f64(at as f64 / 4.0).max(LEVEL_MIN);
+            }
+        }
+        LEVEL_MIN
+    }
+}
+
+fn quarters(bits: Bits) -> u32 {
+    (bits.to_f64() * 4.0).clamp(0.0, 4096.0) as u32
+}
+
+/// Lowest level and lowest threshold, in bits.
+const LEVEL_MIN: Bits = Bits::whole(6);
+
+/// Peaks per host-day above `LEVEL_MIN` that the volume prior implies (DETECTION 5: λ0 = 2^−4).
+const RATE_PRIOR: f64 = 1.0 / 16.0;
+
+/// Bits by which peaks above the level exceed it on average, by the same prior: the score grows by
+/// 1.5 bits where the probability halves, and 1.5 / ln 2 = 2.2.
+const SCALE_PRIOR: f64 = 2.2;
+
+/// Weight of the two priors, in peaks and in host-days.
+const SCALE_WEIGHT: f64 = 10.0;
+const PRIOR_HOST_DAYS: f64 = 20.0;
+
+/// "One alert a day" on a single host must not come to mean its median day.
+const HOSTS_MIN: usize = 10;
+const RATE_MAX: f64 = 0.05;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prior_gives_the_threshold_of_a_lone_capture() {
+        // 6 + 2.2 · ln(2^−4 / 0.05) = 6.49
+        assert_eq!(Budget::new(1.0).threshold(), Bits::from_f64(6.49));
+    }
+
+    /// A smaller budget never lowers the bar, more ordinary peaks never lower it either.
+    #[test]
+    fn threshold_follows_budget_and_noise() {
+        let threshold = |alerts, peaks: u32| {
+            let mut budget = Budget::new(alerts);
+            for n in 0..peaks {
+                budget.learn(Bits::from_f64(6.0 + f64::from(n % 40) / 10.0), None);
+            }
+            budget.freeze(1000, 100);
+            budget.threshold()
+        };
+        assert!(threshold(0.1, 100) > threshold(1.0, 100));
+        assert!(threshold(1.0, 400) > threshold(1.0, 100));
+    }
+
+    /// A theft enters as "at least its threshold": it must not hide the next one.
+    #[test]
+    fn a_theft_does_not_lift_the_bar_above_itself() {
+        let mut budget = Budget::new(1.0);
+        let before = budget.threshold();
+        budget.learn(Bits::whole(40), Some(before));
+        budget.freeze(30, 36);
+        assert!(budget.threshold() < Bits::whole(12), "{}", budget.threshold());
+    }
+}

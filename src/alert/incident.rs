@@ -1,0 +1,660 @@
+//! Incidents: one for each host, destination and family; opened once, updated when it matters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
+
+use super::budget::Budget;
+use super::ranking::{Ranking, RankingEntry};
+use super::record::{
+    Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,
+    Pivot, Revision, Sensor, Severity,
+};
+use super::text;
+use crate::detect::{self, Bits, Case, DETECTORS, Evidence, Family, Finding, Subject};
+use crate::egress::{Destination, FlowBytes};
+use crate::flow::Counters;
+use crate::net::Addr;
+use crate::time::{Day, Timestamp};
+
+/// How incidents live, and how they are signed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Alerts a day that the operator wants to see.
+    pub alerts_per_day: f64,
+    /// Quiet time after which an incident closes.
+    pub quiet_after: Duration,
+    /// Days within which the same pair re-opens its incident, at four times its largest.
+    pub reopen_within_days: i32,
+    /// The sensor's name.
+    pub sensor: String,
+    /// Digest of everything configured that can change a verdict.
+    pub config_digest: String,
+}
+
+/// What the rules know about the two ends.
+#[derive(Debug, Default, Clone)]
+pub struct Labels {
+    /// The host's declared role.
+    pub role: Option<String>,
+    /// The destination's category.
+    pub category: Option<String>,
+}
+
+/// All incidents that are open, or may re-open.
+#[derive(Debug, Clone)]
+pub struct Incidents {
+    options: Options,
+    budget: Budget,
+    incidents: BTreeMap<Key, Incident>,
+    open: BTreeSet<Key>,
+    /// Largest score of each pair today, and the threshold it was above.
+    peaks: IndexMap<(Addr, Destination), (Bits, Option<Bits>), foldhash::fast::RandomState>,
+    /// Each host's best of the day.
+    best: IndexMap<Addr, RankingEntry, foldhash::fast::RandomState>,
+    paged: u64,
+}
+
+/// What makes two findings one incident. Without a destination it is about many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    host: Addr,
+    destination: Option<Destination>,
+    family: Family,
+}
+
+#[derive(Debug, Clone)]
+struct Incident {
+    id: String,
+    started: Timestamp,
+    /// Bytes of days before the present one.
+    carried: Sent,
+    facts: Facts,
+    severity: Severity,
+    left_when_raised: u64,
+    has_paged: bool,
+    /// Terms that raised the score in some revision.
+    fired: SmallVec<[&'static str; 6]>,
+    revisions: Vec<Revision>,
+    /// Largest number of bytes so far, for re-opening.
+    largest: u64,
+}
+
+/// What was sent, in every count.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sent {
+    out: Counters,
+    bytes_in: u64,
+}
+
+impl Sent {
+    fn plus(mut self, more: &Self) -> Self {
+        self.out.add(&more.out);
+        self.bytes_in += more.bytes_in;
+        self
+    }
+}
+
+/// An incident as last looked at.
+#[derive(Debug, Clone)]
+struct Facts {
+    day: Day,
+    /// Start of the first flow of the day that counts.
+    started: Timestamp,
+    last: Timestamp,
+    today: Sent,
+    finding: Finding,
+    flows: SmallVec<[FlowBytes; 1]>,
+    destinations: Vec<Addr>,
+    first_seen: Timestamp,
+    labels: Labels,
+    hosts_30d: usize,
+    no_alert_below_bytes: u64,
+}
+
+impl Incidents {
+    /// None yet.
+    pub fn new(options: Options) -> Self {
+        Self {
+            budget: Budget::new(options.alerts_per_day),
+            options,
+            incidents: BTreeMap::new(),
+            open: BTreeSet::new(),
+            peaks: IndexMap::default(),
+            best: IndexMap::default(),
+            paged: 0,
+        }
+    }
+
+    /// The threshold, and what it follows from.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Incidents that have paged so far.
+    pub fn paged(&self) -> u64 {
+        self.paged
+    }
+
+    /// Takes a verdict: opens, updates or re-opens an incident, or lets it pass.
+    ///
+    /// Answers whether the pair is under suspicion, and what to tell.
+    pub fn observe(
+        &mut self,
+        case: Case<'_>,
+        finding: &Finding,
+        labels: impl FnOnce() -> Labels,
+    ) -> (bool, Option<Alert>) {
+        self.note(case, finding);
+        let threshold = self.budget.threshold();
+        if !finding.passes_gate || finding.score < threshold - LOW {
+            return (false, None);
+        }
+        let key = Key::of(case, finding);
+        let severity = severity(finding, threshold);
+        let kind = match self.incidents.get(&key) {
+            Some(_) if self.open.contains(&key) => Kind::Update,
+            Some(past) if case.day.since(past.facts.day) <= self.options.reopen_within_days => {
+                if finding.bytes() < past.largest.saturating_mul(GROWTH) {
+                    return (true, None);
+                }
+                Kind::Reopen
+            }
+            Some(_) | None => Kind::Open,
+        };
+        let facts = Facts::of(case, finding, threshold, labels);
+        let incident = match kind {
+            Kind::Open | Kind::Reopen => {
+                self.open.insert(key);
+                let old = self.incidents.remove(&key).filter(|_| kind == Kind::Reopen);
+                self.incidents.entry(key).or_insert(Incident::open(&key, facts, severity, old))
+            }
+            Kind::Update | Kind::Close => match self.incidents.get_mut(&key) {
+                Some(incident) => {
+                    incident.refresh(facts);
+                    incident
+                }
+                None => return (true, None),
+            },
+        };
+        if kind == Kind::Update && !incident.has_news(finding, severity) {
+            return (true, None);
+        }
+        let newly_paged = incident.raise(finding, severity);
+        let time = incident.facts.last;
+        let alert = incident.tell(&key, kind, None, time, &self.options, &self.budget);
+        if newly_paged {
+            self.paged += 1;
+            if let Some(best) = self.best.get_mut(&key.host) {
+                best.alerted = true;
+            }
+        }
+        (true, Some(alert))
+    }
+
+    /// Keeps an open incident's counts true between looks.
+    pub fn touch(&mut self, case: Case<'_>) {
+        if self.open.is_empty() {
+            return;
+        }
+        let host = case.host.addr();
+        for destination in [Some(case.pair.destination), None] {
+            for family in [Family::Volume, Family::Server] {
+                let key = Key { host, destination, family };
+                if let (true, Some(incident)) = (self.open.contains(&key), self.incidents.get_mut(&key)) {
+                    incident.recount(case);
+                }
+            }
+        }
+    }
+
+    /// Closes what has been quiet until `now`.
+    pub fn advance(&mut self, now: Timestamp, tell: &mut Vec<Alert>) {
+        if self.open.is_empty() {
+            return;
+        }
+        let quiet_after = self.options.quiet_after;
+        let is_quiet = |incident: &Incident| incident.facts.last.plus(quiet_after) <= now;
+        let quiet: Vec<Key> =
+            self.open.iter().filter(|key| self.incidents.get(key).is_some_and(is_quiet)).copied().collect();
+        for key in quiet {
+            tell.extend(self.close(&key, ClosedBecause::Quiet));
+        }
+    }
+
+    /// Closes everything: there is no more input.
+    pub fn close_all(&mut self, because: ClosedBecause, tell: &mut Vec<Alert>) {
+        for key in std::mem::take(&mut self.open) {
+            tell.extend(self.close(&key, because));
+        }
+    }
+
+    /// Ends a day: its peaks teach the budget, its ranking is handed out, old incidents are let go.
+    pub fn close_day(&mut self, day: Day) -> Vec<RankingEntry> {
+        for (_, (peak, alarmed_at)) in std::mem::take(&mut self.peaks) {
+            self.budget.learn(peak, alarmed_at);
+        }
+        let keep = self.options.reopen_within_days;
+        let open = &self.open;
+        self.incidents.retain(|key, incident| {
+            open.contains(key) || day.since(incident.facts.day) <= keep
+        });
+        let mut ranking = Ranking::default();
+        for (_, entry) in std::mem::take(&mut self.best) {
+            ranking.add(entry);
+        }
+        ranking.finish()
+    }
+
+    /// Sets the threshold for the coming day.
+    pub fn freeze_budget(&mut self, host_days: u64, hosts: usize) {
+        self.budget.freeze(host_days, hosts);
+    }
+
+    /// Was this host looked at today?
+    pub fn is_ranked(&self, host: Addr) -> bool {
+        self.best.contains_key(&host)
+    }
+
+    /// Takes note of a verdict for the ranking, and for the budget when it passes the gate.
+    pub fn note(&mut self, case: Case<'_>, finding: &Finding) {
+        let threshold = self.budget.threshold();
+        if finding.passes_gate {
+            let peak = self
+                .peaks
+                .entry((case.host.addr(), case.pair.destination))
+                .or_insert((Bits::default(), None));
+            peak.0 = peak.0.max(finding.score);
+            if finding.score >= threshold {
+                peak.1 = Some(threshold);
+            }
+        }
+        let better = |best: &RankingEntry| (finding.score, finding.bytes()) > (best.score_bits, best.bytes_out);
+        if self.best.get(&case.host.addr()).is_none_or(better) {
+            let alerted = self.best.get(&case.host.addr()).is_some_and(|best| best.alerted);
+            let entry = RankingEntry {
+                schema: "sekisho.ranking/1",
+                day: case.day,
+                rank: 0,
+                host: case.host.addr(),
+                score_bits: finding.score,
+                threshold_bits: threshold,
+                why: finding.terms.iter().map(text::why).collect(),
+                destination: match finding.subject {
+                    Subject::Destination => case.pair.destination.to_string(),
+                    Subject::Many => "*".to_owned(),
+                },
+                bytes_out: finding.bytes(),
+                alerted,
+            };
+            self.best.insert(case.host.addr(), entry);
+        }
+    }
+
+    fn close(&mut self, key: &Key, because: ClosedBecause) -> Option<Alert> {
+        self.open.remove(key);
+        let incident = self.incidents.get_mut(key)?;
+        incident.largest = incident.largest.max(incident.sent().out.sent);
+        let time = match because {
+            ClosedBecause::Quiet => incident.facts.last.plus(self.options.quiet_after),
+            ClosedBecause::Eof | ClosedBecause::Stopped => incident.facts.last,
+        };
+        Some(incident.tell(key, Kind::Close, Some(because), time, &self.options, &self.budget))
+    }
+}
+
+impl Key {
+    fn of(case: Case<'_>, finding: &Finding) -> Self {
+        let destination = match finding.subject {
+            Subject::Destination => Some(case.pair.destination),
+            Subject::Many => None,
+        };
+        Self { host: case.host.addr(), destination, family: finding.family }
+    }
+}
+
+impl Incident {
+    fn open(key: &Key, facts: Facts, severity: Severity, old: Option<Self>) -> Self {
+        let started = facts.started;
+        let bytes = facts.finding.bytes();
+        match old {
+            Some(old) => Self {
+                started,
+                carried: Sent::default(),
+                severity,
+                left_when_raised: bytes,
+                has_paged: false,
+                fired: SmallVec::new(),
+                facts,
+                ..old
+            },
+            None => Self {
+                id: id(key, started),
+                started,
+                carried: Sent::default(),
+                facts,
+                severity,
+                left_when_raised: bytes,
+                has_paged: false,
+                fired: SmallVec::new(),
+                revisions: Vec::new(),
+                largest: 0,
+            },
+        }
+    }
+
+    fn refresh(&mut self, facts: Facts) {
+        if facts.day != self.facts.day {
+            self.carried = self.carried.plus(&self.facts.today);
+        }
+        self.facts = facts;
+    }
+
+    fn recount(&mut self, case: Case<'_>) {
+        if case.day != self.facts.day {
+            self.carried = self.carried.plus(&self.facts.today);
+            self.facts.day = case.day;
+        }
+        self.facts.recount(case);
+    }
+
+    fn sent(&self) -> Sent {
+        self.carried.plus(&self.facts.today)
+    }
+
+    /// Fourfold bytes, a term that had not fired, or a higher severity.
+    fn has_news(&self, finding: &Finding, severity: Severity) -> bool {
+        let last = self.revisions.last().map_or(0, |revision| revision.bytes_out);
+        self.sent().out.sent >= last.saturating_mul(GROWTH)
+            || severity > self.severity
+            || fired(finding).any(|term| !self.fired.contains(&term))
+    }
+
+    /// Takes over a verdict; answers whether the incident pages for the first time.
+    fn raise(&mut self, finding: &Finding, severity: Severity) -> bool {
+        self.severity = self.severity.max(severity);
+        for term in fired(finding) {
+            if !self.fired.contains(&term) {
+                self.fired.push(term);
+            }
+        }
+        let pages = !self.has_paged && self.severity >= Severity::Medium;
+        if pages {
+            self.has_paged = true;
+            self.left_when_raised = self.sent().out.sent;
+        }
+        pages
+    }
+
+    fn tell(
+        &mut self,
+        key: &Key,
+        kind: Kind,
+        reason: Option<ClosedBecause>,
+        time: Timestamp,
+        options: &Options,
+        budget: &Budget,
+    ) -> Alert {
+        let Sent { out, bytes_in } = self.sent();
+        let finding = &self.facts.finding;
+        let revision = self.revisions.last().map_or(0, |last| last.revision) + 1;
+        self.revisions.push(Revision { revision, time, bytes_out: out.sent, score_bits: finding.score });
+        if self.revisions.len() > REVISIONS_KEPT {
+            self.revisions.remove(1);
+        }
+        let elapsed = self.facts.last.since(self.started);
+        let destination = self.facts.destination(key);
+        let supporting = finding.terms.iter().skip(1).filter(|term| term.bits > Bits::default());
+        Alert {
+            schema: "sekisho.alert/1",
+            kind,
+            reason,
+            incident: self.id.clone(),
+            revision,
+            time,
+            severity: self.severity,
+            score_bits: finding.score,
+            threshold_bits: budget.threshold(),
+            budget: budget.alerts_per_day(),
+            techniques: techniques(&destination),
+            family: match key.family {
+                Family::Volume => "volume",
+                Family::Server => "server",
+            },
+            detectors: fired(finding).collect(),
+            summary: self.facts.summary(key, out.sent, elapsed),
+            host: HostFacts {
+                ip: key.host,
+                ips: vec![key.host],
+                mac: None,
+                name: None,
+                role: self.facts.labels.role.clone(),
+            },
+            started: self.started,
+            last: self.facts.last,
+            bytes_out: out.sent,
+            bytes_out_acked: out.acked,
+            bytes_out_wire: out.wire,
+            bytes_in,
+            rate_bps: rate_bps(out.sent, elapsed),
+            why: finding.terms.iter().map(text::why).collect(),
+            quiet: DETECTORS
+                .into_iter()
+                .filter(|name| finding.terms.iter().all(|term| term.evidence.name() != *name))
+                .collect(),
+            counterfactual: Counterfactual {
+                bits_without: supporting
+                    .map(|term| (term.evidence.name(), finding.score_without(term)))
+                    .collect(),
+                no_alert_below_bytes: self.facts.no_alert_below_bytes,
+            },
+            left_when_raised: self.left_when_raised,
+            revisions: self.revisions.clone(),
+            flows: self.facts.flows.iter().map(flow_facts).collect(),
+            pivot: pivot(key, &destination.ips),
+            destination,
+            health: Health {
+                dropped: None,
+                lost: Some(1.0 - out.payload.min(out.sent) as f64 / out.sent.max(1) as f64),
+                duplicates: None,
+                one_sided: None,
+            },
+            sensor: Sensor {
+                name: options.sensor.clone(),
+                version: env!("CARGO_PKG_VERSION"),
+                config: options.config_digest.clone(),
+            },
+        }
+    }
+}
+
+impl Facts {
+    fn of(case: Case<'_>, finding: &Finding, threshold: Bits, labels: impl FnOnce() -> Labels) -> Self {
+        let mut facts = Self {
+            day: case.day,
+            started: case.pair.first_at,
+            last: case.pair.last_at,
+            today: Sent::default(),
+            finding: finding.clone(),
+            flows: SmallVec::new(),
+            destinations: Vec::new(),
+            first_seen: finding.known.host_since.unwrap_or(case.pair.first_at),
+            labels: labels(),
+            hosts_30d: case.baseline.hosts_within(case.pair.destination, case.day, 30)
+                + usize::from(finding.known.host_since.is_none()),
+            no_alert_below_bytes: detect::bytes_at_threshold(case, finding.measure, threshold),
+        };
+        facts.recount(case);
+        facts
+    }
+
+    fn recount(&mut self, case: Case<'_>) {
+        self.last = self.last.max(case.pair.last_at);
+        self.flows = case.pair.flows.clone();
+        match self.finding.subject {
+            Subject::Destination => {
+                self.today = Sent { out: case.pair.out, bytes_in: case.pair.bytes_in };
+                self.destinations = vec![case.pair.destination.0];
+            }
+            Subject::Many => {
+                self.today = Sent::default();
+                self.destinations.clear();
+                for pair in case.host.pairs().filter(|pair| pair.is_young && !pair.is_served()) {
+                    self.today =
+                        self.today.plus(&Sent { out: pair.out, bytes_in: pair.bytes_in });
+                    self.started = self.started.min(pair.first_at);
+                    if self.destinations.len() < DESTINATIONS_KEPT {
+                        self.destinations.push(pair.destination.0);
+                    }
+                }
+            }
+        }
+    }
+
+    fn destination(&self, key: &Key) -> DestinationFacts {
+        let mut ports: Vec<u16> = self
+            .flows
+            .iter()
+            .map(|flow| flow.key.end(if flow.initiator == flow.side { flow.side.other() } else { flow.side }).port)
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let largest = self.flows.first();
+        DestinationFacts {
+            key: key.destination.map_or_else(|| "*".to_owned(), |to| to.to_string()),
+            name: None,
+            name_source: None,
+            ips: self.destinations.clone(),
+            ports,
+            transport: largest.map(|flow| flow.key.protocol.to_string()),
+            service: None,
+            client: None,
+            initiator: match largest {
+                Some(flow) if flow.initiator != flow.side => "destination",
+                Some(_) | None => "host",
+            },
+            name_mismatch: None,
+            asn: None,
+            country: None,
+            category: self.labels.category.clone(),
+            first_seen: self.first_seen,
+            hosts_30d: self.hosts_30d,
+        }
+    }
+
+    fn summary(&self, key: &Key, sent: u64, elapsed: Duration) -> String {
+        let to = match key.destination {
+            Some(to) => to.to_string(),
+            None => format!("{} recently met destinations", self.destinations.len()),
+        };
+        let known = &self.finding.known;
+        let acquaintance = match (key.family, known.host_since, known.hosts) {
+            (Family::Server, _, _) => "which asked for it".to_owned(),
+            (Family::Volume, Some(_), _) if known.is_novel(self.finding.bytes()) => {
+                "never this much before".to_owned()
+            }
+            (Family::Volume, Some(_), _) => "known to this host".to_owned(),
+            (Family::Volume, None, 0) => "never seen here".to_owned(),
+            (Family::Volume, None, hosts) => format!("new to this host, known to {hosts}"),
+        };
+        let compared = self.finding.terms.iter().find_map(|term| match term.evidence {
+            Evidence::HostVolume { window_secs, history_max, days, .. } => {
+                Some(text::busiest(window_secs, history_max, days))
+            }
+            _ => None,
+        });
+        format!(
+            "{} has sent {} to {to} ({acquaintance}) in {}; {}",
+            key.host,
+            text::bytes(sent),
+            text::duration(elapsed),
+            compared.unwrap_or_default(),
+        )
+    }
+}
+
+/// Names of the terms that raised the score.
+fn fired(finding: &Finding) -> impl Iterator<Item = &'static str> + '_ {
+    finding.terms.iter().filter(|term| term.bits > Bits::default()).map(|term| term.evidence.name())
+}
+
+fn severity(finding: &Finding, threshold: Bits) -> Severity {
+    let is_much = finding.bytes().saturating_sub(finding.known.host_largest) >= MUCH;
+    let above = finding.score - threshold;
+    if above < Bits::default() {
+        Severity::Low
+    } else if above >= Bits::whole(12) && is_much {
+        Severity::Critical
+    } else if above >= Bits::whole(6) || is_much {
+        Severity::High
+    } else {
+        Severity::Medium
+    }
+}
+
+/// ATT&CK: exfiltration over a web service where the port says web, else over another protocol.
+fn techniques(destination: &DestinationFacts) -> Vec<&'static str> {
+    match destination.ports.iter().any(|port| [80, 443, 8080, 8443].contains(port)) {
+        true => vec!["T1567"],
+        false => vec!["T1048"],
+    }
+}
+
+fn rate_bps(bytes: u64, elapsed: Duration) -> u64 {
+    let millis = elapsed.as_millis().max(1);
+    u64::try_from(u128::from(bytes) * 8000 / millis).unwrap_or(u64::MAX)
+}
+
+fn flow_facts(flow: &FlowBytes) -> FlowFacts {
+    let (host, peer) = (flow.key.end(flow.side), flow.key.end(flow.side.other()));
+    FlowFacts {
+        community_id: flow.key.community_id(),
+        src: host.addr,
+        sport: host.port,
+        dst: peer.addr,
+        dport: peer.port,
+        proto: flow.key.protocol.to_string(),
+        bytes_out: flow.bytes_out,
+    }
+}
+
+fn pivot(key: &Key, ips: &[Addr]) -> Pivot {
+    let field = |addr: &Addr| if addr.to_ip().is_ipv6() { "ipv6.addr" } else { "ip.addr" };
+    let ips = &ips[..ips.len().min(PIVOT_DESTINATIONS)];
+    let any_of = |texts: Vec<String>, or: &str| match texts.len() {
+        1 => texts.concat(),
+        _ => format!("({})", texts.join(or)),
+    };
+    let hosts = any_of(ips.iter().map(|ip| format!("host {ip}")).collect(), " or ");
+    let fields = any_of(ips.iter().map(|ip| format!("{}=={ip}", field(ip))).collect(), " || ");
+    Pivot {
+        bpf: format!("host {} and {hosts}", key.host),
+        wireshark: format!("{}=={} && {fields}", field(&key.host), key.host),
+    }
+}
+
+/// The same in every replay of the same traffic.
+fn id(key: &Key, started: Timestamp) -> String {
+    let to = key.destination.map_or_else(|| "*".to_owned(), |to| to.to_string());
+    let text = format!("{}|{to}|{:?}|{}", key.host, key.family, started.as_nanos());
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Below the threshold by less than this, an incident is told at low severity.
+const LOW: Bits = Bits::whole(2);
+
+/// Growth that is worth another alert.
+const GROWTH: u64 = 4;
+
+/// Bytes beyond normal that make an incident high whatever its score.
+const MUCH: u64 = 100_000_000;
+
+/// Alerts remembered in an incident: the first and the latest.
+const REVISIONS_KEPT: usize = 32;
+
+/// Destinations listed in an incident about many, and in its filters.
+const DESTINATIONS_KEPT: usize = 256;
+const PIVOT_DESTINATIONS: usize = 20;

@@ -1,0 +1,258 @@
+//! The alert as it leaves us: one JSON object a line, `sekisho.alert/1` (DESIGN 7).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::detect::Bits;
+use crate::net::Addr;
+use crate::time::Timestamp;
+
+/// What is told about an incident, when it opens, grows, closes or comes back.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Alert {
+    /// Always `sekisho.alert/1`.
+    pub schema: &'static str,
+    /// What happened to the incident.
+    pub kind: Kind,
+    /// Why it closed, when it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ClosedBecause>,
+    /// The incident's id: the same in every replay of the same traffic.
+    pub incident: String,
+    /// Counts the alerts of this incident, from 1.
+    pub revision: u32,
+    /// Packet time of this alert.
+    pub time: Timestamp,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The sum of the terms in `why`.
+    pub score_bits: Bits,
+    /// The score from which an incident pages today.
+    pub threshold_bits: Bits,
+    /// Alerts a day that the operator asked for.
+    pub budget: f64,
+    /// MITRE ATT&CK techniques that fit.
+    pub techniques: Vec<&'static str>,
+    /// The kind of upload.
+    pub family: &'static str,
+    /// Detectors that raised the score.
+    pub detectors: Vec<&'static str>,
+    /// One sentence for a person.
+    pub summary: String,
+    /// The inside end.
+    pub host: HostFacts,
+    /// The outside end.
+    pub destination: DestinationFacts,
+    /// Start of the first flow that counts.
+    pub started: Timestamp,
+    /// Latest packet.
+    pub last: Timestamp,
+    /// Bytes sent since `started`: the greater of seen and acknowledged, flow by flow.
+    pub bytes_out: u64,
+    /// Bytes that the outside end acknowledged (TCP).
+    pub bytes_out_acked: u64,
+    /// The same as IP bytes on the wire, headers and retransmissions included.
+    pub bytes_out_wire: u64,
+    /// Bytes received from the destination.
+    pub bytes_in: u64,
+    /// Mean rate since `started`, in bits per second.
+    pub rate_bps: u64,
+    /// The terms of the score; their bits add up to `score_bits`.
+    pub why: Vec<Why>,
+    /// Detectors that had nothing to say.
+    pub quiet: Vec<&'static str>,
+    /// What would have kept it quiet.
+    pub counterfactual: Counterfactual,
+    /// Bytes that had left when the incident first paged (when it opened, while it has not).
+    pub left_when_raised: u64,
+    /// The incident's alerts so far.
+    pub revisions: Vec<Revision>,
+    /// The flows that sent most, largest first.
+    pub flows: Vec<FlowFacts>,
+    /// Filters that find the evidence in the capture.
+    pub pivot: Pivot,
+    /// How far the capture can be trusted here.
+    pub health: Health,
+    /// Who says so.
+    pub sensor: Sensor,
+}
+
+/// What happened to the incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// It is new.
+    Open,
+    /// It grew fourfold, has a new reason, or matters more.
+    Update,
+    /// It is over.
+    Close,
+    /// The same pair again, at four times its largest.
+    Reopen,
+}
+
+/// Why an incident closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClosedBecause {
+    /// Nothing was sent for a while.
+    Quiet,
+    /// The input ended.
+    Eof,
+    /// Somebody stopped the sensor.
+    Stopped,
+}
+
+/// How much an incident matters. From `Medium` on it pages and spends budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Within two bits below the threshold: in reports, pages nobody.
+    Low,
+    /// At or above the threshold.
+    Medium,
+    /// Six bits above it, or 100 MB beyond normal.
+    High,
+    /// Twelve bits above it, and 100 MB.
+    Critical,
+}
+
+/// The inside end.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct HostFacts {
+    /// Its address.
+    pub ip: Addr,
+    /// All its addresses.
+    pub ips: Vec<Addr>,
+    /// Its hardware address, if known.
+    pub mac: Option<String>,
+    /// Its name, if known.
+    pub name: Option<String>,
+    /// Its declared role, if any.
+    pub role: Option<String>,
+}
+
+/// The outside end.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct DestinationFacts {
+    /// Its owner's key; `*` when many destinations make one incident.
+    pub key: String,
+    /// Its name, if known.
+    pub name: Option<String>,
+    /// Where the name comes from.
+    pub name_source: Option<String>,
+    /// Its addresses.
+    pub ips: Vec<Addr>,
+    /// Ports at the outside end (at the inside end when the outside opened the flow).
+    pub ports: Vec<u16>,
+    /// Transport protocol of most bytes.
+    pub transport: Option<String>,
+    /// Application protocol, if known.
+    pub service: Option<String>,
+    /// Fingerprint of the client program, if known.
+    pub client: Option<String>,
+    /// Who opened the flows.
+    pub initiator: &'static str,
+    /// Does the name disagree with what the resolver said? Null while names are not known.
+    pub name_mismatch: Option<bool>,
+    /// Autonomous system number, if known.
+    pub asn: Option<u32>,
+    /// Country code, if known.
+    pub country: Option<String>,
+    /// Category from the rules folder, if listed.
+    pub category: Option<String>,
+    /// When this host first sent there, as far as is remembered.
+    pub first_seen: Timestamp,
+    /// Hosts that sent there in the last 30 days, this one included.
+    pub hosts_30d: usize,
+}
+
+/// One term of the score.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Why {
+    /// The detector.
+    pub term: &'static str,
+    /// Its share of the score, after its weight.
+    pub bits: Bits,
+    /// The numbers behind it.
+    pub values: Map<String, Value>,
+    /// The same in words.
+    pub text: String,
+}
+
+/// What would have kept it quiet.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Counterfactual {
+    /// The score without each supporting term.
+    pub bits_without: BTreeMap<&'static str, Bits>,
+    /// With fewer bytes than this, all else equal, it would not have paged.
+    pub no_alert_below_bytes: u64,
+}
+
+/// One earlier alert of the same incident.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Revision {
+    /// Its number.
+    pub revision: u32,
+    /// Its packet time.
+    pub time: Timestamp,
+    /// Bytes that had left by then.
+    pub bytes_out: u64,
+    /// The score then.
+    pub score_bits: Bits,
+}
+
+/// One flow of the evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct FlowFacts {
+    /// Community id, version 1.
+    pub community_id: String,
+    /// Inside address.
+    pub src: Addr,
+    /// Inside port.
+    pub sport: u16,
+    /// Outside address.
+    pub dst: Addr,
+    /// Outside port.
+    pub dport: u16,
+    /// Transport protocol.
+    pub proto: String,
+    /// Bytes sent by the inside end.
+    pub bytes_out: u64,
+}
+
+/// Filters that find the evidence in the capture.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Pivot {
+    /// For tcpdump and `--filter`.
+    pub bpf: String,
+    /// For Wireshark.
+    pub wireshark: String,
+}
+
+/// How far the capture can be trusted here: shares between 0 and 1, null where not measured.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Health {
+    /// Frames lost before us.
+    pub dropped: Option<f64>,
+    /// Bytes acknowledged that the capture does not hold.
+    pub lost: Option<f64>,
+    /// Frames seen twice.
+    pub duplicates: Option<f64>,
+    /// Flows of which only one direction was seen.
+    pub one_sided: Option<f64>,
+}
+
+/// Who says so.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Sensor {
+    /// The sensor's name.
+    pub name: String,
+    /// Version of the program.
+    pub version: &'static str,
+    /// Digest of everything configured that can change a verdict.
+    pub config: String,
+}

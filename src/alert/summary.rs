@@ -1,0 +1,101 @@
+//! What a run as a whole has to say, `sekisho.summary/1`, and everything a sink may be handed.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::ranking::RankingEntry;
+use super::record::Alert;
+use crate::detect::Bits;
+use crate::net::Addr;
+use crate::time::Timestamp;
+
+/// Something a run tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// An incident opened, grew, closed or came back.
+    Alert(Box<Alert>),
+    /// One host's place on one day.
+    Ranking(Box<RankingEntry>),
+    /// The run is over.
+    Summary(Box<Summary>),
+}
+
+/// What a run as a whole has to say.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Summary {
+    /// Always `sekisho.summary/1`.
+    pub schema: &'static str,
+    /// Files read.
+    pub files: u64,
+    /// Frames taken from them.
+    pub packets: u64,
+    /// Captured bytes of these frames.
+    pub bytes_captured: u64,
+    /// Bytes that they had on the wire.
+    pub bytes_wire: u64,
+    /// Frames left out by `--filter`, `--since` and `--until`.
+    pub packets_filtered: u64,
+    /// Frames that the capture itself says it lost, where it says so.
+    pub packets_dropped: Option<u64>,
+    /// Earliest frame.
+    pub first: Option<Timestamp>,
+    /// Latest frame.
+    pub last: Option<Timestamp>,
+    /// How often the recording's clock was set back by more than an hour.
+    pub clock_turned_back: u64,
+    /// Time zone of days.
+    pub timezone: String,
+    /// Frames that a flow was made of.
+    pub packets_decoded: u64,
+    /// Frames that were not, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Flows seen.
+    pub flows: u64,
+    /// Flows ended early because the table was full; their counts were handed on.
+    pub flows_evicted: u64,
+    /// TCP segments and acknowledgements refused as impossible.
+    pub tcp_rejected: u64,
+    /// Inside hosts that exchanged something with the outside.
+    pub hosts: usize,
+    /// Hosts forgotten because there were too many.
+    pub hosts_evicted: u64,
+    /// Pairs of host and destination forgotten because there were too many.
+    pub pairs_evicted: u64,
+    /// Bytes from inside to outside.
+    pub bytes_out: u64,
+    /// Bytes from outside to inside.
+    pub bytes_in: u64,
+    /// Bytes between inside hosts.
+    pub bytes_inside: u64,
+    /// Bytes between outside ends.
+    pub bytes_outside: u64,
+    /// Networks taken for inside.
+    pub internal: Vec<String>,
+    /// Hosts that sent most, largest first.
+    pub top_senders: Vec<TopSender>,
+    /// Alerts a day asked for.
+    pub budget: f64,
+    /// Score from which an incident pages, on the last day.
+    pub threshold_bits: Bits,
+    /// Incidents at medium severity or above.
+    pub alerts: u64,
+    /// What went wrong with the input, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// A host and what it sent.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct TopSender {
+    /// The host.
+    pub host: Addr,
+    /// All it sent to the outside.
+    pub bytes_out: u64,
+    /// All it received from the outside.
+    pub bytes_in: u64,
+    /// The destination it sent most to in one day.
+    pub destination: Option<String>,
+    /// How much that was.
+    pub destination_bytes: u64,
+}

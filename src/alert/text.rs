@@ -1,0 +1,140 @@
+//! The words of an alert. Every text has its numbers beside it in `values`.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::record::Why;
+use crate::detect::{Evidence, Term};
+
+/// A number of bytes as people say it: SI units, three significant digits at most.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = usize::from(value < 9.95);
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// A length of time as people say it: "41 s", "10 min", "3 h", "9 days".
+pub(crate) fn duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => format!("{} ms", duration.as_millis().max(1)),
+        secs @ 1..120 => format!("{secs} s"),
+        secs @ 120..7200 if secs % 3600 == 0 => format!("{} h", secs / 3600),
+        secs @ 120..7200 => format!("{} min", secs / 60),
+        secs @ 7200..172_800 => format!("{} h", secs / 3600),
+        secs => days((secs / 86_400) as u32),
+    }
+}
+
+pub(super) fn days(days: u32) -> String {
+    match days {
+        1 => "1 day".to_owned(),
+        _ => format!("{days} days"),
+    }
+}
+
+/// A term in words and numbers.
+pub(super) fn why(term: &Term) -> Why {
+    let (values, text) = match term.evidence {
+        Evidence::Volume { bytes: sent, history_max, days: known } => (
+            json!({"bytes": sent, "history_max": history_max, "days": known}),
+            format!("{} to this destination today; {}", bytes(sent), history(history_max, known)),
+        ),
+        Evidence::Young { bytes: sent, destinations } => (
+            json!({"bytes": sent, "destinations": destinations}),
+            format!("{} to {destinations} recently met destinations together today", bytes(sent)),
+        ),
+        Evidence::Served { bytes: sent, days: known } => (
+            json!({"bytes": sent, "days": known}),
+            format!("{} answered to this one client today; {} of history", bytes(sent), days(known)),
+        ),
+        Evidence::HostVolume { bytes: sent, window_secs, history_max, days: known } => (
+            json!({"bytes": sent, "window_secs": window_secs, "history_max": history_max, "days": known}),
+            format!(
+                "{} of it within {}; {}",
+                bytes(sent),
+                duration(Duration::from_secs(window_secs)),
+                busiest(window_secs, history_max, known)
+            ),
+        ),
+        Evidence::NewDestination { host_max, hosts, share } => (
+            json!({"host": host_max == 0, "host_max": host_max, "hosts": hosts, "share": share}),
+            novelty(host_max, hosts, share),
+        ),
+        Evidence::Ratio { pcr, bytes_in } => (
+            json!({"pcr": pcr, "bytes_in": bytes_in}),
+            format!("{} came back (producer–consumer ratio {pcr:+.2})", bytes(bytes_in)),
+        ),
+    };
+    let values = match values {
+        Value::Object(values) => values,
+        _ => Map::new(),
+    };
+    Why { term: term.evidence.name(), bits: term.bits, values, text }
+}
+
+/// "busiest 10 min in 9 days: 1.5 MB".
+pub(super) fn busiest(window_secs: u64, history_max: u64, known: u32) -> String {
+    if known == 0 {
+        return "no earlier day of this host to compare with".to_owned();
+    }
+    let window = duration(Duration::from_secs(window_secs));
+    format!("busiest {window} in {}: {}", days(known), bytes(history_max))
+}
+
+fn history(largest: u64, known: u32) -> String {
+    match (known, largest) {
+        (0, _) => "no earlier day of this host to compare with".to_owned(),
+        (_, 0) => format!("nothing on {} before", days(known)),
+        _ => format!("at most {} a day on {} before", bytes(largest), days(known)),
+    }
+}
+
+fn novelty(host_max: u64, hosts: u32, share: f64) -> String {
+    let host = match host_max {
+        0 => "this host never sent there before".to_owned(),
+        _ => format!("this host never sent more than {} a day there", bytes(host_max)),
+    };
+    let others = match hosts {
+        0 => "nor did any other".to_owned(),
+        1 => "1 other host did".to_owned(),
+        _ => format!("{hosts} other hosts did"),
+    };
+    format!("{host}, {others}; {:.0} % of big uploads here are as new", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_si_units() {
+        for (count, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1500, "1.5 kB"),
+            (88_080_384, "88 MB"),
+            (999_600_000, "1.0 GB"),
+            (597_055_762, "597 MB"),
+            (u64::MAX, "18 EB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn durations_are_round() {
+        for (secs, text) in [(0, "1 ms"), (41, "41 s"), (600, "10 min"), (3600, "1 h"), (86_400, "24 h")] {
+            assert_eq!(duration(Duration::from_secs(secs)), text);
+        }
+    }
+}

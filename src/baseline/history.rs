@@ -1,0 +1,465 @@
+//! The references: what finished days taught.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use super::tail::{Histogram, Ring, Samples, Tail};
+use crate::egress::{Destination, Group, HostDay, PairDay, WindowSums};
+use crate::net::Addr;
+use crate::time::{Day, Timestamp};
+
+/// How much is remembered.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Hosts at most; the one not seen for longest among a few is forgotten.
+    pub hosts_max: usize,
+    /// Destinations at most for each host; likewise.
+    pub pairs_per_host_max: usize,
+    /// Destinations at most for the organisation; likewise.
+    pub destinations_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { hosts_max: 1 << 17, pairs_per_host_max: 512, destinations_max: 1 << 20 }
+    }
+}
+
+/// Everything learned from finished days.
+#[derive(Debug, Clone)]
+pub struct Baseline {
+    options: Options,
+    groups: BTreeMap<Group, GroupHistory>,
+    hosts: IndexMap<Addr, HostHistory, foldhash::fast::RandomState>,
+    destinations: IndexMap<Destination, DestinationHistory, foldhash::fast::RandomState>,
+    hand: usize,
+    host_days: u64,
+    forgotten: u64,
+}
+
+/// References pooled over the hosts of a group; one sample is one host-day (DETECTION 2).
+#[derive(Debug, Clone, Default)]
+struct GroupHistory {
+    /// Largest total to one destination.
+    top: Histogram,
+    /// Largest total to one young destination.
+    new: Histogram,
+    /// Sum over all young destinations.
+    young: Histogram,
+    /// Largest sums of the sliding windows.
+    windows: [Histogram; 4],
+    /// What a host answered in one day to one outside client.
+    client: Histogram,
+    /// Big uploads, by age of the host, and how many of them bore the mark of novelty.
+    big_uploads: [MarkCount; AGES],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct MarkCount {
+    all: u32,
+    marked: u32,
+}
+
+#[derive(Debug, Clone, Default)]
+struct HostHistory {
+    first_day: Day,
+    last_day: Day,
+    days: u32,
+    windows: [Ring<60>; 4],
+    client: Ring<60>,
+    pairs: IndexMap<Destination, PairHistory, foldhash::fast::RandomState>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct PairHistory {
+    first_day: Day,
+    first_at: Timestamp,
+    last_day: Day,
+    largest: u64,
+    days: Ring<32>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct DestinationHistory {
+    last_day: Day,
+    /// Hosts that sent there, each counted on its first day.
+    hosts: u32,
+    days: Ring<32>,
+    /// Big uploads to it, and how many bore the mark of novelty.
+    big_uploads: MarkCount,
+}
+
+/// Who has sent to a destination before today.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Prevalence {
+    /// When this host first did.
+    pub host_since: Option<Timestamp>,
+    /// Largest earlier day of this host, in bytes.
+    pub host_largest: u64,
+    /// Hosts of the organisation that did.
+    pub hosts: u32,
+}
+
+impl Prevalence {
+    /// Has this host never sent a comparable amount there? A small visit last week buys nothing.
+    pub fn is_novel(&self, bytes: u64) -> bool {
+        self.host_largest < bytes / 32
+    }
+}
+
+impl Baseline {
+    /// Nothing learned yet.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            groups: BTreeMap::new(),
+            hosts: IndexMap::default(),
+            destinations: IndexMap::default(),
+            hand: 0,
+            host_days: 0,
+            forgotten: 0,
+        }
+    }
+
+    /// Learns from a finished day of one host.
+    pub fn learn(&mut self, day: &HostDay) {
+        let is_first_day = self.age(day.host, day.day) == 0;
+        self.learn_big_uploads(day);
+        let group = self.groups.entry(day.group).or_default();
+        let asked = || day.pairs.iter().filter(|pair| !pair.is_served);
+        group.top.add(asked().map(|pair| pair.clipped).max().unwrap_or(0));
+        if !is_first_day {
+            // On a host's first day the sensor is new, not the destinations.
+            let young = asked().filter(|pair| pair.is_young);
+            group.new.add(young.map(|pair| pair.clipped).max().unwrap_or(0));
+            group.young.add(day.young_out);
+        }
+        for (histogram, &bytes) in group.windows.iter_mut().zip(&day.windows_max) {
+            histogram.add(bytes);
+        }
+        for pair in day.pairs.iter().filter(|pair| pair.is_served) {
+            group.client.add(pair.clipped);
+        }
+        self.learn_host(day);
+        self.host_days += 1;
+    }
+
+    /// Host-days learned from.
+    pub fn host_days(&self) -> u64 {
+        self.host_days
+    }
+
+    /// Hosts seen in the three days before `today` or on it.
+    pub fn hosts_lately(&self, today: Day) -> usize {
+        self.hosts.values().filter(|host| today.since(host.last_day) <= 3).count()
+    }
+
+    /// Hosts, pairs and destinations forgotten because there were too many.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Days since the host was first seen; 0 for one that was not.
+    pub fn age(&self, host: Addr, today: Day) -> u32 {
+        self.hosts.get(&host).map_or(0, |host| today.since(host.first_day).max(0).cast_unsigned())
+    }
+
+    /// Days on which the host sent something, today aside.
+    pub fn days(&self, host: Addr) -> u32 {
+        self.hosts.get(&host).map_or(0, |host| host.days)
+    }
+
+    /// Who has sent to this destination before today.
+    pub fn prevalence(&self, host: Addr, destination: Destination) -> Prevalence {
+        let pair = self.hosts.get(&host).and_then(|host| host.pairs.get(&destination));
+        Prevalence {
+            host_since: pair.map(|pair| pair.first_at),
+            host_largest: pair.map_or(0, |pair| pair.largest),
+            hosts: self.destinations.get(&destination).map_or(0, |known| known.hosts),
+        }
+    }
+
+    /// Hosts that sent to a destination in the `days` before `today`.
+    pub fn hosts_within(&self, destination: Destination, today: Day, days: i32) -> usize {
+        let lately = |known: &PairHistory| today.since(known.last_day) <= days;
+        self.hosts.values().filter(|host| host.pairs.get(&destination).is_some_and(lately)).count()
+    }
+
+    /// Is the destination on probation for this host: first seen less than seven days ago, but not in
+    /// the host's own first three days?
+    pub fn is_young(&self, host: Addr, destination: Destination, today: Day) -> bool {
+        let Some(history) = self.hosts.get(&host) else { return false };
+        let first = history.pairs.get(&destination).map_or(today, |pair| pair.first_day);
+        first.since(history.first_day) >= PROBATION_STARTS_AFTER && today.since(first) < PROBATION
+    }
+
+    /// Largest sums of the host's sliding windows on the days remembered, rounded down.
+    pub fn windows_largest(&self, host: Addr) -> WindowSums {
+        self.hosts.get(&host).map_or([0; 4], |host| std::array::from_fn(|at| host.windows[at].largest()))
+    }
+
+    /// How likely is a day with this much to one destination that the host knows?
+    pub fn usual_destination(&self, group: Group, host: Addr, to: Destination, bytes: u64) -> Tail {
+        let mut tail = self.top(group, bytes);
+        if let Some(known) = self.destinations.get(&to)
+            && known.hosts >= 3
+        {
+            tail = tail.refine(&known.days, bytes, 10.0);
+        }
+        match self.hosts.get(&host).and_then(|host| host.pairs.get(&to)) {
+            Some(pair) => tail.refine(&pair.days, bytes, 5.0),
+            None => tail,
+        }
+    }
+
+    /// How likely is a day with this much to one destination on probation?
+    pub fn young_destination(&self, group: Group, to: Destination, bytes: u64) -> Tail {
+        let mut tail = self.top(group, bytes);
+        if let Some(group) = self.groups.get(&group) {
+            tail = tail.refine(&group.new, bytes, 20.0);
+        }
+        match self.destinations.get(&to) {
+            Some(known) if known.hosts >= 3 => tail.refine(&known.days, bytes, 10.0),
+            _ => tail,
+        }
+    }
+
+    /// How likely is a day with this much to all destinations on probation together?
+    pub fn young_sum(&self, group: Group, bytes: u64) -> Tail {
+        let prior = Tail::prior(bytes);
+        self.groups.get(&group).map_or(prior, |group| prior.refine(&group.young, bytes, 20.0))
+    }
+
+    /// How likely is a day with this much answered to one outside client?
+    pub fn served(&self, group: Group, host: Addr, bytes: u64) -> Tail {
+        let mut tail = Tail::prior(bytes);
+        if let Some(group) = self.groups.get(&group) {
+            tail = tail.refine(&group.client, bytes, 20.0);
+        }
+        self.hosts.get(&host).map_or(tail, |host| tail.refine(&host.client, bytes, 10.0))
+    }
+
+    /// How likely is a day on which window number `window` holds this much?
+    pub fn window(&self, group: Group, host: Addr, window: usize, bytes: u64) -> Tail {
+        let mut tail = Tail::prior(bytes);
+        if let Some(group) = self.groups.get(&group) {
+            tail = tail.refine(&group.windows[window], bytes, 20.0);
+        }
+        self.hosts.get(&host).map_or(tail, |host| tail.refine(&host.windows[window], bytes, 5.0))
+    }
+
+    /// Share of big uploads that go where their host had not sent much before: by the age of the
+    /// host, then by destination (DETECTION 4.1, 4.2).
+    pub fn novelty_share(&self, group: Group, host: Addr, to: Destination, today: Day) -> f64 {
+        let age = age_bucket(self.age(host, today));
+        let seen = self.groups.get(&group).map_or(MarkCount::default(), |group| group.big_uploads[age]);
+        let share = seen.share(NOVELTY_PRIOR[age], 8.0);
+        self.destinations.get(&to).map_or(share, |known| known.big_uploads.share(share, 4.0))
+    }
+
+    fn top(&self, group: Group, bytes: u64) -> Tail {
+        let prior = Tail::prior(bytes);
+        self.groups.get(&group).map_or(prior, |group| prior.refine(&group.top, bytes, 20.0))
+    }
+
+    fn learn_big_uploads(&mut self, day: &HostDay) {
+        let age = age_bucket(self.age(day.host, day.day));
+        for pair in day.pairs.iter().filter(|pair| !pair.is_served && pair.clipped >= BIG_UPLOAD) {
+            let known = self.prevalence(day.host, pair.destination);
+            let marked = u32::from(known.is_novel(pair.clipped));
+            let destination = self.destinations.get_mut(&pair.destination);
+            let group = self.groups.entry(day.group).or_default();
+            for count in
+                [Some(&mut group.big_uploads[age]), destination.map(|known| &mut known.big_uploads)]
+                    .into_iter()
+                    .flatten()
+            {
+                count.all += 1;
+                count.marked += marked;
+            }
+        }
+    }
+
+    fn learn_host(&mut self, day: &HostDay) {
+        if !self.hosts.contains_key(&day.host) {
+            self.forgotten += make_room(&mut self.hosts, self.options.hosts_max, &mut self.hand, |host| {
+                host.last_day
+            });
+        }
+        let host = self.hosts.entry(day.host).or_insert_with(|| HostHistory {
+            first_day: day.day,
+            last_day: day.day,
+            ..HostHistory::default()
+        });
+        host.last_day = host.last_day.max(day.day);
+        host.days += 1;
+        for (ring, &bytes) in host.windows.iter_mut().zip(&day.windows_max) {
+            ring.add(bytes);
+        }
+        for pair in &day.pairs {
+            if pair.is_served {
+                // Each client is new to a server; the server's clients together are the reference.
+                host.client.add(pair.clipped);
+                continue;
+            }
+            let mut is_first_use = false;
+            if !host.pairs.contains_key(&pair.destination) {
+                is_first_use = true;
+                self.forgotten += make_room(
+                    &mut host.pairs,
+                    self.options.pairs_per_host_max,
+                    &mut self.hand,
+                    |known| known.last_day,
+                );
+            }
+            let known = host.pairs.entry(pair.destination).or_insert_with(|| PairHistory {
+                first_day: day.day,
+                first_at: pair.first_at,
+                ..PairHistory::default()
+            });
+            known.last_day = day.day;
+            known.largest = known.largest.max(pair.clipped);
+            known.days.add(pair.clipped);
+            learn_destination(
+                &mut self.destinations,
+                self.options.destinations_max,
+                &mut self.hand,
+                &mut self.forgotten,
+                (day.day, pair, is_first_use),
+            );
+        }
+    }
+}
+
+impl MarkCount {
+    fn share(self, prior: f64, weight: f64) -> f64 {
+        (f64::from(self.marked) + weight * prior) / (f64::from(self.all) + weight)
+    }
+}
+
+fn learn_destination(
+    destinations: &mut IndexMap<Destination, DestinationHistory, foldhash::fast::RandomState>,
+    max: usize,
+    hand: &mut usize,
+    forgotten: &mut u64,
+    (day, pair, is_first_use): (Day, &PairDay, bool),
+) {
+    if !destinations.contains_key(&pair.destination) {
+        *forgotten += make_room(destinations, max, hand, |known| known.last_day);
+    }
+    let known = destinations.entry(pair.destination).or_default();
+    known.last_day = day;
+    known.hosts += u32::from(is_first_use);
+    known.days.add(pair.clipped);
+}
+
+/// Keeps `map` below `max` entries: of the next few, the one not seen for longest goes.
+fn make_room<K: std::hash::Hash + Eq, V>(
+    map: &mut IndexMap<K, V, foldhash::fast::RandomState>,
+    max: usize,
+    hand: &mut usize,
+    last_day: impl Fn(&V) -> Day,
+) -> u64 {
+    if map.len() < max {
+        return 0;
+    }
+    *hand = hand.wrapping_add(16);
+    let candidates = (0..16.min(map.len())).map(|step| hand.wrapping_add(step) % map.len());
+    match candidates.min_by_key(|&at| last_day(&map[at])) {
+        Some(at) => map.swap_remove_index(at).is_some().into(),
+        None => 0,
+    }
+}
+
+fn age_bucket(days: u32) -> usize {
+    match days {
+        0 => 0,
+        1 => 1,
+        2..=4 => 2,
+        5..=9 => 3,
+        10.. => 4,
+    }
+}
+
+/// Ages of a host: 0, 1, 2–4, 5–9, 10 and more days.
+const AGES: usize = 5;
+
+/// Share of big uploads that are novel, before any was counted, by age.
+const NOVELTY_PRIOR: [f64; AGES] = [0.9, 0.3, 0.15, 0.08, 0.05];
+
+/// What is counted among the big uploads, in bytes.
+const BIG_UPLOAD: u64 = 1 << 20;
+
+/// Days for which a destination is on probation. Not 24 hours: a daily job drifts across that.
+const PROBATION: i32 = 7;
+
+/// Destinations of a host's first days are not on probation: there the sensor is new.
+const PROBATION_STARTS_AFTER: i32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host_day(host: u8, day: i32, to: u8, bytes: u64) -> HostDay {
+        HostDay {
+            host: Addr::from_v4([10, 0, 0, host]),
+            group: Group::UNDECLARED,
+            day: Day(day),
+            windows_max: [bytes; 4],
+            young_out: 0,
+            pairs: vec![PairDay {
+                destination: destination(to),
+                first_at: Timestamp::EPOCH,
+                bytes_out: bytes,
+                clipped: bytes,
+                is_young: false,
+                is_served: false,
+            }],
+        }
+    }
+
+    fn destination(to: u8) -> Destination {
+        Destination(Addr::from_v4([203, 0, 113, to]))
+    }
+
+    /// The nightly backup must become normal, for its own host first of all.
+    #[test]
+    fn a_daily_upload_becomes_usual() {
+        let mut baseline = Baseline::new(Options::default());
+        let host = Addr::from_v4([10, 0, 0, 1]);
+        let p = |baseline: &Baseline| {
+            baseline.usual_destination(Group::UNDECLARED, host, destination(9), 200_000_000).p
+        };
+        let before = p(&baseline);
+        for day in 0..10 {
+            baseline.learn(&host_day(1, day, 9, 200_000_000));
+        }
+        assert!(before < 0.02 && p(&baseline) > 0.5, "{before} {}", p(&baseline));
+    }
+
+    #[test]
+    fn probation_lasts_a_week_and_spares_the_first_days() {
+        let mut baseline = Baseline::new(Options::default());
+        let host = Addr::from_v4([10, 0, 0, 1]);
+        assert!(!baseline.is_young(host, destination(1), Day(100)));
+        baseline.learn(&host_day(1, 100, 1, 1000));
+        baseline.learn(&host_day(1, 104, 2, 1000));
+        assert!(!baseline.is_young(host, destination(1), Day(104)));
+        assert!(baseline.is_young(host, destination(2), Day(110)));
+        assert!(!baseline.is_young(host, destination(2), Day(111)));
+        assert!(baseline.is_young(host, destination(3), Day(111)));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let options = Options { hosts_max: 8, pairs_per_host_max: 4, destinations_max: 16 };
+        let mut baseline = Baseline::new(options);
+        for day in 0..200 {
+            baseline.learn(&host_day((day % 50) as u8, day, (day % 90) as u8, 1000));
+        }
+        assert!(baseline.hosts.len() <= 8 && baseline.destinations.len() <= 16);
+        assert!(baseline.hosts.values().all(|host| host.pairs.len() <= 4));
+        assert!(baseline.forgotten() > 0);
+    }
+}

@@ -1,0 +1,238 @@
+//! Is this unusual, and why? Pure functions from today's sums and the baseline to findings.
+//!
+//! Evidence is counted in bits, −log2 of a tail probability, so that contributions add and can be
+//! read out. The score is `S = V + ½·Vh + ½·(novelty + ratio)` (DETECTION 4).
+
+mod bits;
+mod novelty;
+mod ratio;
+mod volume;
+
+pub use bits::Bits;
+
+use crate::baseline::{Baseline, Prevalence};
+use crate::egress::{Host, Pair, WindowSums};
+use crate::time::Day;
+
+/// Who is judged, against what.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The host.
+    pub host: &'a Host,
+    /// The destination it just sent something to.
+    pub pair: &'a Pair,
+    /// What is normal.
+    pub baseline: &'a Baseline,
+    /// Today.
+    pub day: Day,
+}
+
+/// The sums that are judged: as they are, or as they would have been with fewer bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// Bytes to the destination today.
+    pub bytes: u64,
+    /// Bytes to all destinations on probation today.
+    pub young: u64,
+    /// Bytes in the host's sliding windows.
+    pub windows: WindowSums,
+}
+
+impl Measure {
+    /// The sums as they are.
+    pub fn of(host: &Host, pair: &Pair) -> Self {
+        Self { bytes: pair.out.sent, young: host.young_out(), windows: host.windows() }
+    }
+
+    /// The sums had the destination received only `bytes`.
+    fn with_bytes(&self, bytes: u64) -> Self {
+        let missing = self.bytes.saturating_sub(bytes);
+        Self {
+            bytes,
+            young: self.young.saturating_sub(missing),
+            windows: self.windows.map(|sum| sum.saturating_sub(missing)),
+        }
+    }
+}
+
+/// What an incident is about: one destination, or many on probation together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// The destination itself.
+    Destination,
+    /// All destinations on probation: one upload split over many.
+    Many,
+}
+
+/// Which kind of upload an incident is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// The host sends.
+    Volume,
+    /// The host answers a client outside.
+    Server,
+}
+
+/// One reason, with its share of the score after its weight, and the numbers behind it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Term {
+    /// Its share of the score.
+    pub bits: Bits,
+    /// The numbers.
+    pub evidence: Evidence,
+}
+
+/// The numbers that let a reader check a term.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Evidence {
+    /// Bytes of one day to the destination.
+    Volume {
+        /// Bytes sent today.
+        bytes: u64,
+        /// Largest earlier day of this host to this destination.
+        history_max: u64,
+        /// Days on which this host sent anything before.
+        days: u32,
+    },
+    /// Bytes of one day to all destinations on probation.
+    Young {
+        /// Bytes sent today.
+        bytes: u64,
+        /// To how many destinations.
+        destinations: usize,
+    },
+    /// Bytes answered to one outside client in a day.
+    Served {
+        /// Bytes sent today.
+        bytes: u64,
+        /// Days on which this host sent anything before.
+        days: u32,
+    },
+    /// Bytes of the host in a sliding window.
+    HostVolume {
+        /// Bytes in the window.
+        bytes: u64,
+        /// Length of the window in seconds.
+        window_secs: u64,
+        /// Largest such window of the days remembered.
+        history_max: u64,
+        /// Days on which this host sent anything before.
+        days: u32,
+    },
+    /// A destination that this host never sent a comparable amount to.
+    NewDestination {
+        /// Largest earlier day of this host to this destination.
+        host_max: u64,
+        /// Other hosts that have sent there.
+        hosts: u32,
+        /// Share of big uploads that are as new as this one, between 0 and 1.
+        share: f64,
+    },
+    /// How one-sided the exchange is.
+    Ratio {
+        /// Producer–consumer ratio, from −1 (only received) to 1 (only sent).
+        pcr: f64,
+        /// Bytes received from the destination today.
+        bytes_in: u64,
+    },
+}
+
+impl Evidence {
+    /// The detector's name in alerts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Volume { .. } => "volume",
+            Self::Young { .. } => "young-destinations",
+            Self::Served { .. } => "served-volume",
+            Self::HostVolume { .. } => "host-volume",
+            Self::NewDestination { .. } => "new-destination",
+            Self::Ratio { .. } => "ratio",
+        }
+    }
+}
+
+/// Every detector, for saying which of them kept quiet.
+pub const DETECTORS: [&str; 6] =
+    ["volume", "young-destinations", "served-volume", "host-volume", "new-destination", "ratio"];
+
+/// The verdict on one pair at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// What it is about.
+    pub subject: Subject,
+    /// The kind of upload.
+    pub family: Family,
+    /// The sum of the terms.
+    pub score: Bits,
+    /// Why.
+    pub terms: Vec<Term>,
+    /// Volume evidence and bytes are above the floor. Without it nothing alerts.
+    pub passes_gate: bool,
+    /// The sums that were judged.
+    pub measure: Measure,
+    /// Who sent there before today.
+    pub known: Prevalence,
+}
+
+impl Finding {
+    /// Bytes that the finding is about.
+    pub fn bytes(&self) -> u64 {
+        match self.subject {
+            Subject::Destination => self.measure.bytes,
+            Subject::Many => self.measure.young,
+        }
+    }
+
+    /// The score without one of its terms.
+    pub fn score_without(&self, term: &Term) -> Bits {
+        self.score - term.bits
+    }
+}
+
+/// Judges one pair by these sums.
+pub fn judge(case: Case<'_>, measure: Measure) -> Finding {
+    let known = case.baseline.prevalence(case.host.addr(), case.pair.destination);
+    let (subject, main) = volume::of_destinations(case, &measure, &known);
+    let subject_bytes = match subject {
+        Subject::Destination => measure.bytes,
+        Subject::Many => measure.young,
+    };
+    let window = volume::of_host(case, &measure, subject_bytes);
+    let strongest = main.bits.max(window.bits * 2);
+    let mut terms = vec![main, window];
+    terms.extend(novelty::of(case, &measure, &known));
+    terms.extend(ratio::of(case.pair));
+    Finding {
+        subject,
+        family: if case.pair.is_served() { Family::Server } else { Family::Volume },
+        score: terms.iter().map(|term| term.bits).sum(),
+        passes_gate: strongest >= GATE && subject_bytes >= FLOOR_BYTES,
+        terms,
+        measure,
+        known,
+    }
+}
+
+/// The least number of bytes to the destination that would still score `threshold`, all else equal.
+pub fn bytes_at_threshold(case: Case<'_>, measure: Measure, threshold: Bits) -> u64 {
+    let scores = |bytes| {
+        let finding = judge(case, measure.with_bytes(bytes));
+        finding.passes_gate && finding.score >= threshold
+    };
+    let (mut below, mut above) = (0, measure.bytes);
+    while above - below > (above / 100).max(1) {
+        let middle = below + (above - below) / 2;
+        if scores(middle) {
+            above = middle;
+        } else {
+            below = middle;
+        }
+    }
+    above
+}
+
+/// Volume evidence that novelty and ratio need before they count for anything.
+const GATE: Bits = Bits::whole(4);
+
+/// Bytes below which nothing alerts.
+const FLOOR_BYTES: u64 = 1 << 20;

@@ -1,0 +1,275 @@
+//! Deltas to egress: who inside sent how much to whom outside, today and in sliding windows.
+
+mod host;
+mod window;
+
+pub use host::{FlowBytes, Host, HostDay, Pair, PairDay};
+pub use window::{SlidingSum, WINDOWS, WindowSums};
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use crate::flow::{FlowDelta, Sender};
+use crate::net::{Addr, Subnets};
+use crate::time::{Calendar, Day, Timestamp};
+
+/// The owner of an outside end. It is known by its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Destination(pub Addr);
+
+impl std::fmt::Display for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Hosts that are compared with one another: those of one declared role.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Group(pub u8);
+
+impl Group {
+    /// Hosts of which nobody said what they are.
+    pub const UNDECLARED: Self = Self(0);
+}
+
+/// What is inside, and how much is remembered.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Networks that are ours.
+    pub internal: Subnets,
+    /// Declared groups; of several that hold an address, the first counts.
+    pub groups: Vec<(Subnets, Group)>,
+    /// Days begin at midnight of this zone.
+    pub timezone: jiff::tz::TimeZone,
+    /// Hosts at most. The one that sent least among a few makes room.
+    pub hosts_max: usize,
+    /// Pairs of host and destination at most in one day. The smallest among a few makes room.
+    pub pairs_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            internal: Subnets::private(),
+            groups: Vec::new(),
+            timezone: jiff::tz::TimeZone::UTC,
+            hosts_max: 1 << 17,
+            pairs_max: 1 << 20,
+        }
+    }
+}
+
+/// What was seen, by where it went.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Totals {
+    /// Bytes sent by inside hosts to the outside (unique or acknowledged payload).
+    pub bytes_out: u64,
+    /// Bytes sent from the outside to inside hosts.
+    pub bytes_in: u64,
+    /// Bytes between inside hosts.
+    pub bytes_inside: u64,
+    /// Bytes between two outside ends.
+    pub bytes_outside: u64,
+    /// Hosts forgotten because there were too many.
+    pub hosts_evicted: u64,
+    /// Pairs of host and destination forgotten because there were too many; their bytes stay in the
+    /// hosts' sums.
+    pub pairs_evicted: u64,
+}
+
+/// Where a delta's bytes crossed the border.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Crossing {
+    host: Addr,
+    peer: Addr,
+    /// The side of the flow that is the inside host.
+    side: Sender,
+}
+
+/// What folding a delta changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Touch {
+    /// The inside host that sent something.
+    pub host: Addr,
+    /// To whom.
+    pub destination: Destination,
+    /// Has enough been added, or enough time gone by, to judge the pair again?
+    pub is_due: bool,
+}
+
+/// Egress of every host: today's sums per destination, and sliding windows.
+#[derive(Debug, Clone)]
+pub struct Egress {
+    options: Options,
+    calendar: Calendar,
+    day: Day,
+    hosts: IndexMap<Addr, Host, foldhash::fast::RandomState>,
+    pairs: usize,
+    /// Where the search for something to forget goes on.
+    hand: usize,
+    totals: Totals,
+}
+
+impl Egress {
+    /// Nothing seen yet.
+    pub fn new(options: Options) -> Self {
+        Self {
+            calendar: Calendar::new(options.timezone.clone()),
+            options,
+            day: Day::default(),
+            hosts: IndexMap::default(),
+            pairs: 0,
+            hand: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// The day of `at`, and whether it is another than that of the deltas folded so far.
+    ///
+    /// The caller then closes the old day before it folds more.
+    pub fn day_of(&mut self, at: Timestamp) -> (Day, bool) {
+        let day = self.calendar.day(at);
+        (day, day != self.day)
+    }
+
+    /// Adds a delta. `is_young` says whether a destination is on probation for a host; it is asked
+    /// once for every pair and day.
+    pub fn fold(
+        &mut self,
+        delta: &FlowDelta,
+        is_young: impl FnOnce(Addr, Destination) -> bool,
+        forgotten: &mut Vec<HostDay>,
+    ) -> Option<Touch> {
+        let crossing = self.crossing(delta)?;
+        let out = *delta.sent_by(crossing.side);
+        let bytes_in = delta.sent_by(crossing.side.other()).sent;
+        self.totals.bytes_out += out.sent;
+        self.totals.bytes_in += bytes_in;
+        if !self.hosts.contains_key(&crossing.host) && self.hosts.len() >= self.options.hosts_max {
+            self.forget_host(forgotten);
+        }
+        let group = group_of(&self.options.groups, crossing.host);
+        let host = self
+            .hosts
+            .entry(crossing.host)
+            .or_insert_with(|| Host::new(crossing.host, group, delta.started_at));
+        host.receive(delta.last_at, bytes_in);
+        let destination = Destination(crossing.peer);
+        if out.sent == 0 {
+            host.receive_from(destination, bytes_in);
+            return None;
+        }
+        if !host.has_pair(destination) && self.pairs >= self.options.pairs_max {
+            self.forget_pair(crossing.host);
+        }
+        let host = self.hosts.get_mut(&crossing.host)?;
+        let is_due = host.send(
+            destination,
+            delta,
+            crossing.side,
+            || is_young(crossing.host, destination),
+            &mut self.pairs,
+        );
+        Some(Touch { host: crossing.host, destination, is_due })
+    }
+
+    /// Ends the day: what each host sent in it, in order of appearance. Windows slide on.
+    pub fn close_day(&mut self, next: Day) -> Vec<HostDay> {
+        let day = std::mem::replace(&mut self.day, next);
+        self.pairs = 0;
+        self.hosts.values_mut().filter_map(|host| host.close_day(day)).collect()
+    }
+
+    /// The day that deltas are folded into.
+    pub fn day(&self) -> Day {
+        self.day
+    }
+
+    /// A host by its address.
+    pub fn host(&self, addr: Addr) -> Option<&Host> {
+        self.hosts.get(&addr)
+    }
+
+    /// A host by its address, to mark one of its pairs.
+    pub fn host_mut(&mut self, addr: Addr) -> Option<&mut Host> {
+        self.hosts.get_mut(&addr)
+    }
+
+    /// All hosts in order of appearance.
+    pub fn hosts(&self) -> impl ExactSizeIterator<Item = &Host> {
+        self.hosts.values()
+    }
+
+    /// What was seen, by where it went.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// The zone whose midnight divides the days.
+    pub fn zone_name(&self) -> &str {
+        self.calendar.zone_name()
+    }
+
+    /// Finds the inside host and the outside end. Of a tunnel that itself leaves the network, the
+    /// tunnel's ends count: that is where the bytes go. Else the ends of what it carries do.
+    fn crossing(&mut self, delta: &FlowDelta) -> Option<Crossing> {
+        let (low, high) = (delta.key.low.addr, delta.key.high.addr);
+        let outer = delta.tunnel.and_then(|tunnel| self.border(tunnel.low, tunnel.high));
+        let crossing = outer.or_else(|| self.border(low, high));
+        if crossing.is_none() {
+            let bytes = delta.low.sent + delta.high.sent;
+            match self.options.internal.contains(low) {
+                true => self.totals.bytes_inside += bytes,
+                false => self.totals.bytes_outside += bytes,
+            }
+        }
+        crossing
+    }
+
+    fn border(&self, low: Addr, high: Addr) -> Option<Crossing> {
+        match (self.options.internal.contains(low), self.options.internal.contains(high)) {
+            (true, false) => Some(Crossing { host: low, peer: high, side: Sender::Low }),
+            (false, true) => Some(Crossing { host: high, peer: low, side: Sender::High }),
+            (true, true) | (false, false) => None,
+        }
+    }
+
+    /// Makes room for a host: of the next few, the one that sent least goes, and its day is handed on.
+    fn forget_host(&mut self, forgotten: &mut Vec<HostDay>) {
+        let sample = sample(&mut self.hand, self.hosts.len());
+        let Some(index) = sample.min_by_key(|&index| self.hosts[index].total_out().sent) else {
+            return;
+        };
+        if let Some((_, mut host)) = self.hosts.swap_remove_index(index) {
+            self.pairs -= host.pairs().len();
+            self.totals.hosts_evicted += 1;
+            forgotten.extend(host.close_day(self.day));
+        }
+    }
+
+    /// Makes room for a pair: of a few hosts and this one, the one with most pairs loses its smallest.
+    fn forget_pair(&mut self, newcomer: Addr) {
+        let newcomer = self.hosts.get_index_of(&newcomer);
+        let sample = sample(&mut self.hand, self.hosts.len()).chain(newcomer);
+        if let Some(index) = sample.max_by_key(|&index| self.hosts[index].pairs().len())
+            && self.hosts[index].forget_pair()
+        {
+            self.pairs -= 1;
+            self.totals.pairs_evicted += 1;
+        }
+    }
+}
+
+fn group_of(groups: &[(Subnets, Group)], host: Addr) -> Group {
+    groups.iter().find(|(nets, _)| nets.contains(host)).map_or(Group::UNDECLARED, |&(_, group)| group)
+}
+
+/// The next few places of a table of `len`, going round.
+fn sample(hand: &mut usize, len: usize) -> impl Iterator<Item = usize> + use<> {
+    let start = *hand;
+    *hand = hand.wrapping_add(EVICTION_SAMPLE);
+    (0..EVICTION_SAMPLE.min(len)).map(move |step| start.wrapping_add(step) % len)
+}
+
+/// Candidates looked at to find something to forget.
+const EVICTION_SAMPLE: usize = 16;

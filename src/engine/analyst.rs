@@ -1,0 +1,183 @@
+//! Folds deltas, judges, keeps incidents: one thread, deterministic, can be cloned and restored.
+
+use crate::alert::{
+    self, Alert, ClosedBecause, Incidents, Labels, RankingEntry, Record, Summary, TopSender,
+};
+use crate::baseline::{self, Baseline};
+use crate::detect::{Case, Measure, Subject, judge};
+use crate::egress::{self, Egress, HostDay};
+use crate::flow::FlowDelta;
+use crate::net::Addr;
+use crate::rules::RuleSet;
+use crate::time::{Advance, Day, PacketClock, Timestamp};
+
+/// What the analyst goes by.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What is inside, and limits.
+    pub egress: egress::Options,
+    /// How much of the past is remembered.
+    pub baseline: baseline::Options,
+    /// How incidents live.
+    pub alert: alert::Options,
+    /// What the operator says of networks and destinations.
+    pub rules: RuleSet,
+}
+
+/// The state of the verdict: everything after the flow table.
+///
+/// A clone is a fork: both go on from the same past.
+#[derive(Debug, Clone)]
+pub struct Analyst {
+    egress: Egress,
+    baseline: Baseline,
+    incidents: Incidents,
+    rules: RuleSet,
+    clock: PacketClock,
+    forgotten: Vec<HostDay>,
+    records: Vec<Record>,
+}
+
+impl Analyst {
+    /// One that has seen nothing.
+    pub fn new(options: Options) -> Self {
+        Self {
+            egress: Egress::new(options.egress),
+            baseline: Baseline::new(options.baseline),
+            incidents: Incidents::new(options.alert),
+            rules: options.rules,
+            clock: PacketClock::default(),
+            forgotten: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// Adds a delta and judges what it touched.
+    pub fn fold(&mut self, delta: &FlowDelta) {
+        let now = match self.clock.advance(delta.last_at) {
+            Advance::Forward(now) | Advance::Back(now) => now,
+        };
+        let (day, is_another) = self.egress.day_of(now);
+        self.advance(now);
+        if is_another {
+            self.close_day(day);
+        }
+        let baseline = &self.baseline;
+        let is_young = |host, to| baseline.is_young(host, to, day);
+        let touch = self.egress.fold(delta, is_young, &mut self.forgotten);
+        for day in self.forgotten.drain(..) {
+            self.baseline.learn(&day);
+        }
+        let Some(touch) = touch else { return };
+        let Some(host) = self.egress.host(touch.host) else { return };
+        let Some(pair) = host.pair(touch.destination) else { return };
+        let case = Case { host, pair, baseline: &self.baseline, day };
+        if !touch.is_due {
+            self.incidents.touch(case);
+            return;
+        }
+        let finding = judge(case, Measure::of(host, pair));
+        let labels = || labels(&self.rules, touch.host, touch.destination.0);
+        let (is_suspicious, alert) = self.incidents.observe(case, &finding, labels);
+        self.records.extend(alert.map(record));
+        if is_suspicious
+            && self.baseline.age(touch.host, day) >= LEARN_ALL_BEFORE
+            && let Some(host) = self.egress.host_mut(touch.host)
+        {
+            match finding.subject {
+                Subject::Destination => host.mark(touch.destination),
+                Subject::Many => host.mark_young(),
+            }
+        }
+    }
+
+    /// Lets time pass: closes incidents that have been quiet.
+    pub fn advance(&mut self, now: Timestamp) {
+        let mut alerts = Vec::new();
+        self.incidents.advance(now, &mut alerts);
+        self.records.extend(alerts.into_iter().map(record));
+    }
+
+    /// Ends the run: closes the day and all incidents.
+    pub fn finish(&mut self, because: ClosedBecause) {
+        let mut alerts = Vec::new();
+        self.incidents.close_all(because, &mut alerts);
+        self.records.extend(alerts.into_iter().map(record));
+        let today = self.egress.day();
+        self.close_day(today);
+    }
+
+    /// What there is to tell since the last call.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Record> {
+        self.records.drain(..)
+    }
+
+    /// Fills in what the analyst knows of the run.
+    pub fn summarize(&self, summary: &mut Summary) {
+        let totals = self.egress.totals();
+        summary.timezone = self.egress.zone_name().to_owned();
+        summary.hosts = self.egress.hosts().len();
+        summary.hosts_evicted = totals.hosts_evicted;
+        summary.pairs_evicted = totals.pairs_evicted;
+        summary.bytes_out = totals.bytes_out;
+        summary.bytes_in = totals.bytes_in;
+        summary.bytes_inside = totals.bytes_inside;
+        summary.bytes_outside = totals.bytes_outside;
+        summary.budget = self.incidents.budget().alerts_per_day();
+        summary.threshold_bits = self.incidents.budget().threshold();
+        summary.alerts = self.incidents.paged();
+        summary.top_senders = self.top_senders();
+    }
+
+    fn top_senders(&self) -> Vec<TopSender> {
+        let mut hosts: Vec<&egress::Host> =
+            self.egress.hosts().filter(|host| host.total_out().sent > 0).collect();
+        hosts.sort_by_key(|host| (std::cmp::Reverse(host.total_out().sent), host.addr()));
+        let sender = |host: &&egress::Host| TopSender {
+            host: host.addr(),
+            bytes_out: host.total_out().sent,
+            bytes_in: host.total_in(),
+            destination: host.largest().map(|(to, _)| to.to_string()),
+            destination_bytes: host.largest().map_or(0, |(_, bytes)| bytes),
+        };
+        hosts.iter().take(TOP_SENDERS).map(sender).collect()
+    }
+
+    /// Ranks the hosts of the day that ends, learns from it, and sets the bar for the next.
+    fn close_day(&mut self, next: Day) {
+        let day = self.egress.day();
+        for host in self.egress.hosts() {
+            // A host that never reached a rung is ranked by its largest destination.
+            if !self.incidents.is_ranked(host.addr())
+                && let Some(pair) = host.pairs().max_by_key(|pair| pair.out.sent)
+            {
+                let case = Case { host, pair, baseline: &self.baseline, day };
+                self.incidents.note(case, &judge(case, Measure::of(host, pair)));
+            }
+        }
+        let ranking = self.incidents.close_day(day);
+        self.records.extend(ranking.into_iter().map(|entry: RankingEntry| Record::Ranking(Box::new(entry))));
+        for host_day in self.egress.close_day(next) {
+            self.baseline.learn(&host_day);
+        }
+        self.incidents.freeze_budget(self.baseline.host_days(), self.baseline.hosts_lately(next));
+    }
+}
+
+fn record(alert: Alert) -> Record {
+    Record::Alert(Box::new(alert))
+}
+
+fn labels(rules: &RuleSet, host: Addr, destination: Addr) -> Labels {
+    Labels {
+        role: rules.role_of(host).map(|role| role.to_string()),
+        category: rules.destinations.category_of(destination).map(|category| category.to_string()),
+    }
+}
+
+/// Days of a host from which everything is learned, suspicious or not: else the nightly backup
+/// alarms on the first day, is never learned, and alarms for ever (DETECTION 1).
+const LEARN_ALL_BEFORE: u32 = 3;
+
+/// Hosts listed in the summary.
+const TOP_SENDERS: usize = 10;

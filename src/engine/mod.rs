@@ -1,0 +1,9 @@
+//! The stages put together: workers that count, an analyst that judges.
+
+mod analyst;
+mod replay;
+mod worker;
+
+pub use analyst::{Analyst, Options};
+pub use replay::{Run, replay};
+pub use worker::{Position, Worker, WorkerCounters};

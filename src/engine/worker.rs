@@ -1,0 +1,131 @@
+//! One worker: decodes frames, counts its shards' flows, reports deltas with their place in the input.
+
+use std::time::Duration;
+
+use crate::decode::{Rejects, decode};
+use crate::flow::{self, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, SHARDS};
+use crate::frame::Batch;
+use crate::time::{Advance, PacketClock, Timestamp};
+
+/// Where in the input a delta was reported. The order of positions is the order of judgement, and
+/// does not depend on how shards are spread over workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Number of the frame in the input.
+    frame: u64,
+    /// Was it the frame's own flow, or the tick before the frame?
+    is_own: bool,
+    /// The shard that reported.
+    shard: usize,
+}
+
+/// What a worker has counted. Every worker reads every frame, so one worker's frames are all frames.
+#[derive(Debug, Default, Clone)]
+pub struct WorkerCounters {
+    /// Frames decoded to a segment.
+    pub decoded: u64,
+    /// Frames that were not, by reason.
+    pub rejects: Rejects,
+    /// Earliest and latest frame.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// How often time was set back.
+    pub turned_back: u64,
+    /// The flow tables' own counters; these are of this worker's shards only.
+    pub flows: FlowCounters,
+}
+
+/// Counts the flows of some of the shards.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// The shards' tables; `None` where another worker has it.
+    tables: Vec<Option<FlowTable>>,
+    clock: PacketClock,
+    next_tick: Timestamp,
+    counters: WorkerCounters,
+}
+
+impl Worker {
+    /// Worker `number` of `count`.
+    pub fn new(options: &flow::Options, number: usize, count: usize) -> Self {
+        let table = |shard| (shard % count == number).then(|| FlowTable::new(options.clone()));
+        Self {
+            tables: (0..SHARDS).map(table).collect(),
+            clock: PacketClock::default(),
+            next_tick: Timestamp::EPOCH,
+            counters: WorkerCounters::default(),
+        }
+    }
+
+    /// Counts a batch whose first frame is number `first` of the input.
+    pub fn run(&mut self, batch: &Batch, first: u64, outbox: &mut Vec<(Position, FlowDelta)>) {
+        for (number, frame) in (first..).zip(batch.frames()) {
+            self.keep_time(number, frame.at, outbox);
+            match decode(&frame) {
+                Ok(segment) => {
+                    self.counters.decoded += 1;
+                    let shard = FlowKey::shard(&segment);
+                    if let Some(table) = &mut self.tables[shard] {
+                        let position = Position { frame: number, is_own: true, shard };
+                        table.observe(frame.at, &segment, |delta| outbox.push((position, delta)));
+                    }
+                }
+                Err(reject) => self.counters.rejects.count(reject),
+            }
+        }
+    }
+
+    /// Ends all flows: there are no more frames.
+    pub fn finish(&mut self, outbox: &mut Vec<(Position, FlowDelta)>) {
+        let now = self.clock.now();
+        self.end_all(u64::MAX, now, FlowEnd::Eof, outbox);
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> WorkerCounters {
+        let mut counters = self.counters.clone();
+        counters.turned_back = self.clock.turned_back();
+        for table in self.tables.iter().flatten() {
+            counters.flows.add(table.counters());
+        }
+        counters
+    }
+
+    fn keep_time(&mut self, number: u64, at: Timestamp, outbox: &mut Vec<(Position, FlowDelta)>) {
+        let span = self.counters.span.get_or_insert((at, at));
+        *span = (span.0.min(at), span.1.max(at));
+        match self.clock.advance(at) {
+            Advance::Forward(now) if now < self.next_tick => {}
+            Advance::Forward(now) => {
+                self.next_tick = Timestamp::from_secs_nanos(now.as_secs(), 0).plus(TICK);
+                for (shard, table) in self.tables.iter_mut().enumerate() {
+                    if let Some(table) = table {
+                        let position = Position { frame: number, is_own: false, shard };
+                        table.tick(now, |delta| outbox.push((position, delta)));
+                    }
+                }
+            }
+            Advance::Back(now) => {
+                self.next_tick = Timestamp::from_secs_nanos(now.as_secs(), 0).plus(TICK);
+                self.end_all(number, now, FlowEnd::Idle, outbox);
+            }
+        }
+    }
+
+    fn end_all(
+        &mut self,
+        number: u64,
+        now: Timestamp,
+        end: FlowEnd,
+        outbox: &mut Vec<(Position, FlowDelta)>,
+    ) {
+        for (shard, table) in self.tables.iter_mut().enumerate() {
+            if let Some(table) = table {
+                let position = Position { frame: number, is_own: false, shard };
+                table.end_all(now, end, |delta| outbox.push((position, delta)));
+            }
+        }
+    }
+}
+
+/// How often active flows report, aligned to whole seconds of packet time.
+const TICK: Duration = Duration::from_secs(1);
