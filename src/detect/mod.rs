@@ -25,6 +25,8 @@ pub struct Case<'a> {
     pub baseline: &'a Baseline,
     /// Today.
     pub day: Day,
+    /// Bytes below which nothing alerts.
+    pub floor_bytes: u64,
 }
 
 /// The sums that are judged: as they are, or as they would have been with fewer bytes.
@@ -206,7 +208,7 @@ pub fn judge(case: Case<'_>, measure: Measure) -> Finding {
         subject,
         family: if case.pair.is_served() { Family::Server } else { Family::Volume },
         score: terms.iter().map(|term| term.bits).sum(),
-        passes_gate: strongest >= GATE && subject_bytes >= FLOOR_BYTES,
+        passes_gate: strongest >= GATE && subject_bytes >= case.floor_bytes,
         terms,
         measure,
         known,
@@ -233,6 +235,3 @@ pub fn bytes_at_threshold(case: Case<'_>, measure: Measure, threshold: Bits) -> 
 
 /// Volume evidence that novelty and ratio need before they count for anything.
 const GATE: Bits = Bits::whole(4);
-
-/// Bytes below which nothing alerts.
-const FLOOR_BYTES: u64 = 1 << 20;

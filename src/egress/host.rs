@@ -143,7 +143,7 @@ impl Pair {
             is_young,
             clipped: None,
             flows: SmallVec::new(),
-            next_look: LOOK_MIN,
+            next_look: 0,
             looked_at: delta.last_at,
         }
     }
@@ -189,9 +189,9 @@ impl Pair {
     }
 
     /// Is it time to judge the pair again: a tenth more bytes, or a minute since the last look?
-    fn is_due(&mut self) -> bool {
+    fn is_due(&mut self, floor: u64) -> bool {
         let minute_is_over = self.last_at >= self.looked_at.plus(LOOK_EVERY);
-        if self.out.sent < self.next_look && !(minute_is_over && self.out.sent >= LOOK_MIN) {
+        if self.out.sent < floor || (self.out.sent < self.next_look && !minute_is_over) {
             return false;
         }
         self.next_look = next_look(self.out.sent);
@@ -305,16 +305,14 @@ impl Host {
         delta: &FlowDelta,
         side: Sender,
         is_young: impl FnOnce() -> bool,
-        pairs: &mut usize,
+        floor: u64,
     ) -> bool {
         let out = delta.sent_by(side);
         self.total_out.add(out);
         let today = &mut self.today;
         today.bytes_out += out.sent;
-        let pair = today.pairs.entry(destination).or_insert_with(|| {
-            *pairs += 1;
-            Pair::new(destination, delta, is_young())
-        });
+        let start = || Pair::new(destination, delta, is_young());
+        let pair = today.pairs.entry(destination).or_insert_with(start);
         pair.add(delta, side);
         if pair.is_young && delta.initiator == side {
             today.young_out += out.sent;
@@ -328,11 +326,11 @@ impl Host {
                 today.windows_max[at] = today.windows_max[at].max(sum);
             }
         }
-        let young_is_due = today.young_out >= today.next_look.max(LOOK_MIN);
+        let young_is_due = today.young_out >= today.next_look.max(floor);
         if young_is_due {
             today.next_look = next_look(today.young_out);
         }
-        pair.is_due() || young_is_due
+        pair.is_due(floor) || young_is_due
     }
 
     /// Forgets the smallest of a few of today's pairs; its bytes stay in the host's sums.
@@ -368,11 +366,8 @@ impl Host {
 
 fn next_look(bytes: u64) -> u64 {
     // A tenth, as fine as DETECTION 2 found useful: looks are free for sums that only grow.
-    bytes + (bytes / 10).max(LOOK_MIN / 10)
+    bytes + (bytes / 10).max(1)
 }
-
-/// Nothing smaller is judged: no alert starts below it (DETECTION 4, gate).
-const LOOK_MIN: u64 = 1 << 20;
 
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 

@@ -37,10 +37,10 @@ impl Group {
 pub struct Options {
     /// Networks that are ours.
     pub internal: Subnets,
-    /// Declared groups; of several that hold an address, the first counts.
-    pub groups: Vec<(Subnets, Group)>,
     /// Days begin at midnight of this zone.
     pub timezone: jiff::tz::TimeZone,
+    /// Bytes in a day below which no pair is judged.
+    pub floor_bytes: u64,
     /// Hosts at most. The one that sent least among a few makes room.
     pub hosts_max: usize,
     /// Pairs of host and destination at most in one day. The smallest among a few makes room.
@@ -51,7 +51,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             internal: Subnets::private(),
-            groups: Vec::new(),
+            floor_bytes: 1 << 20,
             timezone: jiff::tz::TimeZone::UTC,
             hosts_max: 1 << 17,
             pairs_max: 1 << 20,
@@ -107,6 +107,8 @@ pub struct Egress {
     pairs: usize,
     /// Where the search for something to forget goes on.
     hand: usize,
+    /// Days cut short because their host made room for another.
+    forgotten: Vec<HostDay>,
     totals: Totals,
 }
 
@@ -120,6 +122,7 @@ impl Egress {
             hosts: IndexMap::default(),
             pairs: 0,
             hand: 0,
+            forgotten: Vec::new(),
             totals: Totals::default(),
         }
     }
@@ -132,13 +135,13 @@ impl Egress {
         (day, day != self.day)
     }
 
-    /// Adds a delta. `is_young` says whether a destination is on probation for a host; it is asked
-    /// once for every pair and day.
+    /// Adds a delta. `group_of` is asked once for every host, and `is_young`, whether a destination is
+    /// on probation for a host, once for every pair and day.
     pub fn fold(
         &mut self,
         delta: &FlowDelta,
+        group_of: impl FnOnce(Addr) -> Group,
         is_young: impl FnOnce(Addr, Destination) -> bool,
-        forgotten: &mut Vec<HostDay>,
     ) -> Option<Touch> {
         let crossing = self.crossing(delta)?;
         let out = *delta.sent_by(crossing.side);
@@ -146,13 +149,10 @@ impl Egress {
         self.totals.bytes_out += out.sent;
         self.totals.bytes_in += bytes_in;
         if !self.hosts.contains_key(&crossing.host) && self.hosts.len() >= self.options.hosts_max {
-            self.forget_host(forgotten);
+            self.forget_host();
         }
-        let group = group_of(&self.options.groups, crossing.host);
-        let host = self
-            .hosts
-            .entry(crossing.host)
-            .or_insert_with(|| Host::new(crossing.host, group, delta.started_at));
+        let start = || Host::new(crossing.host, group_of(crossing.host), delta.started_at);
+        let host = self.hosts.entry(crossing.host).or_insert_with(start);
         host.receive(delta.last_at, bytes_in);
         let destination = Destination(crossing.peer);
         if out.sent == 0 {
@@ -163,12 +163,13 @@ impl Egress {
             self.forget_pair(crossing.host);
         }
         let host = self.hosts.get_mut(&crossing.host)?;
+        self.pairs += usize::from(!host.has_pair(destination));
         let is_due = host.send(
             destination,
             delta,
             crossing.side,
             || is_young(crossing.host, destination),
-            &mut self.pairs,
+            self.options.floor_bytes,
         );
         Some(Touch { host: crossing.host, destination, is_due })
     }
@@ -183,6 +184,11 @@ impl Egress {
     /// The day that deltas are folded into.
     pub fn day(&self) -> Day {
         self.day
+    }
+
+    /// Takes the days that were cut short because their host made room for another.
+    pub fn take_forgotten(&mut self) -> Vec<HostDay> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// A host by its address.
@@ -235,7 +241,7 @@ impl Egress {
     }
 
     /// Makes room for a host: of the next few, the one that sent least goes, and its day is handed on.
-    fn forget_host(&mut self, forgotten: &mut Vec<HostDay>) {
+    fn forget_host(&mut self) {
         let sample = sample(&mut self.hand, self.hosts.len());
         let Some(index) = sample.min_by_key(|&index| self.hosts[index].total_out().sent) else {
             return;
@@ -243,7 +249,7 @@ impl Egress {
         if let Some((_, mut host)) = self.hosts.swap_remove_index(index) {
             self.pairs -= host.pairs().len();
             self.totals.hosts_evicted += 1;
-            forgotten.extend(host.close_day(self.day));
+            self.forgotten.extend(host.close_day(self.day));
         }
     }
 
@@ -258,10 +264,6 @@ impl Egress {
             self.totals.pairs_evicted += 1;
         }
     }
-}
-
-fn group_of(groups: &[(Subnets, Group)], host: Addr) -> Group {
-    groups.iter().find(|(nets, _)| nets.contains(host)).map_or(Group::UNDECLARED, |&(_, group)| group)
 }
 
 /// The next few places of a table of `len`, going round.

@@ -5,7 +5,7 @@ use crate::alert::{
 };
 use crate::baseline::{self, Baseline};
 use crate::detect::{Case, Measure, Subject, judge};
-use crate::egress::{self, Egress, HostDay};
+use crate::egress::{self, Egress, Group};
 use crate::flow::FlowDelta;
 use crate::net::Addr;
 use crate::rules::RuleSet;
@@ -34,7 +34,7 @@ pub struct Analyst {
     incidents: Incidents,
     rules: RuleSet,
     clock: PacketClock,
-    forgotten: Vec<HostDay>,
+    floor_bytes: u64,
     records: Vec<Record>,
 }
 
@@ -42,12 +42,12 @@ impl Analyst {
     /// One that has seen nothing.
     pub fn new(options: Options) -> Self {
         Self {
+            floor_bytes: options.egress.floor_bytes,
             egress: Egress::new(options.egress),
             baseline: Baseline::new(options.baseline),
             incidents: Incidents::new(options.alert),
             rules: options.rules,
             clock: PacketClock::default(),
-            forgotten: Vec::new(),
             records: Vec::new(),
         }
     }
@@ -62,16 +62,19 @@ impl Analyst {
         if is_another {
             self.close_day(day);
         }
-        let baseline = &self.baseline;
-        let is_young = |host, to| baseline.is_young(host, to, day);
-        let touch = self.egress.fold(delta, is_young, &mut self.forgotten);
-        for day in self.forgotten.drain(..) {
+        let (rules, baseline) = (&self.rules, &self.baseline);
+        let touch = self.egress.fold(
+            delta,
+            |host| group(rules, host),
+            |host, to| baseline.is_young(host, to, day),
+        );
+        for day in self.egress.take_forgotten() {
             self.baseline.learn(&day);
         }
         let Some(touch) = touch else { return };
         let Some(host) = self.egress.host(touch.host) else { return };
         let Some(pair) = host.pair(touch.destination) else { return };
-        let case = Case { host, pair, baseline: &self.baseline, day };
+        let case = Case { host, pair, baseline: &self.baseline, day, floor_bytes: self.floor_bytes };
         if !touch.is_due {
             self.incidents.touch(case);
             return;
@@ -151,7 +154,7 @@ impl Analyst {
             if !self.incidents.is_ranked(host.addr())
                 && let Some(pair) = host.pairs().max_by_key(|pair| pair.out.sent)
             {
-                let case = Case { host, pair, baseline: &self.baseline, day };
+                let case = Case { host, pair, baseline: &self.baseline, day, floor_bytes: self.floor_bytes };
                 self.incidents.note(case, &judge(case, Measure::of(host, pair)));
             }
         }
@@ -168,9 +171,14 @@ fn record(alert: Alert) -> Record {
     Record::Alert(Box::new(alert))
 }
 
+/// Hosts of one declared role are one group.
+fn group(rules: &RuleSet, host: Addr) -> Group {
+    rules.networks.role_of(host).map_or(Group::UNDECLARED, |role| Group(role as u8 + 1))
+}
+
 fn labels(rules: &RuleSet, host: Addr, destination: Addr) -> Labels {
     Labels {
-        role: rules.role_of(host).map(|role| role.to_string()),
+        role: rules.networks.role_of(host).map(|role| role.to_string()),
         category: rules.destinations.category_of(destination).map(|category| category.to_string()),
     }
 }

@@ -1,0 +1,142 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sekisho::config::{Format, Keys};
+
+/// Flags unusual uploads from workstations to outside hosts, while they run.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) mode: Mode,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Mode {
+    /// Read capture files; print incidents and a ranking
+    Replay(Replay),
+    /// Print the JSON Schema of something that is written or read
+    Schema {
+        /// Of what
+        of: SchemaOf,
+    },
+    /// Look after the rules folder
+    Rules {
+        #[command(subcommand)]
+        action: RulesAction,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Capture files (pcap, pcapng, each also .gz or .zst), folders of them, or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What every mode that reads traffic takes. Flag, then environment, then file, then default.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Configuration file (TOML)
+    #[arg(long, env = "SEKISHO_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Time zone of days, as in Asia/Tokyo [default: UTC]
+    #[arg(long, env = "SEKISHO_TIMEZONE", value_name = "ZONE")]
+    timezone: Option<String>,
+    /// Take only frames that this BPF expression matches
+    #[arg(long, env = "SEKISHO_FILTER", value_name = "BPF")]
+    filter: Option<String>,
+    /// Take only frames from this moment on: RFC 3339, or a date (and time) in the time zone
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Take only frames before this moment
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Networks that are inside [default: as in the rules folder, else private ones]
+    #[arg(long, env = "SEKISHO_INTERNAL", value_name = "CIDR,...", value_delimiter = ',')]
+    internal: Option<Vec<ipnet::IpNet>>,
+    /// Rules folder [default: the one that is built in]
+    #[arg(long, env = "SEKISHO_RULES", value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// Alerts a day that you want to see [default: 1]
+    #[arg(long, env = "SEKISHO_BUDGET", value_name = "N")]
+    budget: Option<f64>,
+    /// Worker threads, or auto [default: auto]
+    #[arg(long, env = "SEKISHO_WORKERS", value_name = "N|auto")]
+    workers: Option<String>,
+    /// How to tell [default: text]
+    #[arg(long, env = "SEKISHO_FORMAT", value_enum)]
+    format: Option<FormatArg>,
+    /// Where to tell it [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Exit with 1 when an incident paged
+    #[arg(long)]
+    pub(crate) fail_on_alert: bool,
+    /// Print the settings that would be used, and stop
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+impl Common {
+    /// What was typed, as keys of the configuration.
+    pub(crate) fn keys(&self) -> Keys {
+        Keys {
+            timezone: self.timezone.clone(),
+            filter: self.filter.clone(),
+            since: self.since.clone(),
+            until: self.until.clone(),
+            internal: self.internal.clone(),
+            rules: self.rules.clone(),
+            budget: self.budget,
+            workers: self.workers.clone(),
+            format: self.format.map(Into::into),
+            ..Keys::default()
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    /// For people
+    Text,
+    /// For programs: JSON lines
+    Json,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Text => Self::Text,
+            FormatArg::Json => Self::Json,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// `sekisho.alert/1`
+    Alert,
+    /// `sekisho.ranking/1`
+    Ranking,
+    /// `sekisho.summary/1`
+    Summary,
+    /// The files of the rules folder
+    Rules,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesAction {
+    /// Say whether a rules folder is good, and what is in it
+    Check {
+        /// The folder [default: the rules that are built in]
+        dir: Option<PathBuf>,
+    },
+}

@@ -1,0 +1,294 @@
+//! Settings: what was typed, the configuration file and the rules folder, made one.
+
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::net::Subnets;
+use crate::rules::{RuleSet, RulesError};
+use crate::time::Timestamp;
+use crate::{alert, baseline, capture, egress, engine, flow};
+
+/// Everything that can be configured, each key as a flag, in the environment, or in the file.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// Time zone of days, as in `Asia/Tokyo`.
+    pub timezone: Option<String>,
+    /// BPF expression.
+    pub filter: Option<String>,
+    /// First moment.
+    pub since: Option<String>,
+    /// Moment after the last.
+    pub until: Option<String>,
+    /// Networks that are inside.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub internal: Option<Vec<IpNet>>,
+    /// Rules folder.
+    pub rules: Option<PathBuf>,
+    /// Alerts a day that the operator wants to see.
+    pub budget: Option<f64>,
+    /// Worker threads, or `auto`.
+    pub workers: Option<String>,
+    /// How to tell.
+    pub format: Option<Format>,
+    /// The sensor's name in alerts.
+    pub sensor: Option<String>,
+    /// Limits of memory.
+    pub limits: Limits,
+    /// What makes a flow.
+    pub flow: FlowKeys,
+}
+
+/// Limits of memory: how many of each are kept at most.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Flows.
+    pub flows_max: Option<usize>,
+    /// Hosts.
+    pub hosts_max: Option<usize>,
+    /// Pairs of host and destination in a day.
+    pub pairs_max: Option<usize>,
+    /// Destinations remembered for a host.
+    pub pairs_per_host_max: Option<usize>,
+    /// Destinations remembered for the organisation.
+    pub destinations_max: Option<usize>,
+}
+
+/// What makes a flow.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowKeys {
+    /// Are equal 5-tuples in different VLANs different flows?
+    pub key_by_vlan: Option<bool>,
+    /// Are equal 5-tuples in different tunnels different flows?
+    pub key_by_tunnel: Option<bool>,
+}
+
+/// How to tell.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Settings for a run, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which frames are read.
+    pub capture: capture::Options,
+    /// How flows are kept, by how many workers.
+    pub run: engine::Run,
+    /// How verdicts are made.
+    pub analyst: engine::Options,
+    /// How to tell.
+    pub format: Format,
+}
+
+/// Why there are no settings.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The configuration file cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The configuration file is wrong; the message has line and text.
+    #[error("{}: {message}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with the place.
+        message: String,
+    },
+    /// A value cannot be used.
+    #[error("{key}: {problem}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The rules folder is wrong.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+}
+
+impl Keys {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no TOML, or has a key that does not exist.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| ConfigError::File {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })
+    }
+
+    /// These keys, and `other` where they are silent.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            timezone: self.timezone.or(other.timezone),
+            filter: self.filter.or(other.filter),
+            since: self.since.or(other.since),
+            until: self.until.or(other.until),
+            internal: self.internal.or(other.internal),
+            rules: self.rules.or(other.rules),
+            budget: self.budget.or(other.budget),
+            workers: self.workers.or(other.workers),
+            format: self.format.or(other.format),
+            sensor: self.sensor.or(other.sensor),
+            limits: Limits {
+                flows_max: self.limits.flows_max.or(other.limits.flows_max),
+                hosts_max: self.limits.hosts_max.or(other.limits.hosts_max),
+                pairs_max: self.limits.pairs_max.or(other.limits.pairs_max),
+                pairs_per_host_max: self.limits.pairs_per_host_max.or(other.limits.pairs_per_host_max),
+                destinations_max: self.limits.destinations_max.or(other.limits.destinations_max),
+            },
+            flow: FlowKeys {
+                key_by_vlan: self.flow.key_by_vlan.or(other.flow.key_by_vlan),
+                key_by_tunnel: self.flow.key_by_tunnel.or(other.flow.key_by_tunnel),
+            },
+        }
+    }
+}
+
+impl Settings {
+    /// Makes settings of keys: loads the rules folder, reads every value.
+    ///
+    /// # Errors
+    /// When a value cannot be used or the rules folder is wrong.
+    pub fn of(keys: &Keys) -> Result<Self, ConfigError> {
+        let rules = match &keys.rules {
+            Some(dir) => RuleSet::load(dir)?,
+            None => RuleSet::shipped(),
+        };
+        let timezone = timezone(keys, &rules)?;
+        let budget = keys.budget.unwrap_or(rules.defaults.budget_per_day);
+        if !(budget > 0.0 && budget <= BUDGET_MAX) {
+            return Err(wrong("budget", format!("must be above 0 and at most {BUDGET_MAX} (got {budget})")));
+        }
+        let internal = match &keys.internal {
+            Some(nets) => nets.iter().copied().collect::<Subnets>(),
+            None => rules.networks.internal.clone(),
+        };
+        let flow = flow_options(keys, &rules);
+        let egress = egress_options(keys, &rules, internal, timezone.clone());
+        let baseline = baseline_options(keys);
+        let alert = alert::Options {
+            alerts_per_day: budget,
+            quiet_after: rules.defaults.quiet_after,
+            reopen_within_days: i32::try_from(rules.defaults.reopen_within_days).unwrap_or(i32::MAX),
+            sensor: keys.sensor.clone().unwrap_or_else(|| "sekisho".to_owned()),
+            config_digest: digest(&format!("{flow:?}{egress:?}{baseline:?}{budget}{rules:?}")),
+        };
+        Ok(Self {
+            capture: capture::Options {
+                filter: keys.filter.clone(),
+                since: keys.since.as_deref().map(|text| moment("since", text, &timezone)).transpose()?,
+                until: keys.until.as_deref().map(|text| moment("until", text, &timezone)).transpose()?,
+            },
+            run: engine::Run { flow, workers: workers(keys.workers.as_deref())? },
+            analyst: engine::Options { egress, baseline, alert, rules },
+            format: keys.format.unwrap_or_default(),
+        })
+    }
+}
+
+fn flow_options(keys: &Keys, rules: &RuleSet) -> flow::Options {
+    let default = flow::Options::default();
+    flow::Options {
+        flows_max: keys.limits.flows_max.unwrap_or(default.flows_max),
+        tcp_idle: rules.defaults.tcp_idle,
+        udp_idle: rules.defaults.udp_idle,
+        other_idle: rules.defaults.other_idle,
+        closed_linger: rules.defaults.closed_linger,
+        key_by_vlan: keys.flow.key_by_vlan.unwrap_or(default.key_by_vlan),
+        key_by_tunnel: keys.flow.key_by_tunnel.unwrap_or(default.key_by_tunnel),
+    }
+}
+
+fn egress_options(keys: &Keys, rules: &RuleSet, internal: Subnets, timezone: TimeZone) -> egress::Options {
+    let default = egress::Options::default();
+    egress::Options {
+        internal,
+        timezone,
+        floor_bytes: rules.defaults.floor_bytes,
+        hosts_max: keys.limits.hosts_max.unwrap_or(default.hosts_max).max(1),
+        pairs_max: keys.limits.pairs_max.unwrap_or(default.pairs_max).max(1),
+    }
+}
+
+fn baseline_options(keys: &Keys) -> baseline::Options {
+    let default = baseline::Options::default();
+    let limits = &keys.limits;
+    baseline::Options {
+        hosts_max: limits.hosts_max.unwrap_or(default.hosts_max).max(1),
+        pairs_per_host_max: limits.pairs_per_host_max.unwrap_or(default.pairs_per_host_max).max(1),
+        destinations_max: limits.destinations_max.unwrap_or(default.destinations_max).max(1),
+    }
+}
+
+fn timezone(keys: &Keys, rules: &RuleSet) -> Result<TimeZone, ConfigError> {
+    let Some(name) = &keys.timezone else { return Ok(rules.defaults.timezone.clone()) };
+    TimeZone::get(name)
+        .map_err(|_| wrong("timezone", format!("no time zone {name:?}; give one as in Asia/Tokyo or UTC")))
+}
+
+/// A moment: RFC 3339, or a date with or without a time in the time zone.
+fn moment(key: &'static str, text: &str, zone: &TimeZone) -> Result<Timestamp, ConfigError> {
+    let civil = |text: &str| {
+        text.parse::<jiff::civil::DateTime>()
+            .and_then(|time| time.to_zoned(zone.clone()))
+            .map(|zoned| zoned.timestamp())
+    };
+    let moment = text.parse::<jiff::Timestamp>().or_else(|_| civil(text)).map_err(|_| {
+        wrong(key, format!("{text:?} is no moment; write 2026-03-16, 2026-03-16T09:30 or 2026-03-16T00:30:00Z"))
+    })?;
+    u64::try_from(moment.as_nanosecond())
+        .map(Timestamp::from_nanos)
+        .map_err(|_| wrong(key, format!("{text} is before 1970 or after 2554")))
+}
+
+fn workers(text: Option<&str>) -> Result<usize, ConfigError> {
+    match text {
+        None | Some("auto") => {
+            Ok(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(WORKERS_AUTO_MAX)))
+        }
+        Some(text) => match text.parse() {
+            Ok(count @ 1..=flow::SHARDS) => Ok(count),
+            _ => Err(wrong("workers", format!("must be auto or 1 to {} (got {text:?})", flow::SHARDS))),
+        },
+    }
+}
+
+fn wrong(key: &'static str, problem: String) -> ConfigError {
+    ConfigError::Value { key, problem }
+}
+
+fn digest(text: &str) -> String {
+    let hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+const BUDGET_MAX: f64 = 10_000.0;
+
+/// Workers that `auto` means at most.
+const WORKERS_AUTO_MAX: usize = 8;

@@ -1,0 +1,43 @@
+//! Where records go: a person or a program.
+
+mod json_lines;
+mod text;
+
+use std::io;
+
+pub use json_lines::JsonLines;
+pub use text::Text;
+
+use crate::alert::Record;
+
+/// A place records go to.
+pub trait Sink {
+    /// Takes one record.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn write(&mut self, record: &Record) -> io::Result<()>;
+}
+
+/// Text as it may be shown on a terminal: whatever could steer it is escaped.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let is_steering = c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let (escaped, plain) =
+                if is_steering { (Some(c.escape_unicode()), None) } else { (None, Some(c)) };
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    /// A file name may hold an escape sequence that repaints the analyst's terminal.
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}c\né"), "a\\u{1b}[2Jb\\u{202e}c\\u{a}é");
+    }
+}

@@ -1,0 +1,225 @@
+//! For people: the run in a paragraph, the incidents with their why, who looks worst.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use super::{Sink, printable};
+use crate::alert::{Alert, Kind, RankingEntry, Record, Severity, Summary, bytes_text, duration_text};
+use crate::net::Addr;
+
+/// Gathers what a run tells and writes it at the end, the worst first.
+#[derive(Debug)]
+pub struct Text<W> {
+    to: W,
+    /// The latest alert of each incident.
+    incidents: BTreeMap<String, Alert>,
+    /// Each host's best day.
+    best: BTreeMap<Addr, RankingEntry>,
+}
+
+impl<W: Write> Text<W> {
+    /// Writes to `to`.
+    pub fn new(to: W) -> Self {
+        Self { to, incidents: BTreeMap::new(), best: BTreeMap::new() }
+    }
+
+    fn report(&mut self, summary: &Summary) -> io::Result<()> {
+        self.overview(summary)?;
+        let mut incidents: Vec<&Alert> = self.incidents.values().collect();
+        incidents.sort_by(|a, b| {
+            (b.severity, b.score_bits, b.bytes_out)
+                .cmp(&(a.severity, a.score_bits, a.bytes_out))
+                .then(a.incident.cmp(&b.incident))
+        });
+        let (paging, low): (Vec<&Alert>, Vec<&Alert>) =
+            incidents.into_iter().partition(|alert| alert.severity >= Severity::Medium);
+        let to = &mut self.to;
+        writeln!(to)?;
+        match paging.len() {
+            0 => writeln!(to, "No incidents (one pages from {} bits).", summary.threshold_bits)?,
+            1 => writeln!(to, "1 incident:")?,
+            count => writeln!(to, "{count} incidents:")?,
+        }
+        for alert in paging {
+            writeln!(to)?;
+            incident(to, alert)?;
+        }
+        if !low.is_empty() {
+            writeln!(to, "\nBelow the bar, pages nobody:")?;
+        }
+        for alert in low {
+            writeln!(to, "  {:>5} bits  {}", alert.score_bits, alert.summary)?;
+        }
+        self.senders(summary)?;
+        self.worst(summary)
+    }
+
+    fn overview(&mut self, summary: &Summary) -> io::Result<()> {
+        let to = &mut self.to;
+        let files = if summary.files == 1 { "file" } else { "files" };
+        write!(to, "{} {files}, {} packets", summary.files, summary.packets)?;
+        if let (Some(first), Some(last)) = (summary.first, summary.last) {
+            write!(to, ", {first} to {last} ({})", duration_text(last.since(first)))?;
+        }
+        writeln!(to, "\n{} on the wire; days are {}'s", bytes_text(summary.bytes_wire), summary.timezone)?;
+        writeln!(
+            to,
+            "{} inside hosts sent {} outside and received {}; {} stayed inside, {} was between strangers",
+            summary.hosts,
+            bytes_text(summary.bytes_out),
+            bytes_text(summary.bytes_in),
+            bytes_text(summary.bytes_inside),
+            bytes_text(summary.bytes_outside),
+        )?;
+        let rejected: u64 = summary.rejected.values().sum();
+        if rejected > 0 {
+            let mut reasons: Vec<(&String, &u64)> = summary.rejected.iter().collect();
+            reasons.sort_by_key(|&(reason, count)| (std::cmp::Reverse(count), reason));
+            let reasons: Vec<String> =
+                reasons.into_iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            writeln!(to, "{rejected} packets carry no flow: {}", reasons.join(", "))?;
+        }
+        for (count, what) in [
+            (summary.packets_filtered, "packets left out by the filter"),
+            (summary.packets_dropped.unwrap_or(0), "packets lost by the capture itself"),
+            (summary.tcp_rejected, "TCP segments refused as impossible"),
+            (summary.flows_evicted, "flows ended early for want of room; their bytes are counted"),
+            (summary.hosts_evicted, "hosts forgotten for want of room"),
+            (summary.pairs_evicted, "destinations forgotten for want of room"),
+            (summary.clock_turned_back, "times the recording's clock was set back"),
+        ] {
+            if count > 0 {
+                writeln!(to, "{count} {what}")?;
+            }
+        }
+        for warning in &summary.warnings {
+            writeln!(to, "warning: {}", printable(warning))?;
+        }
+        if summary.hosts == 0 && summary.packets_decoded > 0 {
+            writeln!(
+                to,
+                "No inside host found: nothing crossed the border of {}. Say what is inside with \
+                 --internal CIDR,...",
+                summary.internal.join(", ")
+            )?;
+        }
+        Ok(())
+    }
+
+    fn senders(&mut self, summary: &Summary) -> io::Result<()> {
+        if summary.top_senders.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.to, "\nTop senders:")?;
+        for sender in &summary.top_senders {
+            writeln!(
+                self.to,
+                "  {:<24} {:>8} out {:>8} in   most to {} ({} in a day)",
+                sender.host.to_string(),
+                bytes_text(sender.bytes_out),
+                bytes_text(sender.bytes_in),
+                sender.destination.as_deref().unwrap_or("nobody"),
+                bytes_text(sender.destination_bytes),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn worst(&mut self, _: &Summary) -> io::Result<()> {
+        let mut entries: Vec<&RankingEntry> = self.best.values().collect();
+        entries.sort_by(|a, b| {
+            (b.score_bits, b.bytes_out).cmp(&(a.score_bits, a.bytes_out)).then(a.host.cmp(&b.host))
+        });
+        if entries.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.to, "\nWho looks worst:")?;
+        for entry in entries.into_iter().take(WORST_SHOWN) {
+            writeln!(
+                self.to,
+                "  {:>5} bits  {:<24} {}  {:>8} to {}{}",
+                entry.score_bits.to_string(),
+                entry.host.to_string(),
+                entry.day,
+                bytes_text(entry.bytes_out),
+                entry.destination,
+                if entry.alerted { "  (incident)" } else { "" },
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Sink for Text<W> {
+    fn write(&mut self, record: &Record) -> io::Result<()> {
+        match record {
+            Record::Alert(alert) => {
+                self.incidents.insert(alert.incident.clone(), (**alert).clone());
+            }
+            Record::Ranking(entry) => {
+                let best = self.best.entry(entry.host).or_insert_with(|| (**entry).clone());
+                if entry.score_bits > best.score_bits {
+                    *best = (**entry).clone();
+                }
+            }
+            Record::Summary(summary) => {
+                self.report(summary)?;
+                self.to.flush()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
+    let severity = match alert.severity {
+        Severity::Low => "LOW",
+        Severity::Medium => "MEDIUM",
+        Severity::High => "HIGH",
+        Severity::Critical => "CRITICAL",
+    };
+    writeln!(to, "{severity:<9}{}", alert.summary)?;
+    let ports: Vec<String> = alert.destination.ports.iter().map(u16::to_string).collect();
+    writeln!(
+        to,
+        "         {} {} · {} Mbit/s · started {} · incident {}",
+        alert.destination.transport.as_deref().unwrap_or("?"),
+        ports.join(","),
+        (alert.rate_bps + 500_000) / 1_000_000,
+        alert.started,
+        alert.incident,
+    )?;
+    let raised = alert.revisions.iter().find(|revision| revision.bytes_out >= alert.left_when_raised);
+    let share = alert.left_when_raised as f64 / alert.bytes_out.max(1) as f64 * 100.0;
+    writeln!(
+        to,
+        "         raised {} when {} had left ({share:.1} %){}",
+        raised.map_or_else(|| alert.time.to_string(), |revision| revision.time.to_string()),
+        bytes_text(alert.left_when_raised),
+        if alert.kind == Kind::Close { ", over since" } else { ", still running" },
+    )?;
+    writeln!(to, "         {} bits; pages from {}:", alert.score_bits, alert.threshold_bits)?;
+    for why in &alert.why {
+        writeln!(to, "         {:>6}  {}: {}", signed(why.bits.to_f64()), why.term, why.text)?;
+    }
+    let without: Vec<String> = alert
+        .counterfactual
+        .bits_without
+        .iter()
+        .map(|(term, bits)| format!("{bits} bits without {term}"))
+        .collect();
+    writeln!(
+        to,
+        "         quiet below {}{}",
+        bytes_text(alert.counterfactual.no_alert_below_bytes),
+        without.iter().fold(String::new(), |text, part| text + "; " + part),
+    )?;
+    writeln!(to, "         evidence: {}", alert.pivot.bpf)
+}
+
+fn signed(bits: f64) -> String {
+    format!("{bits:+.1}")
+}
+
+/// Hosts shown in the ranking; the JSON has all.
+const WORST_SHOWN: usize = 10;
