@@ -1,6 +1,7 @@
 //! Settings: what was typed, the configuration file and the rules folder, made one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -180,6 +181,7 @@ impl Settings {
             Some(dir) => RuleSet::load(dir)?,
             None => RuleSet::shipped(),
         };
+        let rules = Arc::new(rules);
         let timezone = timezone(keys, &rules)?;
         let budget = keys.budget.unwrap_or(rules.defaults.budget_per_day);
         if !(budget > 0.0 && budget <= BUDGET_MAX) {

@@ -1,11 +1,22 @@
-//! Sekisho watches what leaves a network.
+//! Sekisho (関所, the checkpoint on the road out of the city) watches what leaves a network.
+//!
+//! Data flows one way. A [`capture`] source hands batches of [`frame`]s to [`decode`], which turns
+//! each into a segment. The [`flow`] table counts segments in both directions and reports increments,
+//! which [`egress`] sums for each inside host and outside destination. [`detect`] judges these sums
+//! against the [`baseline`] of finished days, [`alert`] makes incidents of the verdicts, and a [`sink`]
+//! tells them. The [`engine`] puts the stages on threads; [`config`] and [`rules`] say how they work.
+
 pub mod alert;
 pub mod baseline;
 pub mod capture;
+pub mod config;
 pub mod decode;
 pub mod detect;
 pub mod egress;
+pub mod engine;
 pub mod flow;
 pub mod frame;
 pub mod net;
+pub mod rules;
+pub mod sink;
 pub mod time;

@@ -46,13 +46,13 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
         print!("{}", toml::to_string_pretty(&keys)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut source = FileSource::open(&replay.files, &settings.capture)?;
+    let mut source = FileSource::open(&replay.files, settings.capture.clone())?;
     let mut sink = sink(common, settings.format)?;
     let mut analyst = Analyst::new(settings.analyst.clone());
-    let progress = progress(common, source.bytes_total());
+    let progress = progress(common, source.total_bytes());
     let mut written = Ok(());
     let outcome = engine::replay(&mut source, &settings.run, &mut analyst, |source, records| {
-        progress.set_position(source.bytes_read());
+        progress.set_position(source.consumed_bytes());
         for record in records {
             if written.is_ok() {
                 written = sink.write(&record);
@@ -63,7 +63,7 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     written?;
     let counted = outcome?;
 
-    let summary = engine::summarize(&source, &counted, &analyst, &settings.analyst);
+    let summary = engine::summarize(&source, &counted, &analyst);
     let has_alerts = summary.alerts > 0;
     for notice in source.notices() {
         eprintln!("sekisho: warning: {}", printable(&notice.to_string()));
@@ -115,7 +115,7 @@ fn explained(error: sekisho::config::ConfigError) -> anyhow::Error {
 }
 
 fn style(is_terminal: bool) -> Style {
-    if is_terminal { Style::Colored } else { Style::Plain }
+    if is_terminal { Style::Coloured } else { Style::Plain }
 }
 
 fn sink(common: &Common, format: Format) -> anyhow::Result<Box<dyn Sink>> {
@@ -132,14 +132,12 @@ fn sink(common: &Common, format: Format) -> anyhow::Result<Box<dyn Sink>> {
 }
 
 /// A bar on standard error while it is a terminal; it shows itself only on long replays.
-fn progress(common: &Common, total: Option<u64>) -> ProgressBar {
+fn progress(common: &Common, total: u64) -> ProgressBar {
     if common.quiet || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = match total {
-        Some(total) => ProgressBar::new(total),
-        None => ProgressBar::no_length(),
-    };
+    // The length of standard input is not known.
+    let bar = if total > 0 { ProgressBar::new(total) } else { ProgressBar::no_length() };
     let style = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
     if let Ok(style) = ProgressStyle::with_template(style) {
         bar.set_style(style);

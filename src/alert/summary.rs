@@ -37,8 +37,8 @@ pub struct Summary {
     pub bytes_wire: u64,
     /// Frames left out by `--filter`, `--since` and `--until`.
     pub packets_filtered: u64,
-    /// Frames that the capture itself says it lost, where it says so.
-    pub packets_dropped: Option<u64>,
+    /// Frames that the capture itself says it lost.
+    pub packets_dropped: u64,
     /// Earliest frame.
     pub first: Option<Timestamp>,
     /// Latest frame.

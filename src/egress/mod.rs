@@ -211,6 +211,11 @@ impl Egress {
         &self.totals
     }
 
+    /// The networks that are ours.
+    pub fn internal(&self) -> &Subnets {
+        &self.options.internal
+    }
+
     /// The zone whose midnight divides the days.
     pub fn zone_name(&self) -> &str {
         self.calendar.zone_name()

@@ -1,5 +1,7 @@
 //! Folds deltas, judges, keeps incidents: one thread, deterministic, can be cloned and restored.
 
+use std::sync::Arc;
+
 use crate::alert::{
     self, Alert, ClosedBecause, Incidents, Labels, RankingEntry, Record, Summary, TopSender,
 };
@@ -21,7 +23,7 @@ pub struct Options {
     /// How incidents live.
     pub alert: alert::Options,
     /// What the operator says of networks and destinations.
-    pub rules: RuleSet,
+    pub rules: Arc<RuleSet>,
 }
 
 /// The state of the verdict: everything after the flow table.
@@ -32,7 +34,7 @@ pub struct Analyst {
     egress: Egress,
     baseline: Baseline,
     incidents: Incidents,
-    rules: RuleSet,
+    rules: Arc<RuleSet>,
     clock: PacketClock,
     floor_bytes: u64,
     records: Vec<Record>,
@@ -118,6 +120,7 @@ impl Analyst {
     /// Fills in what the analyst knows of the run.
     pub fn summarize(&self, summary: &mut Summary) {
         let totals = self.egress.totals();
+        summary.internal = self.egress.internal().nets().iter().map(ToString::to_string).collect();
         summary.timezone = self.egress.zone_name().to_owned();
         summary.hosts = self.egress.hosts().len();
         summary.hosts_evicted = totals.hosts_evicted;

@@ -2,8 +2,10 @@
 
 mod analyst;
 mod replay;
+mod summary;
 mod worker;
 
 pub use analyst::{Analyst, Options};
 pub use replay::{Run, replay};
+pub use summary::summarize;
 pub use worker::{Position, Worker, WorkerCounters};

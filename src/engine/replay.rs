@@ -88,7 +88,7 @@ fn on_workers<S: Source>(
             crew.push((to_worker, from_worker, thread));
         }
         let (mut under_way, mut spare, mut first) = (VecDeque::new(), Vec::new(), 0);
-        let mut collect = |analyst: &mut Analyst, under_way: &mut VecDeque<Arc<Batch>>| {
+        let collect = |analyst: &mut Analyst, under_way: &mut VecDeque<Arc<Batch>>| {
             let mut outbox = Deltas::new();
             for (_, from_worker, _) in &crew {
                 outbox.extend(from_worker.recv().into_iter().flatten());

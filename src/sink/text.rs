@@ -81,7 +81,7 @@ impl<W: Write> Text<W> {
         }
         for (count, what) in [
             (summary.packets_filtered, "packets left out by the filter"),
-            (summary.packets_dropped.unwrap_or(0), "packets lost by the capture itself"),
+            (summary.packets_dropped, "packets lost by the capture itself"),
             (summary.tcp_rejected, "TCP segments refused as impossible"),
             (summary.flows_evicted, "flows ended early for want of room; their bytes are counted"),
             (summary.hosts_evicted, "hosts forgotten for want of room"),

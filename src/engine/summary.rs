@@ -1,0 +1,32 @@
+//! What a run as a whole has to say, gathered from every stage.
+
+use super::analyst::Analyst;
+use super::worker::WorkerCounters;
+use crate::alert::Summary;
+use crate::capture::FileSource;
+
+/// Gathers the summary of a finished replay.
+pub fn summarize(source: &FileSource, counted: &WorkerCounters, analyst: &Analyst) -> Summary {
+    let read = source.counters();
+    let mut summary = Summary {
+        schema: "sekisho.summary/1",
+        files: read.files,
+        packets: read.frames,
+        bytes_captured: read.captured_bytes,
+        bytes_wire: read.wire_bytes,
+        packets_filtered: read.filtered,
+        packets_dropped: read.dropped,
+        first: counted.span.map(|(first, _)| first),
+        last: counted.span.map(|(_, last)| last),
+        clock_turned_back: counted.turned_back,
+        packets_decoded: counted.decoded,
+        rejected: counted.rejects.iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+        flows: counted.flows.started,
+        flows_evicted: counted.flows.evicted,
+        tcp_rejected: counted.flows.rejected,
+        warnings: source.notices().iter().map(ToString::to_string).collect(),
+        ..Summary::default()
+    };
+    analyst.summarize(&mut summary);
+    summary
+}
