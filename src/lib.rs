@@ -3,4 +3,5 @@ pub mod capture;
 pub mod decode;
 pub mod frame;
 pub mod net;
+pub mod rules;
 pub mod time;
