@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 /// Why a rules folder was refused.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +97,7 @@ impl Problems {
         }
         // Checks across files report late: an operator reads a file from top to bottom.
         self.list
-            .sort_by(|a, b| (&a.file, a.line(), a.column()).cmp(&(&b.file, b.line(), b.column())));
+            .sort_by_key(|problem| (problem.file.clone(), problem.at.as_ref().map(Place::start)));
         Err(RulesError::Problems(self))
     }
 
@@ -195,21 +195,26 @@ impl Problem {
             title = format!("{}: {title}", super::escaped(&self.file));
         }
         let mut group = Group::with_title(Level::ERROR.primary_title(title));
-        let mut other = None;
         if let Some(at) = &self.at {
-            let mut snippet = at.snippet(AnnotationKind::Primary, None);
-            if let Some((place, label)) = &self.also {
-                if Arc::ptr_eq(&place.source, &at.source) {
-                    let range = place.range();
-                    snippet = snippet.annotation(AnnotationKind::Context.span(range).label(*label));
-                } else {
-                    other = Some(place.snippet(AnnotationKind::Context, Some(label)));
-                }
+            let also = self.also.as_ref();
+            let (near, far): (Vec<_>, Vec<_>) =
+                also.into_iter().partition(|(place, _)| Arc::ptr_eq(&place.source, &at.source));
+            let mut excerpt = Excerpt::around(at);
+            for (place, _) in &near {
+                excerpt.widen(place);
+            }
+            let mut snippet =
+                excerpt.snippet().annotation(excerpt.mark(at, AnnotationKind::Primary));
+            for (place, label) in near {
+                snippet =
+                    snippet.annotation(excerpt.mark(place, AnnotationKind::Context).label(*label));
             }
             group = group.element(snippet);
-        }
-        if let Some(other) = other {
-            group = group.element(other);
+            for (place, label) in far {
+                let excerpt = Excerpt::around(place);
+                let mark = excerpt.mark(place, AnnotationKind::Context).label(*label);
+                group = group.element(excerpt.snippet().annotation(mark));
+            }
         }
         let remedy = Level::HELP.message(self.fault.remedy.clone());
         renderer.render(&[group.element(remedy)])
@@ -316,15 +321,42 @@ impl Place {
         let first = self.text().lines().next().unwrap_or("").trim_end();
         self.start..self.start + first.len()
     }
+}
 
-    fn snippet<'a>(
-        &'a self,
-        kind: AnnotationKind,
-        label: Option<&'a str>,
-    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-        Snippet::source(self.source.text.as_str())
+/// Whole lines of a file: a large file is not laid out again for each of its mistakes.
+#[derive(Debug)]
+struct Excerpt<'a> {
+    source: &'a Source,
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Excerpt<'a> {
+    fn around(place: &'a Place) -> Self {
+        let mut excerpt = Self { source: &place.source, start: place.start, end: place.start };
+        excerpt.widen(place);
+        excerpt
+    }
+
+    fn widen(&mut self, place: &Place) {
+        let text = &self.source.text;
+        let range = place.range();
+        let line_start = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
+        let line_end = text[range.end..].find('\n').map_or(text.len(), |at| range.end + at);
+        self.start = self.start.min(line_start);
+        self.end = self.end.max(line_end);
+    }
+
+    fn snippet(&self) -> Snippet<'a, Annotation<'a>> {
+        let lines_before = self.source.text[..self.start].matches('\n').count();
+        Snippet::source(&self.source.text[self.start..self.end])
+            .line_start(lines_before + 1)
             .path(super::escaped(&self.source.name))
-            .annotation(kind.span(self.range()).label(label))
+    }
+
+    fn mark(&self, place: &Place, kind: AnnotationKind) -> Annotation<'a> {
+        let range = place.range();
+        kind.span(range.start - self.start..range.end - self.start)
     }
 }
 

@@ -256,6 +256,16 @@ fn a_flood_of_problems_is_cut() {
     assert!(error.to_string().ends_with("1000 problems in the rules, the first 100 shown"));
 }
 
+/// Mistakes at the end of six megabytes: counting lines or laying out the file for each of them would hang.
+#[test]
+fn a_large_file_of_mistakes_is_shown() {
+    let comment = "# 10.0.0.0/8\n".repeat(500_000);
+    let text = format!("{comment}internal:\n{}", "  - 10.0.0.0/99\n".repeat(200));
+    let error = check(&[("rules/networks.yaml", &text)]).unwrap_err();
+    assert_eq!(error.problems().len(), Problems::MAX);
+    assert!(error.render(Style::Plain).contains("rules/networks.yaml:500101:5"));
+}
+
 #[test]
 fn folders_are_read_by_name() {
     let dir = tempfile::tempdir().unwrap();
