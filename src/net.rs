@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 use serde::{Serialize, Serializer};
 
 /// An IP address in one shape for both versions: IPv4 is held as `::ffff:a.b.c.d` (RFC 4291).
@@ -149,13 +149,41 @@ impl Subnets {
     /// What is inside when nobody says otherwise (DESIGN 3.2): RFC 1918, RFC 6598, link-local, unique
     /// local, loopback, multicast and broadcast.
     pub fn private() -> Self {
-        PRIVATE.iter().map(|text| text.parse::<IpNet>().expect("PRIVATE holds valid networks")).collect()
+        PRIVATE
+            .iter()
+            .map(|text| text.parse::<IpNet>().expect("PRIVATE holds valid networks"))
+            .collect()
     }
 
     /// Does one of the networks hold this address?
     pub fn contains(&self, addr: Addr) -> bool {
         let after = self.ranges.partition_point(|&(first, _)| first <= addr.0);
         after > 0 && addr.0 <= self.ranges[after - 1].1
+    }
+
+    /// These networks without the part that `other` holds too.
+    ///
+    /// [`Subnets::nets`] of the result are the fewest networks that cover what is left.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let mut left = Vec::with_capacity(self.ranges.len());
+        for &(first, last) in &self.ranges {
+            // `None` once a hole has reached the end of the range, which may be the last address.
+            let mut next = Some(first);
+            for &(hole_first, hole_last) in &other.ranges {
+                let Some(from) = next else { break };
+                if hole_last < from || last < hole_first {
+                    continue;
+                }
+                if from < hole_first {
+                    left.push((from, hole_first - 1));
+                }
+                next = hole_last.checked_add(1).filter(|&after| after <= last);
+            }
+            left.extend(next.map(|from| (from, last)));
+        }
+        let nets = left.iter().flat_map(|&(first, last)| covering(first, last)).collect();
+        Self { ranges: left, nets }
     }
 
     /// The networks as given, for showing.
@@ -185,6 +213,14 @@ impl FromIterator<IpNet> for Subnets {
             }
         }
         Self { ranges: merged, nets }
+    }
+}
+
+/// The fewest networks that hold exactly these addresses.
+fn covering(first: u128, last: u128) -> IpSubnets {
+    match (Addr(first).to_ip(), Addr(last).to_ip()) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => Ipv4Subnets::new(first, last, 0).into(),
+        _ => Ipv6Subnets::new(Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last), 0).into(),
     }
 }
 
@@ -218,10 +254,13 @@ mod tests {
     #[test]
     fn private_networks_hold_both_versions() {
         let private = Subnets::private();
-        for inside in ["10.20.1.37", "172.31.255.255", "100.64.0.1", "fe80::1", "fd00::1", "224.0.0.251"] {
+        for inside in
+            ["10.20.1.37", "172.31.255.255", "100.64.0.1", "fe80::1", "fd00::1", "224.0.0.251"]
+        {
             assert!(private.contains(addr(inside)), "{inside}");
         }
-        for outside in ["172.32.0.0", "100.128.0.0", "203.0.113.9", "2001:db8::1", "9.255.255.255"] {
+        for outside in ["172.32.0.0", "100.128.0.0", "203.0.113.9", "2001:db8::1", "9.255.255.255"]
+        {
             assert!(!private.contains(addr(outside)), "{outside}");
         }
     }
@@ -235,6 +274,41 @@ mod tests {
         assert!(!subnets.contains(addr("11.0.0.0")));
         assert!(subnets.contains(addr("2001:db8:ffff::")));
         assert!(!Subnets::default().contains(addr("10.0.0.1")));
+    }
+
+    fn subnets(nets: &[&str]) -> Subnets {
+        nets.iter().map(|net| net.parse::<IpNet>().unwrap()).collect()
+    }
+
+    /// A partner sits in the middle of our own range: what lies beside it must stay ours.
+    #[test]
+    fn minus_cuts_holes() {
+        let ours = subnets(&["10.0.0.0/8", "fd00::/8"]).minus(&subnets(&["10.99.0.0/16"]));
+        for inside in ["10.0.0.0", "10.98.255.255", "10.100.0.0", "10.255.255.255", "fd00::1"] {
+            assert!(ours.contains(addr(inside)), "{inside}");
+        }
+        for outside in ["10.99.0.0", "10.99.255.255", "11.0.0.0"] {
+            assert!(!ours.contains(addr(outside)), "{outside}");
+        }
+        let shown: Vec<String> = ours.nets().iter().map(ToString::to_string).collect();
+        assert_eq!(shown.len(), 9, "{shown:?}");
+        assert!(shown.contains(&"10.100.0.0/14".to_owned()), "{shown:?}");
+    }
+
+    /// Holes at either end, over the whole, beside it, over two networks, and at the last address.
+    #[test]
+    fn minus_at_the_edges() {
+        let ten = subnets(&["10.0.0.0/24"]);
+        assert_eq!(ten.minus(&subnets(&["10.0.0.0/25"])), subnets(&["10.0.0.128/25"]));
+        assert_eq!(ten.minus(&subnets(&["10.0.0.128/25"])), subnets(&["10.0.0.0/25"]));
+        assert!(ten.minus(&ten).is_empty());
+        assert!(ten.minus(&subnets(&["10.0.0.0/8"])).is_empty());
+        assert_eq!(ten.minus(&subnets(&["10.0.1.0/24"])), ten);
+        let two = subnets(&["10.0.0.0/24", "10.0.2.0/24"]);
+        assert!(two.minus(&subnets(&["10.0.0.0/22"])).is_empty());
+        let all = subnets(&["::/0"]);
+        assert_eq!(all.minus(&subnets(&["8000::/1"])), subnets(&["::/1"]));
+        assert!(all.minus(&all).is_empty());
     }
 
     #[test]
