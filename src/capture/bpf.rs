@@ -245,15 +245,18 @@ impl FromStr for Instruction {
                 RETURN_A => Ok(Self::ReturnA),
                 _ => Err(UnknownInstruction),
             },
-            _ if code & TXA != 0 => Ok(Self::CopyXToA),
-            _ => Ok(Self::CopyAToX),
+            _ => match code {
+                TAX => Ok(Self::CopyAToX),
+                TXA => Ok(Self::CopyXToA),
+                _ => Err(UnknownInstruction),
+            },
         }
     }
 }
 
 fn slot(k: u32) -> Result<usize, UnknownInstruction> {
-    Ok(k as usize)
-        .and_then(|slot| if slot < MEMORY_LEN { Ok(slot) } else { Err(UnknownInstruction) })
+    let slot = k as usize;
+    if slot < MEMORY_LEN { Ok(slot) } else { Err(UnknownInstruction) }
 }
 
 fn width(code: u32) -> Result<Width, UnknownInstruction> {
@@ -317,7 +320,8 @@ const OPERATION: u32 = 0xf0;
 const NEGATE: u32 = 0x80;
 const RETURN_SOURCE: u32 = 0x18;
 const RETURN_A: u32 = 0x10;
-const TXA: u32 = 0x80;
+const TAX: u32 = 0x07;
+const TXA: u32 = 0x87;
 
 #[cfg(test)]
 mod tests {

@@ -196,7 +196,6 @@ mod tests {
     use std::io::Write;
 
     use super::super::sample::{Pcap, frames_in, frames_of, packets};
-    use super::*;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

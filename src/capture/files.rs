@@ -317,8 +317,7 @@ mod tests {
     fn filter_error_comes_after_the_frames_before_it() {
         let mut pcapng = Pcapng::default();
         pcapng.interface(1, 0, &[]).interface(101, 0, &[]);
-        let packets = packets(2);
-        pcapng.enhanced(0, 1, &packets[0]).enhanced(1, 2, &packets[1]);
+        pcapng.enhanced(0, 1, &packet(1, 1, 60)).enhanced(1, 2, &packet(2, 1, 60));
         let name = Path::new("x");
         let file = std::io::Cursor::new(pcapng.file);
         let mut source =

@@ -371,3 +371,151 @@ const BLOCK_LEN_MAX: u32 = 16 << 20;
 /// More interfaces than any machine has; each costs memory for the length of its section.
 const INTERFACES_MAX: usize = 1 << 16;
 const NANOS_PER_SEC: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{Packet, Pcapng, frames_of, packet, packets};
+    use super::*;
+
+    fn at(packet: &Packet, nanos: u64) -> Packet {
+        Packet { at: Timestamp::from_nanos(nanos), ..packet.clone() }
+    }
+
+    /// Two sections in both byte orders, three link types, three units of time, blocks in between
+    /// that carry no packets.
+    #[test]
+    fn sections_and_interfaces_keep_their_own() {
+        let packets = packets(5);
+        let mut pcapng = Pcapng::default();
+        let nanos = pcapng.option(9, &[9]);
+        pcapng.interface(1, 0, &[]).interface(12, 96, &nanos).block(4, &[1; 9]);
+        pcapng.enhanced(1, 7, &packets[0]).enhanced(0, 7, &packets[1]);
+        pcapng.section(ByteOrder::Big);
+        let binary = pcapng.option(9, &[0x80 | 10]);
+        pcapng.interface(113, 0, &binary).block(0x0000_0bad, &[0; 40]).block(10, b"keys");
+        pcapng.enhanced(0, 1 << 40, &packets[2]).obsolete(0, 1, &packets[3]);
+        let link = |packet: Packet, link| Packet { link: LinkType(link), ..packet };
+        let expected = vec![
+            link(at(&packets[0], 7), 101),
+            link(at(&packets[1], 7000), 1),
+            link(at(&packets[2], (1 << 30) * 1_000_000_000), 113),
+            link(at(&packets[3], 976_562), 113),
+        ];
+        assert_eq!(frames_of(&pcapng.file), (expected, vec![]));
+    }
+
+    /// From seconds to units no clock has, with zeros that lie before the epoch: the time is exact
+    /// or held at the end of the range.
+    #[test]
+    fn time_units_and_offsets_saturate() {
+        let time = |unit, offset_secs, ticks| {
+            let unit = TimeUnit::of(unit);
+            let (link, captured_len_max) = (LinkType::ETHERNET, 0);
+            let interface =
+                Interface { link, captured_len_max, snaplen: 0, unit, offset_secs, dropped: 0 };
+            interface.time(ticks).as_nanos()
+        };
+        assert_eq!(time(0, 0, 3), 3_000_000_000);
+        assert_eq!(time(6, 0, 3), 3000);
+        assert_eq!(time(12, 0, 3999), 3);
+        assert_eq!(time(28, 0, u64::MAX), 1);
+        assert_eq!(time(127, 0, u64::MAX), 0);
+        assert_eq!(time(0x80, 0, 3), 3_000_000_000);
+        assert_eq!(time(0xff, 0, u64::MAX), 0);
+        assert_eq!(time(6, 0, u64::MAX), u64::MAX);
+        assert_eq!(time(0, 0, u64::MAX), u64::MAX);
+        assert_eq!(time(6, 2, 1), 2_000_001_000);
+        assert_eq!(time(6, -1, 1_500_000), 500_000_000);
+        assert_eq!(time(6, -5, 1), 0);
+        assert_eq!(time(0, i64::MIN, u64::MAX), u64::MAX);
+        assert_eq!(time(0, i64::MAX, u64::MAX), u64::MAX);
+    }
+
+    /// Simple packets have no time: they stay beside the packet before them, and are counted.
+    #[test]
+    fn simple_packets_take_the_time_before() {
+        let packet = packet(0, 1, 50);
+        let mut pcapng = Pcapng::default();
+        pcapng.interface(1, 20, &[]).simple(&packet).enhanced(0, 9, &packet).simple(&packet);
+        let mut heads = Vec::new();
+        let mut decoder = PcapngDecoder::default();
+        decoder.decode(&pcapng.file, 0, &mut heads);
+        let seen: Vec<_> = heads
+            .iter()
+            .map(|head| (head.at.as_nanos(), head.captured_len, head.wire_len))
+            .collect();
+        assert_eq!(seen, [(0, 20, 50), (9000, 50, 50), (9000, 20, 50)]);
+        assert_eq!(decoder.take_tally(), Tally { unstamped: 2, dropped: 0 });
+    }
+
+    /// Statistics come again and again with running totals; they must not be added up.
+    #[test]
+    fn drops_are_running_totals_of_each_interface() {
+        let mut pcapng = Pcapng::default();
+        pcapng.interface(1, 0, &[]).interface(1, 0, &[]);
+        for (interface, interface_drops, system_drops) in
+            [(0, 3, 1), (1, 5, 0), (0, 4, 2), (9, 70, 0)]
+        {
+            let mut body = vec![interface, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            body.extend(pcapng.option(5, &u64::to_le_bytes(interface_drops)));
+            body.extend(pcapng.option(7, &u64::to_le_bytes(system_drops)));
+            pcapng.block(5, &body);
+        }
+        let mut decoder = PcapngDecoder::default();
+        decoder.decode(&pcapng.file, 0, &mut Vec::new());
+        assert_eq!(decoder.take_tally(), Tally { unstamped: 0, dropped: 11 });
+    }
+
+    /// Each way to be broken is named with the offset of the block; what came before is used.
+    #[test]
+    fn broken_blocks_end_the_file_where_they_are() {
+        let packet = packet(0, 1, 8);
+        let mut good = Pcapng::default();
+        good.interface(1, 0, &[]).enhanced(0, 1, &packet);
+        let offset = good.file.len();
+        let mut huge = good.clone();
+        huge.enhanced(0, 1, &packet);
+        huge.file[offset + 4..offset + 8].copy_from_slice(&0xffff_fff0_u32.to_le_bytes());
+        let mut tail = good.clone();
+        tail.enhanced(0, 1, &packet);
+        *tail.file.last_mut().unwrap() = 1;
+        let mut skipped_tail = good.clone();
+        skipped_tail.block(77, &[0; 8]);
+        *skipped_tail.file.last_mut().unwrap() = 1;
+        let mut overrun = good.clone();
+        overrun.enhanced(0, 1, &packet);
+        overrun.file[offset + 20] = 200;
+        let mut absurd = overrun.clone();
+        absurd.file[offset + 23] = 1;
+        let mut version = good.clone();
+        version.section(ByteOrder::Big);
+        version.file[offset + 13] = 9;
+        let mut mark = version.clone();
+        mark.file[offset + 8] = 9;
+        let mut options = good.clone();
+        options.interface(1, 0, &[9, 0, 200, 0]);
+        for (file, reason) in [
+            (good.clone().enhanced(1, 1, &packet), "interface 1, which is not described"),
+            (&mut huge, "impossible length of 4294967280"),
+            (&mut tail, "ends with length"),
+            (&mut skipped_tail, "ends with length"),
+            (&mut overrun, "200 captured bytes in a block with room for 8"),
+            (&mut absurd, "262144 is the most"),
+            (&mut version, "version 9"),
+            (&mut mark, "no byte order mark"),
+            (&mut options, "options of an interface description"),
+            (good.clone().block(6, &[0; 16]), "impossible length"),
+        ] {
+            let (frames, notices) = frames_of(&file.file);
+            assert_eq!(frames.len(), 1, "{reason}");
+            let [notice] = &notices[..] else { panic!("{reason}: {notices:?}") };
+            assert!(notice.contains(reason), "{notice}");
+            let at = if reason == "ends with length" && file.file[offset] == 77 {
+                file.file.len() - 4
+            } else {
+                offset
+            };
+            assert!(notice.starts_with(&format!("sample: byte {at}:")), "{notice}");
+        }
+    }
+}

@@ -141,7 +141,7 @@ impl Reader {
         while first.len() < SNIFF && reader.stream == Stream::Open {
             reader.read(&mut first, SNIFF);
         }
-        if first.len() < SNIFF
+        if first.len() < TELLING
             && let Stream::Failed(reason) = &reader.stream
         {
             let source = std::io::Error::other(reason.clone());
@@ -231,11 +231,6 @@ impl Reader {
         batch.bytes.truncate(parsed);
     }
 
-    /// Is all of the file read?
-    pub(super) fn is_done(&self) -> bool {
-        self.done
-    }
-
     /// What there is to say about the file, once it is done.
     pub(super) fn take_notice(&mut self) -> Option<Notice> {
         self.notice.take()
@@ -262,7 +257,7 @@ impl Reader {
     fn conclude(&mut self, len: usize, parsed: usize) {
         match std::mem::replace(&mut self.stream, Stream::Ended) {
             Stream::Failed(reason) => self.damaged(parsed, Damage::Stream(reason)),
-            Stream::CutOff => self.cut_off(parsed),
+            Stream::CutOff => self.cut_off(len),
             Stream::Open | Stream::Ended if len > parsed || self.decoder.is_within_block() => {
                 self.cut_off(len);
             }
@@ -302,9 +297,205 @@ impl Decoder {
     }
 }
 
+/// So many bytes tell what a file is.
+const TELLING: usize = 12;
 /// The first read of a file; longer than any file header.
 const SNIFF: usize = 4096;
 
 const USBPCAP: u16 = 249;
 const DBUS: u16 = 231;
 const EBHSCR: u16 = 279;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Read};
+
+    use proptest::prelude::*;
+
+    use super::super::compress::Meter;
+    use super::super::sample::{Packet, Pcap, Pcapng, frames_in, frames_of, packet, packets};
+    use super::*;
+
+    fn reader(bytes: impl Read + Send + 'static) -> Reader {
+        let path = Path::new("sample");
+        Reader::new(path, Input::of_pipe(path, bytes, &Meter::default()).unwrap()).unwrap()
+    }
+
+    fn pcapng(packets: &[Packet]) -> Vec<u8> {
+        let mut pcapng = Pcapng::default();
+        let nanos = pcapng.option(9, &[9]);
+        pcapng.interface(1, 0, &nanos).block(4, &[7; 30]);
+        for packet in packets {
+            pcapng.enhanced(0, packet.at.as_nanos(), packet);
+        }
+        pcapng.block(4, &[0; 50]);
+        pcapng.file
+    }
+
+    /// A disk that ran full: whatever the cut, all whole packets, then one notice with the place.
+    #[test]
+    fn every_truncation_gives_the_whole_packets() {
+        let packets = packets(6);
+        for file in [Pcap::default().file(&packets), pcapng(&packets)] {
+            let whole = frames_of(&file).0;
+            assert_eq!(whole, packets);
+            let mut complete = 0;
+            for len in 0..file.len() {
+                let Ok((frames, notices)) = frames_in(&file[..len]) else {
+                    assert!((1..4).contains(&len), "refused at {len}");
+                    continue;
+                };
+                assert!(whole.starts_with(&frames) && frames.len() >= complete, "at {len}");
+                complete = frames.len();
+                match &notices[..] {
+                    [] => assert!(frames_in(&file[..len + 1]).is_ok_and(|(_, n)| n.len() == 1)),
+                    [notice] if len == 0 => assert_eq!(notice, "sample: is empty"),
+                    [notice] => assert_eq!(
+                        *notice,
+                        format!(
+                            "sample: byte {len}: the file is cut off here; all whole packets \
+                             before were read"
+                        )
+                    ),
+                    more => panic!("at {len}: {more:?}"),
+                }
+            }
+        }
+    }
+
+    /// A header and nothing else is a capture of a quiet minute.
+    #[test]
+    fn no_packets_is_fine() {
+        assert_eq!(frames_of(&Pcap::default().file(&[])), (vec![], vec![]));
+        assert_eq!(frames_of(&Pcapng::default().file), (vec![], vec![]));
+    }
+
+    /// The batch size is a matter of memory, not of content: records lie across every boundary.
+    #[test]
+    fn any_batch_size_gives_the_same_frames() {
+        let mut packets = packets(400);
+        packets.insert(200, packet(0, 9, 100_000));
+        for file in [Pcap::default().file(&packets), pcapng(&packets)] {
+            for bytes_max in [1, 7, 100, 5000, BYTES_MAX] {
+                let mut reader = reader(Cursor::new(file.clone()));
+                let (mut batch, mut seen) = (Batch::default(), 0);
+                loop {
+                    reader.fill(&mut batch, bytes_max);
+                    if batch.heads.is_empty() {
+                        break;
+                    }
+                    for frame in batch.frames() {
+                        assert_eq!(frame.bytes, packets[seen].bytes, "{bytes_max} {seen}");
+                        assert_eq!(frame.at, packets[seen].at);
+                        seen += 1;
+                    }
+                    batch.clear();
+                }
+                assert_eq!((seen, reader.take_notice()), (packets.len(), None), "{bytes_max}");
+            }
+        }
+    }
+
+    #[test]
+    fn batches_are_bounded_in_frames_and_bytes() {
+        let small: Vec<_> = (0..20_000).map(|n| packet(n, 1, 0)).collect();
+        let large: Vec<_> = (0..3000).map(|n| packet(n, 1, 1500)).collect();
+        for packets in [small, large] {
+            let mut reader = reader(Cursor::new(Pcap::default().file(&packets)));
+            let (mut batch, mut seen) = (Batch::default(), 0);
+            loop {
+                reader.fill(&mut batch, BYTES_MAX);
+                assert!(batch.heads.len() <= FRAMES_MAX && batch.bytes.len() <= BYTES_MAX);
+                if batch.heads.is_empty() {
+                    break;
+                }
+                seen += batch.heads.len();
+                batch.clear();
+            }
+            assert_eq!(seen, packets.len());
+        }
+    }
+
+    /// A block that claims four gigabytes, with a gigabyte of zeros behind it, costs no memory
+    /// whether it is one we skip or one we read.
+    #[test]
+    fn claimed_lengths_cost_nothing() {
+        for kind in [99_u32, 6] {
+            let mut file = pcapng(&packets(3));
+            file.extend(kind.to_le_bytes());
+            file.extend(0xffff_fff0_u32.to_le_bytes());
+            let mut reader = reader(Cursor::new(file).chain(std::io::repeat(0).take(1 << 30)));
+            let (mut batch, mut seen) = (Batch::default(), 0);
+            loop {
+                reader.fill(&mut batch, BYTES_MAX);
+                assert!(batch.bytes.capacity() <= 4 * BYTES_MAX, "{}", batch.bytes.capacity());
+                assert!(reader.carry.capacity() <= 4 * BYTES_MAX);
+                if batch.heads.is_empty() {
+                    break;
+                }
+                seen += batch.heads.len();
+                batch.clear();
+            }
+            assert_eq!(seen, 3);
+            assert!(reader.take_notice().is_some());
+        }
+    }
+
+    /// A live pipe hands out what it has instead of waiting for a full batch.
+    #[test]
+    fn pipe_gives_what_it_has() {
+        struct OneByOne(Vec<Vec<u8>>);
+        impl Read for OneByOne {
+            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+                let Some(piece) = self.0.first_mut() else { panic!("read beyond what was needed") };
+                let len = piece.len().min(into.len());
+                into[..len].copy_from_slice(&piece[..len]);
+                piece.drain(..len);
+                if piece.is_empty() {
+                    self.0.remove(0);
+                }
+                Ok(len)
+            }
+        }
+        let packets: Vec<_> = (0..3).map(|n| packet(n, 1, 6000)).collect();
+        let file = Pcap::default().file(&packets);
+        let pieces = file[..24 + 6016 * 3 - 1].chunks(24 + 6016).map(<[u8]>::to_vec).collect();
+        let mut reader = reader(OneByOne(pieces));
+        let mut batch = Batch::default();
+        reader.fill(&mut batch, BYTES_MAX);
+        assert_eq!(batch.heads.len(), 1);
+    }
+
+    proptest! {
+        /// Whatever bytes follow a good beginning, reading ends without panic and gives frames that
+        /// lie within their batch.
+        #[test]
+        fn any_bytes_end(
+            start in 0..8_usize,
+            middle in proptest::collection::vec(any::<u8>(), 0..400),
+            flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        ) {
+            let packets = packets(4);
+            let mut file = match start {
+                0 => Vec::new(),
+                1 => Pcap { version: (2, 2), ..Pcap::default() }.file(&packets),
+                2 => Pcap { magic: 0xa1b2_cd34, order: ByteOrder::Big, ..Pcap::default() }.file(&packets),
+                3 => Pcap { link: 249, ..Pcap::default() }.file(&packets),
+                4 => vec![0x1f, 0x8b, 8, 0],
+                5 => vec![0x28, 0xb5, 0x2f, 0xfd],
+                _ => pcapng(&packets),
+            };
+            file.extend(middle);
+            for (index, byte) in flips {
+                if !file.is_empty() {
+                    let index = index.index(file.len());
+                    file[index] = byte;
+                }
+            }
+            if let Ok((frames, notices)) = frames_in(&file) {
+                prop_assert!(frames.iter().map(|frame| frame.bytes.len()).sum::<usize>() <= file.len());
+                prop_assert!(notices.len() <= 1);
+            }
+        }
+    }
+}
