@@ -53,6 +53,14 @@ pub enum CaptureError {
         /// The version, after the dot.
         minor: u16,
     },
+    /// The content starts like a capture, and its very first record is broken.
+    #[error("{place}: {damage}; nothing of the file can be read")]
+    Broken {
+        /// Where: at its start.
+        place: Place,
+        /// What is wrong with it.
+        damage: Damage,
+    },
     /// The content is compressed in a way that is not undone here.
     #[error("{}: {format} is an unsupported compression; decompress it, or use gzip or zstd", path.display())]
     Compression {

@@ -253,6 +253,11 @@ mod tests {
         fs::write(&text, "10.0.0.1 is odd").unwrap();
         assert!(error(&text).contains("notes.txt: not a capture file"));
         assert!(error(directory.path()).contains("holds no capture file"));
+        let broken = directory.path().join("broken.pcapng");
+        let mut file = Pcapng::default().file;
+        file[12] = 9;
+        fs::write(&broken, file).unwrap();
+        assert!(error(&broken).contains("broken.pcapng: byte 0: a section has version 9"));
         assert!(matches!(FileSource::open(&[], Options::default()), Err(CaptureError::Nothing)));
     }
 

@@ -81,7 +81,7 @@ impl Merge {
         let input = Input::open(path, &meter).map_err(|error| self.explain(path, error))?;
         let reader = Reader::new(path, input)?;
         let was_done = self.members.len();
-        self.add_reader(path, reader, hold);
+        self.add_reader(path, reader, hold)?;
         if hold == Hold::Closed && matches!(self.members[was_done].state, State::Done) {
             self.meter.add(meter.bytes());
         }
@@ -96,17 +96,27 @@ impl Merge {
     ) -> Result<(), CaptureError> {
         let input = Input::of_pipe(name, pipe, &self.meter)?;
         let reader = Reader::new(name, input)?;
-        self.add_reader(name, reader, Hold::Open);
-        Ok(())
+        self.add_reader(name, reader, Hold::Open)
     }
 
-    fn add_reader(&mut self, path: &Path, mut reader: Reader, hold: Hold) {
+    fn add_reader(
+        &mut self,
+        path: &Path,
+        mut reader: Reader,
+        hold: Hold,
+    ) -> Result<(), CaptureError> {
         let index = self.members.len();
         let mut batch = Batch::default();
         reader.fill(&mut batch, FIRST_LOOK);
         let state = match (batch.heads.first(), hold) {
             (None, _) => {
-                self.conclude(&mut reader);
+                self.count(&mut reader);
+                match reader.take_notice() {
+                    Some(Notice::Damaged { place, damage }) if place.offset == 0 => {
+                        return Err(CaptureError::Broken { place, damage });
+                    }
+                    notice => self.notices.extend(notice),
+                }
                 State::Done
             }
             (Some(head), hold) => {
@@ -122,6 +132,7 @@ impl Merge {
             }
         };
         self.members.push(Member { path: path.to_owned(), state });
+        Ok(())
     }
 
     /// How many files there are.
