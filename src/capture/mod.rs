@@ -1,4 +1,22 @@
 //! Where frames come from: files, later interfaces.
+//!
+//! [`files::FileSource`] is the way in for replay. Beneath it, `compress` opens a file and undoes
+//! its compression, `pcap_file` and `pcapng_file` turn bytes into frame heads without copying,
+//! `reader` joins the two, and `merge` orders several files by packet time.
+
+pub mod error;
+pub mod files;
+pub mod filter;
+pub mod memory;
+
+mod bpf;
+mod compress;
+mod merge;
+mod pcap_file;
+mod pcapng_file;
+mod reader;
+#[cfg(test)]
+mod sample;
 
 use crate::frame::Batch;
 use crate::time::Timestamp;
