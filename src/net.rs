@@ -149,7 +149,10 @@ impl Subnets {
     /// What is inside when nobody says otherwise (DESIGN 3.2): RFC 1918, RFC 6598, link-local, unique
     /// local, loopback, multicast and broadcast.
     pub fn private() -> Self {
-        PRIVATE.iter().map(|text| text.parse::<IpNet>().expect("PRIVATE holds valid networks")).collect()
+        PRIVATE
+            .iter()
+            .map(|text| text.parse::<IpNet>().expect("PRIVATE holds valid networks"))
+            .collect()
     }
 
     /// Does one of the networks hold this address?
@@ -218,10 +221,13 @@ mod tests {
     #[test]
     fn private_networks_hold_both_versions() {
         let private = Subnets::private();
-        for inside in ["10.20.1.37", "172.31.255.255", "100.64.0.1", "fe80::1", "fd00::1", "224.0.0.251"] {
+        for inside in
+            ["10.20.1.37", "172.31.255.255", "100.64.0.1", "fe80::1", "fd00::1", "224.0.0.251"]
+        {
             assert!(private.contains(addr(inside)), "{inside}");
         }
-        for outside in ["172.32.0.0", "100.128.0.0", "203.0.113.9", "2001:db8::1", "9.255.255.255"] {
+        for outside in ["172.32.0.0", "100.128.0.0", "203.0.113.9", "2001:db8::1", "9.255.255.255"]
+        {
             assert!(!private.contains(addr(outside)), "{outside}");
         }
     }
