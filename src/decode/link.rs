@@ -109,15 +109,16 @@ fn tagged<'a>(
 
 /// The Ethernet type and content of a SNAP frame (RFC 1042); other LLC carries no IP.
 fn snap(part: Part<'_>) -> Result<(u16, Part<'_>), Reject> {
-    match part.captured {
-        [0xaa, 0xaa, 0x03, ..] => {
+    let (service, _) = part.split::<3>(Layer::Snap)?;
+    match *service {
+        [0xaa, 0xaa, 0x03] => {
             let (head, rest) = part.split::<8>(Layer::Snap)?;
             match [head[3], head[4], head[5]] {
                 [0, 0, 0] | [0, 0, 0xf8] => Ok((u16::from_be_bytes([head[6], head[7]]), rest)),
                 _ => Err(Reject::NotIp(NotIp::Llc)),
             }
         }
-        [0xff, 0xff, ..] | [0xe0, 0xe0, ..] => Err(Reject::NotIp(NotIp::Ipx)),
+        [0xff, 0xff, _] | [0xe0, 0xe0, _] => Err(Reject::NotIp(NotIp::Ipx)),
         _ => Err(Reject::NotIp(NotIp::Llc)),
     }
 }
@@ -159,7 +160,12 @@ fn labelled<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, Rejec
         _ => return ethernet(part, around),
     };
     // An Ethernet address may start with any nibble.
-    guess.or_else(|reason| ethernet(part, around).map_err(|_| reason))
+    guess.or_else(|reason| {
+        ethernet(part, around).map_err(|other| match other {
+            Reject::Truncated(_) => other,
+            _ => reason,
+        })
+    })
 }
 
 /// A PPPoE session (RFC 2516). Its length field adds nothing to the IP length behind it.
@@ -175,7 +181,8 @@ fn pppoe<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, Reject> 
 /// PPP with or without address and control bytes, its protocol field compressed or not (RFC 1661).
 pub(super) fn ppp<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, Reject> {
     let part = match part.captured {
-        [0xff, 0x03, ..] => part.skip_up_to(2),
+        // The address byte; no protocol has this number.
+        [0xff, ..] => part.split::<2>(Layer::Ppp)?.1,
         _ => part,
     };
     let (first, rest) = part.split::<1>(Layer::Ppp)?;
