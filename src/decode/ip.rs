@@ -117,7 +117,9 @@ pub(super) fn v6<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, 
     }
     let next = Protocol(fixed[6]);
     let payload = match (u16::from_be_bytes([fixed[4], fixed[5]]), next) {
+        // Truly empty: nothing follows, or nothing but the padding of a short Ethernet frame.
         (0, NO_NEXT_HEADER) => rest.limit(0),
+        (0, _) if rest.len <= PADDING_MAX => rest.limit(0),
         (0, HOP_BY_HOP) => rest.limit(jumbo_len(rest).unwrap_or(u32::MAX)),
         // As in IPv4: left to segmentation offload.
         (0, _) => rest,
@@ -239,6 +241,9 @@ const DESTINATION: Protocol = Protocol(60);
 const MOBILITY: Protocol = Protocol(135);
 const HIP: Protocol = Protocol(139);
 const SHIM6: Protocol = Protocol(140);
+
+/// From the 40 bytes of an IPv6 header to the 46 that Ethernet carries at least.
+const PADDING_MAX: u32 = 6;
 
 /// RFC 8200 recommends each at most once: seven, and the destination options twice.
 const EXTENSIONS_MAX: usize = 8;

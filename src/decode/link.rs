@@ -39,7 +39,7 @@ fn open_other<'a>(
         }
         LinkType::PPP | LinkType::PPP_HDLC => match part.captured {
             // Files of these types may hold Cisco's HDLC, whose address byte no PPP frame has.
-            [0x0f | 0x8f, 0x00, ..] => cisco_hdlc(part, around),
+            [0x0f | 0x8f] | [0x0f | 0x8f, 0x00, ..] => cisco_hdlc(part, around),
             _ => ppp(part, around),
         },
         LinkType::PPP_ETHER => pppoe(part, around),
@@ -168,11 +168,13 @@ fn labelled<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, Rejec
     })
 }
 
-/// A PPPoE session (RFC 2516). Its length field adds nothing to the IP length behind it.
+/// A PPPoE session (RFC 2516). Its length bounds the packet, like a tunnel's.
 fn pppoe<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, Reject> {
     let (head, rest) = part.split::<6>(Layer::Ppp)?;
     match *head {
-        [0x11, 0, ..] => ppp(rest, around),
+        [0x11, 0, _, _, high, low] => {
+            ppp(rest.limit(u32::from(u16::from_be_bytes([high, low]))), around)
+        }
         [0x11, ..] => Err(Reject::NotIp(NotIp::PppoeDiscovery)),
         _ => Err(Reject::BadHeader(Layer::Ppp)),
     }
@@ -219,6 +221,9 @@ fn loopback<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, Rejec
     match *head {
         [2, 0, 0, 0] | [0, 0, 0, 2] => ip::v4(rest, around),
         [10 | 24 | 28 | 30, 0, 0, 0] | [0, 0, 0, 10 | 24 | 28 | 30] => ip::v6(rest, around),
+        // Point-to-point interfaces of BSD put an Ethernet type there.
+        [_, _, 0x08, 0x00] => ip::v4(rest, around),
+        [_, _, 0x86, 0xdd] => ip::v6(rest, around),
         _ => Err(Reject::NotIp(NotIp::Other)),
     }
 }

@@ -100,6 +100,8 @@ fn offloaded_packets_end_with_the_frame() {
     assert_eq!(cut(LinkType::ETHERNET, &bytes, 96).unwrap().payload_len, 9000);
     let nothing = ethernet(0x86dd, &[&ipv6(59, &[])[..], &[0; 6]].concat());
     assert_eq!(eth(&nothing).payload_len, 0);
+    let empty = ethernet(0x86dd, &[&ipv6(6, &[])[..], &[0; 6]].concat());
+    assert_eq!(eth(&empty).payload_len, 0);
 }
 
 /// The fragments of a datagram add up to its payload, and only the first has its ports.
