@@ -14,7 +14,7 @@ use super::record::{
     Pivot, Revision, Sensor, Severity,
 };
 use super::text;
-use crate::detect::{self, Bits, Case, DETECTORS, Evidence, Family, Finding, Subject};
+use crate::detect::{self, Bits, Case, DETECTORS, Family, Finding, Subject};
 use crate::egress::{Destination, FlowBytes};
 use crate::flow::Counters;
 use crate::net::Addr;
@@ -193,6 +193,16 @@ impl Incidents {
             }
         }
         (true, Some(alert))
+    }
+
+    /// Is an incident open that this destination could be part of?
+    pub fn is_open(&self, host: Addr, destination: Destination) -> bool {
+        !self.open.is_empty()
+            && [Some(destination), None].into_iter().any(|destination| {
+                [Family::Volume, Family::Server]
+                    .into_iter()
+                    .any(|family| self.open.contains(&Key { host, destination, family }))
+            })
     }
 
     /// Keeps an open incident's counts true between looks.
@@ -550,29 +560,29 @@ impl Facts {
             Some(to) => to.to_string(),
             None => format!("{} recently met destinations", self.destinations.len()),
         };
+        let (window_secs, history_max, days) = self.finding.busiest_window();
+        format!(
+            "{} has sent {} to {to} ({}) in {}; {}",
+            key.host,
+            text::bytes(sent),
+            self.acquaintance(key, days),
+            text::duration(elapsed),
+            text::busiest(window_secs, history_max, days),
+        )
+    }
+
+    fn acquaintance(&self, key: &Key, days: u32) -> String {
         let known = &self.finding.known;
-        let acquaintance = match (key.family, known.host_since, known.hosts) {
+        match (key.family, known.host_since, known.hosts) {
             (Family::Server, _, _) => "which asked for it".to_owned(),
             (Family::Volume, Some(_), _) if known.is_novel(self.finding.bytes()) => {
                 "never this much before".to_owned()
             }
             (Family::Volume, Some(_), _) => "known to this host".to_owned(),
+            (Family::Volume, None, 0) if days == 0 => "first day on record".to_owned(),
             (Family::Volume, None, 0) => "never seen here".to_owned(),
             (Family::Volume, None, hosts) => format!("new to this host, known to {hosts}"),
-        };
-        let compared = self.finding.terms.iter().find_map(|term| match term.evidence {
-            Evidence::HostVolume { window_secs, history_max, days, .. } => {
-                Some(text::busiest(window_secs, history_max, days))
-            }
-            _ => None,
-        });
-        format!(
-            "{} has sent {} to {to} ({acquaintance}) in {}; {}",
-            key.host,
-            text::bytes(sent),
-            text::duration(elapsed),
-            compared.unwrap_or_default(),
-        )
+        }
     }
 }
 

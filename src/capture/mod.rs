@@ -18,6 +18,8 @@ mod reader;
 #[cfg(test)]
 mod sample;
 
+pub use files::{Counters, FileSource, Options};
+
 use crate::frame::Batch;
 use crate::time::Timestamp;
 

@@ -1,6 +1,57 @@
 //! Bytes to facts: what one frame says. Pure, bounded, allocates nothing.
+//!
+//! # What is counted
+//!
+//! Lengths come from IP headers, never from the captured length. An IP length is believed up to what
+//! the wire carried: `min(IP length, wire bytes left)`, so that a forged one adds nothing and the
+//! padding of a short Ethernet frame does not count. Length 0 (segmentation offload) means all
+//! that is left. Lengths inside a tunnel are bounded in the same way by the tunnel's own.
+//!
+//! # What is never lost
+//!
+//! A frame whose outermost IP header is sound gives a segment. A broken or cut transport header
+//! costs the ports; a tunnel that does not hold a sound packet counts as the flow of its ends.
+//!
+//! A packet inside a tunnel is somebody's claim about addresses. Who judges a segment by them must
+//! look at [`Segment::tunnel`] too, and may ask [`outermost`] for the flow that the border saw.
 
+#![forbid(unsafe_code)]
+
+mod ip;
+mod link;
+mod part;
+mod reject;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod tunnel;
+
+pub use self::reject::{Layer, NotIp, Reject, Rejects};
+
+use self::part::Part;
+use crate::frame::Frame;
 use crate::net::{Addr, Endpoint, Protocol};
+
+/// What `frame` says, with up to four tunnels opened.
+///
+/// Deeper ones are left closed: their segment is the flow between the ends of the fifth.
+///
+/// # Errors
+///
+/// Why there is no segment: no IP in the frame, or none that could be read.
+#[inline]
+pub fn decode<'a>(frame: &Frame<'a>) -> Result<Segment<'a>, Reject> {
+    link::open(frame.link, Part::of(frame), Around::frame(TUNNELS_MAX))
+}
+
+/// What `frame` says when no tunnel is opened: who exchanged how many bytes on this wire.
+///
+/// # Errors
+///
+/// As [`decode`], and for the same frames.
+pub fn outermost<'a>(frame: &Frame<'a>) -> Result<Segment<'a>, Reject> {
+    link::open(frame.link, Part::of(frame), Around::frame(0))
+}
 
 /// What one frame says about a flow; it has a source and a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,4 +150,55 @@ pub enum TunnelKind {
     Geneve,
     /// GPRS tunnelling, user plane (3GPP TS 29.281).
     GtpU,
+    /// IPv6 in UDP (RFC 4380).
+    Teredo,
 }
+
+/// What is around the part being read.
+#[derive(Debug, Clone, Copy)]
+struct Around<'t> {
+    vlan: Option<u16>,
+    /// The outermost tunnel, once inside one.
+    tunnel: Option<&'t Tunnel>,
+    tunnels_left: u8,
+    nests_left: u8,
+}
+
+impl Around<'_> {
+    const fn frame(tunnels_left: u8) -> Self {
+        Self { vlan: None, tunnel: None, tunnels_left, nests_left: NESTS_MAX }
+    }
+
+    /// Behind a VLAN tag. Number 0 only bears a priority; tags inside a tunnel are not ours.
+    fn in_vlan(self, vlan: u16) -> Self {
+        match self.tunnel {
+            None if vlan != 0 => Self { vlan: Some(vlan), ..self },
+            _ => self,
+        }
+    }
+
+    /// Inside a frame that a frame carries without a tunnel, such as a pseudowire's.
+    fn nested(self) -> Result<Self, Reject> {
+        let nests_left = self.nests_left.checked_sub(1).ok_or(Reject::TooDeep)?;
+        Ok(Self { nests_left, ..self })
+    }
+
+    /// Does a packet with so many bytes behind it account for what the tunnel carried? If not, a
+    /// short inner packet could be the fig leaf of a long outer one.
+    #[inline]
+    fn check_trailer(self, trailer_len: u32, layer: Layer) -> Result<(), Reject> {
+        if trailer_len > TRAILER_MAX && self.tunnel.is_some() {
+            return Err(Reject::BadHeader(layer));
+        }
+        Ok(())
+    }
+}
+
+/// A SPAN in ERSPAN of VXLAN of IP in IP has three.
+const TUNNELS_MAX: u8 = 4;
+
+/// Bounds the recursion and, at two guesses a level, the work.
+const NESTS_MAX: u8 = 3;
+
+/// More than Ethernet's padding (26 bytes behind the shortest IPv4 packet) and checksum.
+const TRAILER_MAX: u32 = 64;

@@ -185,6 +185,22 @@ impl Finding {
         }
     }
 
+    /// The host's least likely window: its length in seconds, the largest such window on record in
+    /// bytes, and the days on record.
+    pub fn busiest_window(&self) -> (u64, u64, u32) {
+        let window = self.terms.iter().find_map(|term| match term.evidence {
+            Evidence::HostVolume { window_secs, history_max, days, .. } => {
+                Some((window_secs, history_max, days))
+            }
+            Evidence::Volume { .. }
+            | Evidence::Young { .. }
+            | Evidence::Served { .. }
+            | Evidence::NewDestination { .. }
+            | Evidence::Ratio { .. } => None,
+        });
+        window.unwrap_or_default()
+    }
+
     /// The score without one of its terms.
     pub fn score_without(&self, term: &Term) -> Bits {
         self.score - term.bits

@@ -77,7 +77,9 @@ impl Analyst {
         let Some(host) = self.egress.host(touch.host) else { return };
         let Some(pair) = host.pair(touch.destination) else { return };
         let case = Case { host, pair, baseline: &self.baseline, day, floor_bytes: self.floor_bytes };
-        if !touch.is_due {
+        // The last word on an incident is said with its flow's last byte counted.
+        let is_last_word = delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
+        if !touch.is_due && !is_last_word {
             self.incidents.touch(case);
             return;
         }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{Sink, printable};
-use crate::alert::{Alert, Kind, RankingEntry, Record, Severity, Summary, bytes_text, duration_text};
+use crate::alert::{
+    Alert, ClosedBecause, RankingEntry, Record, Severity, Summary, bytes_text, duration_text,
+};
 use crate::net::Addr;
 
 /// Gathers what a run tells and writes it at the end, the worst first.
@@ -51,7 +53,7 @@ impl<W: Write> Text<W> {
             writeln!(to, "  {:>5} bits  {}", alert.score_bits, alert.summary)?;
         }
         self.senders(summary)?;
-        self.worst(summary)
+        self.worst()
     }
 
     fn overview(&mut self, summary: &Summary) -> io::Result<()> {
@@ -125,7 +127,7 @@ impl<W: Write> Text<W> {
         Ok(())
     }
 
-    fn worst(&mut self, _: &Summary) -> io::Result<()> {
+    fn worst(&mut self) -> io::Result<()> {
         let mut entries: Vec<&RankingEntry> = self.best.values().collect();
         entries.sort_by(|a, b| {
             (b.score_bits, b.bytes_out).cmp(&(a.score_bits, a.bytes_out)).then(a.host.cmp(&b.host))
@@ -196,7 +198,11 @@ fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
         "         raised {} when {} had left ({share:.1} %){}",
         raised.map_or_else(|| alert.time.to_string(), |revision| revision.time.to_string()),
         bytes_text(alert.left_when_raised),
-        if alert.kind == Kind::Close { ", over since" } else { ", still running" },
+        match alert.reason {
+            Some(ClosedBecause::Quiet) => "; over",
+            Some(ClosedBecause::Eof | ClosedBecause::Stopped) => "; running when the input ended",
+            None => "; still running",
+        },
     )?;
     writeln!(to, "         {} bits; pages from {}:", alert.score_bits, alert.threshold_bits)?;
     for why in &alert.why {

@@ -1,0 +1,249 @@
+//! IPv4 and IPv6: addresses, lengths, fragments, extension headers.
+
+use super::part::Part;
+use super::reject::{Layer, Reject};
+use super::{Around, Fragment, Segment, transport, tunnel};
+use crate::net::{Addr, Endpoint, Protocol};
+
+/// What an IP header said, for the transport to add to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packet<'t> {
+    pub(super) source: Addr,
+    pub(super) destination: Addr,
+    pub(super) ip_len: u32,
+    pub(super) fragment: Option<Fragment>,
+    pub(super) around: Around<'t>,
+    layer: Layer,
+}
+
+impl Packet<'_> {
+    /// A segment without TCP facts.
+    #[inline]
+    pub(super) fn segment<'a>(
+        &self,
+        protocol: Protocol,
+        ports: Ports,
+        payload: Part<'a>,
+    ) -> Segment<'a> {
+        Segment {
+            source: Endpoint { addr: self.source, port: ports.source },
+            destination: Endpoint { addr: self.destination, port: ports.destination },
+            protocol,
+            vlan: self.around.vlan,
+            tunnel: self.around.tunnel.copied(),
+            ip_len: self.ip_len,
+            payload_len: payload.len,
+            payload: payload.captured,
+            tcp: None,
+            fragment: self.fragment,
+        }
+    }
+
+    /// A packet whose ports the capture cut off, or whose transport has none.
+    pub(super) fn portless<'a>(&self, protocol: Protocol, payload: Part<'a>) -> Segment<'a> {
+        self.segment(protocol, Ports::default(), payload)
+    }
+
+    /// A packet whose transport header is broken. Two ends that agree on it can still use it to
+    /// carry bytes, so they count between the addresses; without ports, so that no real flow is
+    /// touched. Inside a tunnel it is more likely no packet at all: the outer flow counts instead.
+    #[cold]
+    pub(super) fn broken<'a>(
+        &self,
+        protocol: Protocol,
+        payload: Part<'a>,
+    ) -> Result<Segment<'a>, Reject> {
+        match self.around.tunnel {
+            None => Ok(self.portless(protocol, payload)),
+            Some(_) => Err(Reject::BadHeader(self.layer)),
+        }
+    }
+}
+
+/// The ports of both ends; 0 where there is none.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) source: u16,
+    pub(super) destination: u16,
+}
+
+/// IP of the version its first nibble says.
+pub(super) fn either<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, Reject> {
+    match part.split::<1>(Layer::Ipv4)?.0[0] >> 4 {
+        6 => v6(part, around),
+        _ => v4(part, around),
+    }
+}
+
+/// IPv4 (RFC 791). Total length 0 is segmentation offload: the packet ends with the frame.
+pub(super) fn v4<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, Reject> {
+    let (fixed, _) = part.split::<20>(Layer::Ipv4)?;
+    let header_len = u32::from(fixed[0] & 0x0f) * 4;
+    let packet = match u16::from_be_bytes([fixed[2], fixed[3]]) {
+        0 => part,
+        total => part.limit(u32::from(total)),
+    };
+    let payload = match packet.skip(header_len) {
+        Some(payload) if fixed[0] >> 4 == 4 && header_len >= 20 => payload,
+        _ => return Err(Reject::BadHeader(Layer::Ipv4)),
+    };
+    around.check_trailer(part.len - packet.len, Layer::Ipv4)?;
+    let place = u16::from_be_bytes([fixed[6], fixed[7]]);
+    let packet = Packet {
+        source: Addr::from_v4([fixed[12], fixed[13], fixed[14], fixed[15]]),
+        destination: Addr::from_v4([fixed[16], fixed[17], fixed[18], fixed[19]]),
+        ip_len: packet.len,
+        fragment: (place & 0x3fff != 0).then_some(Fragment {
+            id: u32::from(u16::from_be_bytes([fixed[4], fixed[5]])),
+            offset: place << 3,
+            more: place & 0x2000 != 0,
+        }),
+        around,
+        layer: Layer::Ipv4,
+    };
+    match Protocol(fixed[9]) {
+        Protocol::AH => extended(packet, Protocol::AH, payload),
+        protocol => upper(&packet, protocol, payload),
+    }
+}
+
+/// IPv6 (RFC 8200). The destination is where this frame is bound, also under a routing header.
+pub(super) fn v6<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, Reject> {
+    let (fixed, rest) = part.split::<8>(Layer::Ipv6)?;
+    let (source, rest) = rest.split::<16>(Layer::Ipv6)?;
+    let (destination, rest) = rest.split::<16>(Layer::Ipv6)?;
+    if fixed[0] >> 4 != 6 {
+        return Err(Reject::BadHeader(Layer::Ipv6));
+    }
+    let next = Protocol(fixed[6]);
+    let payload = match (u16::from_be_bytes([fixed[4], fixed[5]]), next) {
+        // Truly empty: nothing follows, or nothing but the padding of a short Ethernet frame.
+        (0, NO_NEXT_HEADER) => rest.limit(0),
+        (0, _) if rest.len <= PADDING_MAX => rest.limit(0),
+        (0, HOP_BY_HOP) => rest.limit(jumbo_len(rest).unwrap_or(u32::MAX)),
+        // As in IPv4: left to segmentation offload.
+        (0, _) => rest,
+        (len, _) => rest.limit(u32::from(len)),
+    };
+    around.check_trailer(rest.len - payload.len, Layer::Ipv6)?;
+    let packet = Packet {
+        source: Addr::from_v6(*source),
+        destination: Addr::from_v6(*destination),
+        ip_len: (part.len - rest.len) + payload.len,
+        fragment: None,
+        around,
+        layer: Layer::Ipv6,
+    };
+    match next {
+        Protocol::TCP | Protocol::UDP => upper(&packet, next, payload),
+        _ => extended(packet, next, payload),
+    }
+}
+
+/// The length a jumbo payload option gives (RFC 2675), in a hop-by-hop header at the start.
+fn jumbo_len(part: Part<'_>) -> Option<u32> {
+    let (head, _) = part.take::<2>()?;
+    let header = part.limit((u32::from(head[1]) + 1) * 8);
+    let mut options = header.captured.get(2..)?;
+    loop {
+        options = match *options {
+            [0xc2, 4, a, b, c, d, ..] => return Some(u32::from_be_bytes([a, b, c, d])),
+            [0, ref rest @ ..] => rest,
+            [_, len, ref rest @ ..] => rest.get(usize::from(len)..)?,
+            _ => return None,
+        };
+    }
+}
+
+/// Walks extension headers, the authentication header among them, to the transport.
+///
+/// A chain that does not end, or whose headers do not fit, is a broken packet; where the capture
+/// was cut the packet counts without ports.
+fn extended<'a>(
+    mut packet: Packet<'_>,
+    mut next: Protocol,
+    mut part: Part<'a>,
+) -> Result<Segment<'a>, Reject> {
+    for _ in 0..EXTENSIONS_MAX {
+        let unit = match next {
+            HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | HIP | SHIM6 => Unit::Eight,
+            Protocol::AH => Unit::Four,
+            FRAGMENT => Unit::Fixed,
+            _ => return upper(&packet, next, part),
+        };
+        if part.len < 8 {
+            return packet.broken(next, part);
+        }
+        let Some((head, _)) = part.take::<8>() else { return Ok(packet.portless(next, part)) };
+        let len = match unit {
+            Unit::Eight => (u32::from(head[1]) + 1) * 8,
+            Unit::Four => (u32::from(head[1]) + 2) * 4,
+            Unit::Fixed => 8,
+        };
+        let Some(rest) = part.skip(len) else { return packet.broken(next, part) };
+        if next == FRAGMENT {
+            packet.fragment = fragment(*head);
+        }
+        (next, part) = (Protocol(head[0]), rest);
+        if packet.fragment.is_some_and(|fragment| fragment.offset > 0) {
+            return upper(&packet, next, part);
+        }
+    }
+    packet.broken(next, part)
+}
+
+/// How an extension header gives its length.
+enum Unit {
+    /// In units of eight bytes, the first not counted.
+    Eight,
+    /// In units of four bytes, the first two not counted (RFC 4302).
+    Four,
+    /// It has none.
+    Fixed,
+}
+
+/// An IPv6 fragment header. An atomic one (RFC 6946) is a whole packet.
+fn fragment(head: [u8; 8]) -> Option<Fragment> {
+    let [_, _, place @ .., a, b, c, d] = head;
+    let place = u16::from_be_bytes(place);
+    (place & 0xfff9 != 0).then_some(Fragment {
+        id: u32::from_be_bytes([a, b, c, d]),
+        offset: place & 0xfff8,
+        more: place & 1 != 0,
+    })
+}
+
+/// The transport, or the tunnel, of a packet. Only a first fragment begins with its header.
+#[inline]
+fn upper<'a>(
+    packet: &Packet<'_>,
+    protocol: Protocol,
+    payload: Part<'a>,
+) -> Result<Segment<'a>, Reject> {
+    if packet.fragment.is_some_and(|fragment| fragment.offset > 0) {
+        return Ok(packet.portless(protocol, payload));
+    }
+    match protocol {
+        Protocol::TCP => transport::tcp(packet, payload),
+        Protocol::UDP => transport::udp(packet, payload),
+        IPV4 | IPV6 | Protocol::GRE => tunnel::in_ip(packet, protocol, payload),
+        _ => transport::other(packet, protocol, payload),
+    }
+}
+
+pub(super) const IPV4: Protocol = Protocol(4);
+pub(super) const IPV6: Protocol = Protocol(41);
+const HOP_BY_HOP: Protocol = Protocol(0);
+const ROUTING: Protocol = Protocol(43);
+const FRAGMENT: Protocol = Protocol(44);
+const NO_NEXT_HEADER: Protocol = Protocol(59);
+const DESTINATION: Protocol = Protocol(60);
+const MOBILITY: Protocol = Protocol(135);
+const HIP: Protocol = Protocol(139);
+const SHIM6: Protocol = Protocol(140);
+
+/// From the 40 bytes of an IPv6 header to the 46 that Ethernet carries at least.
+const PADDING_MAX: u32 = 6;
+
+/// RFC 8200 recommends each at most once: seven, and the destination options twice.
+const EXTENSIONS_MAX: usize = 8;

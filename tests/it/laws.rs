@@ -1,0 +1,149 @@
+//! Laws that hold for any traffic: what must not change the answer, and what must add up.
+
+use std::fs;
+use std::path::PathBuf;
+
+use sekisho::alert::Record;
+use sekisho::capture::memory::MemorySource;
+use sekisho::capture::{FileSource, Polled, Source};
+use sekisho::config::{Keys, Settings};
+use sekisho::engine::{Analyst, Run, replay};
+use sekisho::frame::Batch;
+use sekisho::sink::{JsonLines, Sink};
+
+use crate::support::root;
+
+const OFFICE: &str = "pcaps/office-2026-03-13.pcap.zst";
+const THEFT: &str = "pcaps/ftp-upload.pcap.zst";
+
+fn settings() -> Settings {
+    let internal = ["10.20.0.0/16", "2001:db8:20::/48"].map(|net| net.parse().unwrap());
+    Settings::of(&Keys {
+        timezone: Some("Asia/Tokyo".to_owned()),
+        internal: Some(internal.to_vec()),
+        ..Keys::default()
+    })
+    .unwrap()
+}
+
+/// Every record of a replay, as JSON lines.
+fn told<S: Source>(source: &mut S, workers: usize) -> Vec<String>
+where
+    S::Error: std::fmt::Debug,
+{
+    let settings = settings();
+    let mut analyst = Analyst::new(settings.analyst);
+    let mut sink = JsonLines::new(Vec::new());
+    let mut lines = Vec::new();
+    let run = Run { workers, ..settings.run };
+    replay(source, &run, &mut analyst, |_, records| {
+        for record in records {
+            sink.write(&record).unwrap();
+            lines.push(match &record {
+                Record::Alert(alert) => serde_json::to_string(alert).unwrap(),
+                Record::Ranking(entry) => serde_json::to_string(entry).unwrap(),
+                Record::Summary(summary) => serde_json::to_string(summary).unwrap(),
+            });
+        }
+    })
+    .unwrap();
+    lines
+}
+
+fn shipped(paths: &[&str]) -> FileSource {
+    let paths: Vec<PathBuf> = paths.iter().map(|path| root().join(path)).collect();
+    FileSource::open(&paths, sekisho::capture::Options::default()).unwrap()
+}
+
+fn frames(paths: &[&str]) -> Batch {
+    let mut source = shipped(paths);
+    let (mut all, mut batch) = (Batch::default(), Batch::default());
+    while source.poll(&mut batch).unwrap() == Polled::Frames {
+        batch.frames().for_each(|frame| all.push(frame));
+        batch.clear();
+    }
+    all
+}
+
+/// An alert that depends on the machine's cores could not be shown to anybody.
+#[test]
+fn any_number_of_workers_tells_the_same() {
+    let one = told(&mut shipped(&[OFFICE, THEFT]), 1);
+    assert!(one.iter().any(|line| line.contains("198.18.150.21")), "the theft is told");
+    for workers in [2, 3, 4, 8] {
+        assert_eq!(told(&mut shipped(&[OFFICE, THEFT]), workers), one, "{workers} workers");
+    }
+}
+
+#[test]
+fn any_batch_size_tells_the_same() {
+    let frames = frames(&[OFFICE, THEFT]);
+    let usual = told(&mut shipped(&[OFFICE, THEFT]), 1);
+    for size in [1, 7, 1000, 100_000] {
+        assert_eq!(told(&mut MemorySource::new(frames.clone(), size), 2), usual, "batches of {size}");
+    }
+}
+
+/// A capture program that starts a new file every hour must not change what is found.
+#[test]
+fn any_file_boundaries_tell_the_same() {
+    let whole = frames(&[THEFT]);
+    let folder = tempfile::tempdir().unwrap();
+    let third = whole.heads.len() / 3;
+    let cuts = [0, third, 2 * third + 17, whole.heads.len()];
+    let mut parts = Vec::new();
+    for (number, cut) in cuts.windows(2).enumerate() {
+        let path = folder.path().join(format!("part{number}.pcap"));
+        fs::write(&path, pcap(&whole, cut[0]..cut[1])).unwrap();
+        parts.push(path);
+    }
+    // Named in any order: packet time puts them right.
+    parts.rotate_left(1);
+    let mut source = FileSource::open(&parts, sekisho::capture::Options::default()).unwrap();
+    assert_eq!(told(&mut source, 2), told(&mut shipped(&[THEFT]), 1));
+}
+
+/// A nanosecond pcap of some of the frames.
+fn pcap(batch: &Batch, which: std::ops::Range<usize>) -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0xa1b2_3c4d, 0x0004_0002, 0, 0, 262_144, 1u32] {
+        file.extend(word.to_le_bytes());
+    }
+    for &head in &batch.heads[which] {
+        let frame = batch.frame(head);
+        let nanos = frame.at.as_nanos();
+        let words = [
+            (nanos / 1_000_000_000) as u32,
+            (nanos % 1_000_000_000) as u32,
+            head.captured_len,
+            head.wire_len,
+        ];
+        words.iter().for_each(|word| file.extend(word.to_le_bytes()));
+        file.extend(frame.bytes);
+    }
+    file
+}
+
+/// The state can be forked: both branches go on as the one would have.
+#[test]
+fn a_forked_analyst_goes_on_alike() {
+    let settings = settings();
+    let mut analyst = Analyst::new(settings.analyst.clone());
+    let run = Run { workers: 1, ..settings.run };
+    replay(&mut shipped(&[OFFICE]), &run, &mut analyst, |_, _| {}).unwrap();
+    let mut fork = analyst.clone();
+    let mut alerts = |analyst: &mut Analyst| {
+        let mut ids = Vec::new();
+        replay(&mut shipped(&[THEFT]), &run, analyst, |_, records| {
+            ids.extend(records.filter_map(|record| match record {
+                Record::Alert(alert) => Some(serde_json::to_string(&alert).unwrap()),
+                Record::Ranking(_) | Record::Summary(_) => None,
+            }));
+        })
+        .unwrap();
+        ids
+    };
+    let original = alerts(&mut analyst);
+    assert!(!original.is_empty());
+    assert_eq!(alerts(&mut fork), original);
+}
