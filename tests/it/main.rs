@@ -1,1 +1,8 @@
-fn main(){}
+//! The tests of what sekisho does, one module a theme, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod architecture;
+mod corpus;
+mod pcaps;
+mod support;

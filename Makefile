@@ -1,0 +1,45 @@
+# On a fresh Debian machine with cargo on it, `make run` and `make test` need nothing else.
+
+CARGO ?= cargo
+
+.PHONY: run test setup lint bench deny fuzz-check corpus-table
+
+# Two ordinary office days to learn from, then the day the contractor uploads the customer database.
+run: setup
+	$(CARGO) run --release --locked -- replay \
+		--timezone Asia/Tokyo --internal 10.20.0.0/16,2001:db8:20::/48 \
+		pcaps/office-2026-03-12.pcap.zst pcaps/office-2026-03-13.pcap.zst \
+		pcaps/office-2026-03-16.pcap.zst pcaps/contractor-upload.pcap.zst
+
+# Doc tests first: the summary at the end is that of the whole suite. Tests that lack a tool or
+# recorded traffic say SKIPPED; with SEKISHO_CI set they fail.
+test: setup
+	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --lib --bins --tests
+
+# Installs the C compiler and libpcap's development files where they are missing.
+setup:
+	@scripts/setup.sh
+
+lint: setup
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+bench: setup
+	$(CARGO) bench --locked
+
+# Licences, bans and sources of what we build on. Needs cargo-deny (cargo install --locked cargo-deny).
+deny:
+	$(CARGO) deny --locked check licenses bans sources
+
+# The fuzz package compiles; CONTRIBUTING.md says how to run it. Needs a C++ compiler.
+fuzz-check: setup
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml
+
+# One line for each recorded capture: who is inside, what is to be found, what was found.
+# Needs SEKISHO_CORPUS.
+corpus-table: setup
+	@SEKISHO_CI=1 $(CARGO) test --release --locked --quiet --test it -- \
+		--ignored --exact --nocapture corpus::table
