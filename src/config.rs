@@ -160,7 +160,10 @@ impl Keys {
                 flows_max: self.limits.flows_max.or(other.limits.flows_max),
                 hosts_max: self.limits.hosts_max.or(other.limits.hosts_max),
                 pairs_max: self.limits.pairs_max.or(other.limits.pairs_max),
-                pairs_per_host_max: self.limits.pairs_per_host_max.or(other.limits.pairs_per_host_max),
+                pairs_per_host_max: self
+                    .limits
+                    .pairs_per_host_max
+                    .or(other.limits.pairs_per_host_max),
                 destinations_max: self.limits.destinations_max.or(other.limits.destinations_max),
             },
             flow: FlowKeys {
@@ -185,7 +188,10 @@ impl Settings {
         let timezone = timezone(keys, &rules)?;
         let budget = keys.budget.unwrap_or(rules.defaults.budget_per_day);
         if !(budget > 0.0 && budget <= BUDGET_MAX) {
-            return Err(wrong("budget", format!("must be above 0 and at most {BUDGET_MAX} (got {budget})")));
+            return Err(wrong(
+                "budget",
+                format!("must be above 0 and at most {BUDGET_MAX} (got {budget})"),
+            ));
         }
         let internal = match &keys.internal {
             Some(nets) => nets.iter().copied().collect::<Subnets>(),
@@ -197,15 +203,24 @@ impl Settings {
         let alert = alert::Options {
             alerts_per_day: budget,
             quiet_after: rules.defaults.quiet_after,
-            reopen_within_days: i32::try_from(rules.defaults.reopen_within_days).unwrap_or(i32::MAX),
+            reopen_within_days: i32::try_from(rules.defaults.reopen_within_days)
+                .unwrap_or(i32::MAX),
             sensor: keys.sensor.clone().unwrap_or_else(|| "sekisho".to_owned()),
             config_digest: digest(&format!("{flow:?}{egress:?}{baseline:?}{budget}{rules:?}")),
         };
         Ok(Self {
             capture: capture::Options {
                 filter: keys.filter.clone(),
-                since: keys.since.as_deref().map(|text| moment("since", text, &timezone)).transpose()?,
-                until: keys.until.as_deref().map(|text| moment("until", text, &timezone)).transpose()?,
+                since: keys
+                    .since
+                    .as_deref()
+                    .map(|text| moment("since", text, &timezone))
+                    .transpose()?,
+                until: keys
+                    .until
+                    .as_deref()
+                    .map(|text| moment("until", text, &timezone))
+                    .transpose()?,
             },
             run: engine::Run { flow, workers: workers(keys.workers.as_deref())? },
             analyst: engine::Options { egress, baseline, alert, rules },
@@ -227,7 +242,12 @@ fn flow_options(keys: &Keys, rules: &RuleSet) -> flow::Options {
     }
 }
 
-fn egress_options(keys: &Keys, rules: &RuleSet, internal: Subnets, timezone: TimeZone) -> egress::Options {
+fn egress_options(
+    keys: &Keys,
+    rules: &RuleSet,
+    internal: Subnets,
+    timezone: TimeZone,
+) -> egress::Options {
     let default = egress::Options::default();
     egress::Options {
         internal,
@@ -250,8 +270,9 @@ fn baseline_options(keys: &Keys) -> baseline::Options {
 
 fn timezone(keys: &Keys, rules: &RuleSet) -> Result<TimeZone, ConfigError> {
     let Some(name) = &keys.timezone else { return Ok(rules.defaults.timezone.clone()) };
-    TimeZone::get(name)
-        .map_err(|_| wrong("timezone", format!("no time zone {name:?}; give one as in Asia/Tokyo or UTC")))
+    TimeZone::get(name).map_err(|_| {
+        wrong("timezone", format!("no time zone {name:?}; give one as in Asia/Tokyo or UTC"))
+    })
 }
 
 /// A moment: RFC 3339, or a date with or without a time in the time zone.
@@ -262,7 +283,12 @@ fn moment(key: &'static str, text: &str, zone: &TimeZone) -> Result<Timestamp, C
             .map(|zoned| zoned.timestamp())
     };
     let moment = text.parse::<jiff::Timestamp>().or_else(|_| civil(text)).map_err(|_| {
-        wrong(key, format!("{text:?} is no moment; write 2026-03-16, 2026-03-16T09:30 or 2026-03-16T00:30:00Z"))
+        wrong(
+            key,
+            format!(
+                "{text:?} is no moment; write 2026-03-16, 2026-03-16T09:30 or 2026-03-16T00:30:00Z"
+            ),
+        )
     })?;
     u64::try_from(moment.as_nanosecond())
         .map(Timestamp::from_nanos)
@@ -271,12 +297,14 @@ fn moment(key: &'static str, text: &str, zone: &TimeZone) -> Result<Timestamp, C
 
 fn workers(text: Option<&str>) -> Result<usize, ConfigError> {
     match text {
-        None | Some("auto") => {
-            Ok(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(WORKERS_AUTO_MAX)))
-        }
+        None | Some("auto") => Ok(std::thread::available_parallelism()
+            .map_or(1, |cores| cores.get().min(WORKERS_AUTO_MAX))),
         Some(text) => match text.parse() {
             Ok(count @ 1..=flow::SHARDS) => Ok(count),
-            _ => Err(wrong("workers", format!("must be auto or 1 to {} (got {text:?})", flow::SHARDS))),
+            _ => Err(wrong(
+                "workers",
+                format!("must be auto or 1 to {} (got {text:?})", flow::SHARDS),
+            )),
         },
     }
 }

@@ -75,8 +75,7 @@ impl Budget {
         }
         let scale = (excess + SCALE_WEIGHT * SCALE_PRIOR) / (uncensored + SCALE_WEIGHT);
         let prior_rate = RATE_PRIOR * libm::exp(-(base - LEVEL_MIN.to_f64()) / SCALE_PRIOR);
-        let rate =
-            (above + PRIOR_HOST_DAYS * prior_rate) / (host_days as f64 + PRIOR_HOST_DAYS);
+        let rate = (above + PRIOR_HOST_DAYS * prior_rate) / (host_days as f64 + PRIOR_HOST_DAYS);
         let wanted = (self.alerts_per_day / hosts.max(HOSTS_MIN) as f64).min(RATE_MAX);
         let threshold = Bits::from_f64(base + scale * libm::log(rate / wanted));
         self.threshold = threshold.max(LEVEL_MIN);

@@ -214,7 +214,9 @@ impl Incidents {
         for destination in [Some(case.pair.destination), None] {
             for family in [Family::Volume, Family::Server] {
                 let key = Key { host, destination, family };
-                if let (true, Some(incident)) = (self.open.contains(&key), self.incidents.get_mut(&key)) {
+                if let (true, Some(incident)) =
+                    (self.open.contains(&key), self.incidents.get_mut(&key))
+                {
                     incident.recount(case);
                 }
             }
@@ -228,8 +230,12 @@ impl Incidents {
         }
         let quiet_after = self.options.quiet_after;
         let is_quiet = |incident: &Incident| incident.facts.last.plus(quiet_after) <= now;
-        let quiet: Vec<Key> =
-            self.open.iter().filter(|key| self.incidents.get(key).is_some_and(is_quiet)).copied().collect();
+        let quiet: Vec<Key> = self
+            .open
+            .iter()
+            .filter(|key| self.incidents.get(key).is_some_and(is_quiet))
+            .copied()
+            .collect();
         for key in quiet {
             tell.extend(self.close(&key, ClosedBecause::Quiet));
         }
@@ -249,9 +255,8 @@ impl Incidents {
         }
         let keep = self.options.reopen_within_days;
         let open = &self.open;
-        self.incidents.retain(|key, incident| {
-            open.contains(key) || day.since(incident.facts.day) <= keep
-        });
+        self.incidents
+            .retain(|key, incident| open.contains(key) || day.since(incident.facts.day) <= keep);
         let mut ranking = Ranking::default();
         for (_, entry) in std::mem::take(&mut self.best) {
             ranking.add(entry);
@@ -282,7 +287,9 @@ impl Incidents {
                 peak.1 = Some(threshold);
             }
         }
-        let better = |best: &RankingEntry| (finding.score, finding.bytes()) > (best.score_bits, best.bytes_out);
+        let better = |best: &RankingEntry| {
+            (finding.score, finding.bytes()) > (best.score_bits, best.bytes_out)
+        };
         if self.best.get(&case.host.addr()).is_none_or(better) {
             let alerted = self.best.get(&case.host.addr()).is_some_and(|best| best.alerted);
             let entry = RankingEntry {
@@ -411,7 +418,12 @@ impl Incident {
         let Sent { out, bytes_in } = self.sent();
         let finding = &self.facts.finding;
         let revision = self.revisions.last().map_or(0, |last| last.revision) + 1;
-        self.revisions.push(Revision { revision, time, bytes_out: out.sent, score_bits: finding.score });
+        self.revisions.push(Revision {
+            revision,
+            time,
+            bytes_out: out.sent,
+            score_bits: finding.score,
+        });
         if self.revisions.len() > REVISIONS_KEPT {
             self.revisions.remove(1);
         }
@@ -482,7 +494,12 @@ impl Incident {
 }
 
 impl Facts {
-    fn of(case: Case<'_>, finding: &Finding, threshold: Bits, labels: impl FnOnce() -> Labels) -> Self {
+    fn of(
+        case: Case<'_>,
+        finding: &Finding,
+        threshold: Bits,
+        labels: impl FnOnce() -> Labels,
+    ) -> Self {
         let mut facts = Self {
             day: case.day,
             started: case.pair.first_at,
@@ -513,8 +530,7 @@ impl Facts {
                 self.today = Sent::default();
                 self.destinations.clear();
                 for pair in case.host.pairs().filter(|pair| pair.is_young && !pair.is_served()) {
-                    self.today =
-                        self.today.plus(&Sent { out: pair.out, bytes_in: pair.bytes_in });
+                    self.today = self.today.plus(&Sent { out: pair.out, bytes_in: pair.bytes_in });
                     self.started = self.started.min(pair.first_at);
                     if self.destinations.len() < DESTINATIONS_KEPT {
                         self.destinations.push(pair.destination.0);
@@ -528,7 +544,11 @@ impl Facts {
         let mut ports: Vec<u16> = self
             .flows
             .iter()
-            .map(|flow| flow.key.end(if flow.initiator == flow.side { flow.side.other() } else { flow.side }).port)
+            .map(|flow| {
+                flow.key
+                    .end(if flow.initiator == flow.side { flow.side.other() } else { flow.side })
+                    .port
+            })
             .collect();
         ports.sort_unstable();
         ports.dedup();

@@ -55,7 +55,11 @@ pub(super) fn why(term: &Term) -> Why {
         ),
         Evidence::Served { bytes: sent, days: known } => (
             json!({"bytes": sent, "days": known}),
-            format!("{} answered to this one client today; {} of history", bytes(sent), days(known)),
+            format!(
+                "{} answered to this one client today; {} of history",
+                bytes(sent),
+                days(known)
+            ),
         ),
         Evidence::HostVolume { bytes: sent, window_secs, history_max, days: known } => (
             json!({"bytes": sent, "window_secs": window_secs, "history_max": history_max, "days": known}),
@@ -133,7 +137,9 @@ mod tests {
 
     #[test]
     fn durations_are_round() {
-        for (secs, text) in [(0, "1 ms"), (41, "41 s"), (600, "10 min"), (3600, "1 h"), (86_400, "24 h")] {
+        for (secs, text) in
+            [(0, "1 ms"), (41, "41 s"), (600, "10 min"), (3600, "1 h"), (86_400, "24 h")]
+        {
             assert_eq!(duration(Duration::from_secs(secs)), text);
         }
     }

@@ -196,7 +196,9 @@ impl Baseline {
 
     /// Largest sums of the host's sliding windows on the days remembered, rounded down.
     pub fn windows_largest(&self, host: Addr) -> WindowSums {
-        self.hosts.get(&host).map_or([0; 4], |host| std::array::from_fn(|at| host.windows[at].largest()))
+        self.hosts
+            .get(&host)
+            .map_or([0; 4], |host| std::array::from_fn(|at| host.windows[at].largest()))
     }
 
     /// How likely is a day with this much to one destination that the host knows?
@@ -253,7 +255,8 @@ impl Baseline {
     /// host, then by destination (DETECTION 4.1, 4.2).
     pub fn novelty_share(&self, group: Group, host: Addr, to: Destination, today: Day) -> f64 {
         let age = age_bucket(self.age(host, today));
-        let seen = self.groups.get(&group).map_or(MarkCount::default(), |group| group.big_uploads[age]);
+        let seen =
+            self.groups.get(&group).map_or(MarkCount::default(), |group| group.big_uploads[age]);
         let share = seen.share(NOVELTY_PRIOR[age], 8.0);
         self.destinations.get(&to).map_or(share, |known| known.big_uploads.share(share, 4.0))
     }
@@ -283,9 +286,10 @@ impl Baseline {
 
     fn learn_host(&mut self, day: &HostDay) {
         if !self.hosts.contains_key(&day.host) {
-            self.forgotten += make_room(&mut self.hosts, self.options.hosts_max, &mut self.hand, |host| {
-                host.last_day
-            });
+            self.forgotten +=
+                make_room(&mut self.hosts, self.options.hosts_max, &mut self.hand, |host| {
+                    host.last_day
+                });
         }
         let host = self.hosts.entry(day.host).or_insert_with(|| HostHistory {
             first_day: day.day,

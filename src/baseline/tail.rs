@@ -194,7 +194,8 @@ impl Edge {
         let k = (samples.count() / 20).max(4);
         let mut edge = Self { bytes: 0.0, at_or_above: 0, above: 0 };
         samples.descend(&mut |bin, count| {
-            edge = Self { bytes: bin, above: edge.at_or_above, at_or_above: edge.at_or_above + count };
+            edge =
+                Self { bytes: bin, above: edge.at_or_above, at_or_above: edge.at_or_above + count };
             edge.at_or_above < k
         });
         edge

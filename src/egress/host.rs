@@ -168,8 +168,12 @@ impl Pair {
                 at
             }
             None => {
-                let flow =
-                    FlowBytes { key: delta.key, side, initiator: delta.initiator, bytes_out: bytes };
+                let flow = FlowBytes {
+                    key: delta.key,
+                    side,
+                    initiator: delta.initiator,
+                    bytes_out: bytes,
+                };
                 if self.flows.len() == FLOWS_KEPT {
                     let last = FLOWS_KEPT - 1;
                     if self.flows[last].bytes_out >= bytes {

@@ -76,9 +76,11 @@ impl Analyst {
         let Some(touch) = touch else { return };
         let Some(host) = self.egress.host(touch.host) else { return };
         let Some(pair) = host.pair(touch.destination) else { return };
-        let case = Case { host, pair, baseline: &self.baseline, day, floor_bytes: self.floor_bytes };
+        let case =
+            Case { host, pair, baseline: &self.baseline, day, floor_bytes: self.floor_bytes };
         // The last word on an incident is said with its flow's last byte counted.
-        let is_last_word = delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
+        let is_last_word =
+            delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
         if !touch.is_due && !is_last_word {
             self.incidents.touch(case);
             return;
@@ -159,12 +161,20 @@ impl Analyst {
             if !self.incidents.is_ranked(host.addr())
                 && let Some(pair) = host.pairs().max_by_key(|pair| pair.out.sent)
             {
-                let case = Case { host, pair, baseline: &self.baseline, day, floor_bytes: self.floor_bytes };
+                let case = Case {
+                    host,
+                    pair,
+                    baseline: &self.baseline,
+                    day,
+                    floor_bytes: self.floor_bytes,
+                };
                 self.incidents.note(case, &judge(case, Measure::of(host, pair)));
             }
         }
         let ranking = self.incidents.close_day(day);
-        self.records.extend(ranking.into_iter().map(|entry: RankingEntry| Record::Ranking(Box::new(entry))));
+        self.records.extend(
+            ranking.into_iter().map(|entry: RankingEntry| Record::Ranking(Box::new(entry))),
+        );
         for host_day in self.egress.close_day(next) {
             self.baseline.learn(&host_day);
         }

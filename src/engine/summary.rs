@@ -20,7 +20,11 @@ pub fn summarize(source: &FileSource, counted: &WorkerCounters, analyst: &Analys
         last: counted.span.map(|(_, last)| last),
         clock_turned_back: counted.turned_back,
         packets_decoded: counted.decoded,
-        rejected: counted.rejects.iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+        rejected: counted
+            .rejects
+            .iter()
+            .map(|(reason, count)| (reason.to_owned(), count))
+            .collect(),
         flows: counted.flows.started,
         flows_evicted: counted.flows.evicted,
         tcp_rejected: counted.flows.rejected,

@@ -73,7 +73,8 @@ impl Fragments {
             && at.since(first.seen_at) <= LIFETIME
         {
             (source.port, destination.port) = first.ports;
-            tcp_seq = first.tcp_origin.map(|origin| origin.wrapping_add(u32::from(fragment.offset)));
+            tcp_seq =
+                first.tcp_origin.map(|origin| origin.wrapping_add(u32::from(fragment.offset)));
         }
         (source, destination, tcp_seq)
     }

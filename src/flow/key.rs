@@ -122,8 +122,11 @@ mod tests {
     /// The value published with the specification's baseline data (tcp.pcap).
     #[test]
     fn community_id_agrees_with_the_specification() {
-        let (key, _) =
-            FlowKey::of(end([128, 232, 110, 120], 34855), end([66, 35, 250, 204], 80), Protocol::TCP);
+        let (key, _) = FlowKey::of(
+            end([128, 232, 110, 120], 34855),
+            end([66, 35, 250, 204], 80),
+            Protocol::TCP,
+        );
         assert_eq!(key.community_id(), "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
     }
 }

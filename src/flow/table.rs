@@ -228,7 +228,12 @@ impl FlowTable {
     }
 
     /// Counts one segment. Reports the flow at once when it has sent another rung of bytes.
-    pub fn observe(&mut self, at: Timestamp, segment: &Segment<'_>, mut report: impl FnMut(FlowDelta)) {
+    pub fn observe(
+        &mut self,
+        at: Timestamp,
+        segment: &Segment<'_>,
+        mut report: impl FnMut(FlowDelta),
+    ) {
         let mut placed = (segment.source, segment.destination, segment.tcp.map(|tcp| tcp.seq));
         if let Some(fragment) = segment.fragment {
             placed = self.fragments.place(at, segment, fragment);
@@ -241,7 +246,11 @@ impl FlowTable {
         if let Some(tcp) = &segment.tcp
             && self.flows[at_index as usize].is_restarted_by(sender, tcp)
         {
-            self.end(at_index, self.flows[at_index as usize].closed.unwrap_or(FlowEnd::Idle), &mut report);
+            self.end(
+                at_index,
+                self.flows[at_index as usize].closed.unwrap_or(FlowEnd::Idle),
+                &mut report,
+            );
             at_index = self.find_or_start(at, key, sender, segment, &mut report);
         }
         let flow = &mut self.flows[at_index as usize];
@@ -320,7 +329,8 @@ impl FlowTable {
         report: &mut impl FnMut(FlowDelta),
     ) -> u32 {
         let hash = self.hasher.hash_one(key);
-        if let Some(&index) = self.index.find(hash, |&index| self.flows[index as usize].key == key) {
+        if let Some(&index) = self.index.find(hash, |&index| self.flows[index as usize].key == key)
+        {
             return index;
         }
         if self.index.len() >= (self.options.flows_max / SHARDS).max(1) {
@@ -430,7 +440,13 @@ impl Flow {
     }
 
     /// Counts one segment; answers how many of its claims were refused as impossible.
-    fn count(&mut self, at: Timestamp, sender: Sender, segment: &Segment<'_>, tcp_seq: Option<u32>) -> u64 {
+    fn count(
+        &mut self,
+        at: Timestamp,
+        sender: Sender,
+        segment: &Segment<'_>,
+        tcp_seq: Option<u32>,
+    ) -> u64 {
         self.last_at = self.last_at.max(at);
         let half = self.half_mut(sender);
         half.unreported.packets += 1;

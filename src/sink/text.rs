@@ -63,7 +63,12 @@ impl<W: Write> Text<W> {
         if let (Some(first), Some(last)) = (summary.first, summary.last) {
             write!(to, ", {first} to {last} ({})", duration_text(last.since(first)))?;
         }
-        writeln!(to, "\n{} on the wire; days are {}'s", bytes_text(summary.bytes_wire), summary.timezone)?;
+        writeln!(
+            to,
+            "\n{} on the wire; days are {}'s",
+            bytes_text(summary.bytes_wire),
+            summary.timezone
+        )?;
         writeln!(
             to,
             "{} inside hosts sent {} outside and received {}; {} stayed inside, {} was between strangers",
@@ -191,7 +196,8 @@ fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
         alert.started,
         alert.incident,
     )?;
-    let raised = alert.revisions.iter().find(|revision| revision.bytes_out >= alert.left_when_raised);
+    let raised =
+        alert.revisions.iter().find(|revision| revision.bytes_out >= alert.left_when_raised);
     let share = alert.left_when_raised as f64 / alert.bytes_out.max(1) as f64 * 100.0;
     writeln!(
         to,

@@ -11,7 +11,9 @@ use crate::support::root;
 fn sekisho() -> Command {
     let mut command = Command::cargo_bin("sekisho").unwrap();
     command.current_dir(root());
-    for variable in ["CONFIG", "TIMEZONE", "FILTER", "INTERNAL", "RULES", "BUDGET", "WORKERS", "FORMAT"] {
+    for variable in
+        ["CONFIG", "TIMEZONE", "FILTER", "INTERNAL", "RULES", "BUDGET", "WORKERS", "FORMAT"]
+    {
         command.env_remove(format!("SEKISHO_{variable}"));
     }
     command
@@ -52,8 +54,12 @@ fn the_contractors_upload_is_the_one_incident() {
 /// A rules engine on the other side reads these lines: every one must be what the schema says.
 #[test]
 fn every_line_is_valid_against_its_schema() {
-    let (_, out, _) =
-        replay(&["--format", "json", "pcaps/office-2026-03-13.pcap.zst", "pcaps/contractor-upload.pcap.zst"]);
+    let (_, out, _) = replay(&[
+        "--format",
+        "json",
+        "pcaps/office-2026-03-13.pcap.zst",
+        "pcaps/contractor-upload.pcap.zst",
+    ]);
     let mut kinds = Vec::new();
     for line in lines(&out) {
         let kind = line["schema"].as_str().unwrap().strip_prefix("sekisho.").unwrap().to_owned();
@@ -61,7 +67,8 @@ fn every_line_is_valid_against_its_schema() {
         let schema = sekisho().args(["schema", &kind]).output().unwrap().stdout;
         let schema: Value = serde_json::from_slice(&schema).unwrap();
         let validator = jsonschema::validator_for(&schema).unwrap();
-        let mistakes: Vec<String> = validator.iter_errors(&line).map(|error| error.to_string()).collect();
+        let mistakes: Vec<String> =
+            validator.iter_errors(&line).map(|error| error.to_string()).collect();
         assert!(mistakes.is_empty(), "{mistakes:?} in {line}");
         // A schema that allows anything would prove nothing.
         let mut broken = line.clone();
@@ -84,9 +91,13 @@ fn terms_add_up_to_the_score() {
     assert!(!alerts.is_empty());
     for alert in alerts {
         let cents = |value: &Value| (value.as_f64().unwrap() * 100.0).round() as i64;
-        let terms: i64 = alert["why"].as_array().unwrap().iter().map(|why| cents(&why["bits"])).sum();
+        let terms: i64 =
+            alert["why"].as_array().unwrap().iter().map(|why| cents(&why["bits"])).sum();
         assert_eq!(terms, cents(&alert["score_bits"]));
-        assert_eq!(alert["bytes_out"].as_u64().unwrap() >= alert["left_when_raised"].as_u64().unwrap(), true);
+        assert_eq!(
+            alert["bytes_out"].as_u64().unwrap() >= alert["left_when_raised"].as_u64().unwrap(),
+            true
+        );
     }
 }
 
@@ -138,8 +149,11 @@ fn filters_count_what_they_leave_out() {
     let summary = |arguments: &[&str]| lines(&replay(arguments).1).pop().unwrap();
     let theft = "pcaps/contractor-upload.pcap.zst";
     let all = summary(&["--format", "json", theft]);
-    for narrow in [["--filter", "tcp port 443"], ["--since", "2026-03-16T11:00:30"], ["--until", "2026-03-16T11:00:30"]]
-    {
+    for narrow in [
+        ["--filter", "tcp port 443"],
+        ["--since", "2026-03-16T11:00:30"],
+        ["--until", "2026-03-16T11:00:30"],
+    ] {
         let some = summary(&["--format", "json", narrow[0], narrow[1], theft]);
         let count = |key: &str| some[key].as_u64().unwrap();
         assert!(count("packets_filtered") > 0, "{narrow:?}");
@@ -164,7 +178,8 @@ fn rules_are_checked_with_their_place() {
     let good = sekisho().args(["rules", "check", "rules"]).output().unwrap();
     assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("networks.yaml"), "internal:\n  - 10.0.0.0/33\nrols: {}\n").unwrap();
+    fs::write(folder.path().join("networks.yaml"), "internal:\n  - 10.0.0.0/33\nrols: {}\n")
+        .unwrap();
     let bad = sekisho().args(["rules", "check"]).arg(folder.path()).output().unwrap();
     assert_eq!(bad.status.code(), Some(2));
     let text = String::from_utf8(bad.stderr).unwrap();
@@ -190,10 +205,8 @@ fn a_flag_wins_over_the_file() {
     assert!(printed(&[]).contains("budget = 3.0"));
     assert!(printed(&["--budget", "5"]).contains("budget = 5.0"));
     fs::write(&config, "budgte = 3.0\n").unwrap();
-    let wrong = sekisho()
-        .args(["replay", "-", "--config", config.to_str().unwrap()])
-        .output()
-        .unwrap();
+    let wrong =
+        sekisho().args(["replay", "-", "--config", config.to_str().unwrap()]).output().unwrap();
     let text = String::from_utf8(wrong.stderr).unwrap();
     assert!(text.contains("budgte") && text.contains("line 1"), "{text}");
 }
@@ -205,7 +218,9 @@ fn output_is_the_same_for_any_number_of_workers() {
     for format in ["text", "json"] {
         let outputs: Vec<String> = ["1", "2", "4"]
             .iter()
-            .map(|workers| replay(&[&["--workers", workers, "--format", format], &files[..]].concat()).1)
+            .map(|workers| {
+                replay(&[&["--workers", workers, "--format", format], &files[..]].concat()).1
+            })
             .collect();
         assert!(outputs[0].len() > 1000);
         assert_eq!(outputs[0], outputs[1]);
@@ -217,8 +232,13 @@ fn output_is_the_same_for_any_number_of_workers() {
 fn output_may_go_to_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");
-    let (code, out, _) =
-        replay(&["--format", "json", "-o", path.to_str().unwrap(), "pcaps/contractor-upload.pcap.zst"]);
+    let (code, out, _) = replay(&[
+        "--format",
+        "json",
+        "-o",
+        path.to_str().unwrap(),
+        "pcaps/contractor-upload.pcap.zst",
+    ]);
     assert_eq!((code, out.as_str()), (0, ""));
     assert!(lines(&fs::read_to_string(Path::new(&path)).unwrap()).len() > 2);
 }

@@ -80,7 +80,11 @@ fn any_batch_size_tells_the_same() {
     let frames = frames(&[OFFICE, THEFT]);
     let usual = told(&mut shipped(&[OFFICE, THEFT]), 1);
     for size in [1, 7, 1000, 100_000] {
-        assert_eq!(told(&mut MemorySource::new(frames.clone(), size), 2), usual, "batches of {size}");
+        assert_eq!(
+            told(&mut MemorySource::new(frames.clone(), size), 2),
+            usual,
+            "batches of {size}"
+        );
     }
 }
 

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 mod architecture;
+mod cli;
 mod corpus;
+mod laws;
 mod pcaps;
+mod scenario;
 mod support;

@@ -91,7 +91,11 @@ fn thefts_are_found_after_the_learning_days() {
         let alerts = alerts(&[folder.join("baseline"), label.file.clone()]);
         let alert = paged(&alerts, label).unwrap_or_else(|| panic!("{id} is missed"));
         assert_eq!(alert.kind, Kind::Close, "{id}");
-        assert!(is_within_a_thousandth(alert.bytes_out, label.payload), "{id}: {}", alert.bytes_out);
+        assert!(
+            is_within_a_thousandth(alert.bytes_out, label.payload),
+            "{id}: {}",
+            alert.bytes_out
+        );
         // In flight, not at the end.
         assert!(alert.left_when_raised < label.payload / 2, "{id}: {}", alert.left_when_raised);
     }
@@ -106,7 +110,11 @@ fn bulk_thefts_are_found_without_history() {
         let label = find(&labels, id);
         let alerts = alerts(std::slice::from_ref(&label.file));
         let alert = paged(&alerts, label).unwrap_or_else(|| panic!("{id} is missed"));
-        assert!(is_within_a_thousandth(alert.bytes_out, label.payload), "{id}: {}", alert.bytes_out);
+        assert!(
+            is_within_a_thousandth(alert.bytes_out, label.payload),
+            "{id}: {}",
+            alert.bytes_out
+        );
     }
 }
 
@@ -117,8 +125,12 @@ fn two_ordinary_days_raise_at_most_two_alerts() {
     let first_moment = "2026-03-15T15:00:00Z"; // midnight in Tokyo
     let mut incidents: Vec<String> = alerts(&[folder.join("baseline")])
         .into_iter()
-        .filter(|alert| alert.severity >= Severity::Medium && alert.time.to_string().as_str() >= first_moment)
-        .map(|alert| alert.summary.split(" (").next().unwrap_or_default().to_owned() + &alert.incident)
+        .filter(|alert| {
+            alert.severity >= Severity::Medium && alert.time.to_string().as_str() >= first_moment
+        })
+        .map(|alert| {
+            alert.summary.split(" (").next().unwrap_or_default().to_owned() + &alert.incident
+        })
         .collect();
     incidents.sort();
     incidents.dedup_by_key(|text| text[text.len() - 16..].to_owned());
@@ -134,12 +146,16 @@ fn bytes_agree_with_the_labels() {
     let Some(folder) = scenarios() else { return };
     for label in labels(&folder).iter().filter(|label| !label.id.starts_with("S6-")) {
         let settings = Settings::of(&Keys {
-            internal: Some(vec!["10.20.0.0/16".parse().unwrap(), "2001:db8:20::/48".parse().unwrap()]),
+            internal: Some(vec![
+                "10.20.0.0/16".parse().unwrap(),
+                "2001:db8:20::/48".parse().unwrap(),
+            ]),
             ..Keys::default()
         })
         .unwrap();
         let mut source =
-            sekisho::capture::FileSource::open(std::slice::from_ref(&label.file), settings.capture).unwrap();
+            sekisho::capture::FileSource::open(std::slice::from_ref(&label.file), settings.capture)
+                .unwrap();
         let mut analyst = Analyst::new(settings.analyst);
         let counted = replay(&mut source, &settings.run, &mut analyst, |_, _| {}).unwrap();
         let summary = sekisho::engine::summarize(&source, &counted, &analyst);
