@@ -4,9 +4,10 @@ CARGO ?= cargo
 
 .PHONY: run test setup lint bench deny fuzz-check corpus-table
 
-# Two ordinary office days to learn from, then the day the contractor uploads the customer database.
+# Two ordinary office days to learn from, then the morning on which the contractor uploads the
+# customer database.
 run: setup
-	$(CARGO) run --release --locked -- replay \
+	$(CARGO) run --release --locked -- replay --until 2026-03-16T12:00 \
 		--timezone Asia/Tokyo --internal 10.20.0.0/16,2001:db8:20::/48 \
 		pcaps/office-2026-03-12.pcap.zst pcaps/office-2026-03-13.pcap.zst \
 		pcaps/office-2026-03-16.pcap.zst pcaps/contractor-upload.pcap.zst

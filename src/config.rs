@@ -206,7 +206,7 @@ impl Settings {
             reopen_within_days: i32::try_from(rules.defaults.reopen_within_days)
                 .unwrap_or(i32::MAX),
             sensor: keys.sensor.clone().unwrap_or_else(|| "sekisho".to_owned()),
-            config_digest: digest(&format!("{flow:?}{egress:?}{baseline:?}{budget}{rules:?}")),
+            config_digest: digest(keys, &rules, &egress.internal, budget),
         };
         Ok(Self {
             capture: capture::Options {
@@ -313,8 +313,15 @@ fn wrong(key: &'static str, problem: String) -> ConfigError {
     ConfigError::Value { key, problem }
 }
 
-fn digest(text: &str) -> String {
-    let hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+/// Digest of everything configured that can change a verdict.
+fn digest(keys: &Keys, rules: &RuleSet, internal: &Subnets, budget: f64) -> String {
+    let mut digest = Sha256::new();
+    digest.update(rules.digest());
+    for net in internal.nets() {
+        digest.update(format!("{net} "));
+    }
+    digest.update(format!("{budget} {:?} {:?} {:?}", keys.timezone, keys.limits, keys.flow));
+    let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 pub use self::defaults::Defaults;
 pub use self::destinations::{Category, Destinations};
@@ -40,6 +41,8 @@ pub struct RuleSet {
     /// What the operator sets once for everything.
     pub defaults: Defaults,
     files: Vec<String>,
+    /// Digest of the files' texts, whatever their names.
+    digest: [u8; 32],
 }
 
 impl RuleSet {
@@ -64,6 +67,11 @@ impl RuleSet {
         Self::check(paths.iter().map(|path| RuleFile::open(path)).collect())
     }
 
+    /// Digest of the files' texts: it changes when a rule does.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
     /// What `rules check` says of a good folder.
     pub fn summary(&self) -> Summary {
         Summary {
@@ -81,6 +89,11 @@ impl RuleSet {
     }
 
     fn check(files: Vec<RuleFile>) -> Result<Self, RulesError> {
+        let mut digest = Sha256::new();
+        for text in files.iter().filter_map(|file| file.text.as_ref().ok()) {
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(text);
+        }
         let names = files.iter().map(|file| file.name.to_string()).collect();
         let mut problems = Problems::default();
         let mut parts = Parts::default();
@@ -97,7 +110,13 @@ impl RuleSet {
             Destinations::check(parts.destinations, shipped.destinations.pop(), &mut problems);
         let shipped = shipped.defaults.pop().unwrap_or_default();
         let defaults = Defaults::check(parts.defaults, shipped, &mut problems);
-        problems.or(Self { networks, destinations, defaults, files: names })
+        problems.or(Self {
+            networks,
+            destinations,
+            defaults,
+            files: names,
+            digest: digest.finalize().into(),
+        })
     }
 }
 

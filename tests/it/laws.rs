@@ -136,7 +136,7 @@ fn a_forked_analyst_goes_on_alike() {
     let run = Run { workers: 1, ..settings.run };
     replay(&mut shipped(&[OFFICE]), &run, &mut analyst, |_, _| {}).unwrap();
     let mut fork = analyst.clone();
-    let mut alerts = |analyst: &mut Analyst| {
+    let alerts = |analyst: &mut Analyst| {
         let mut ids = Vec::new();
         replay(&mut shipped(&[THEFT]), &run, analyst, |_, records| {
             ids.extend(records.filter_map(|record| match record {
