@@ -16,7 +16,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Mode {
     /// Read capture files; print incidents and a ranking
-    Replay(Replay),
+    Replay(Box<Replay>),
     /// Print the JSON Schema of something that is written or read
     Schema {
         /// Of what

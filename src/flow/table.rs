@@ -57,8 +57,12 @@ pub struct Counters {
     pub sent: u64,
     /// Sum of IP total lengths.
     pub wire: u64,
-    /// Packets.
+    /// TCP payload bytes that had been seen before.
+    pub retransmitted: u64,
+    /// Packets, those counted as duplicates aside.
     pub packets: u64,
+    /// Packets that the mirror port delivered again; they count in nothing else.
+    pub duplicates: u64,
 }
 
 impl Counters {
@@ -68,6 +72,8 @@ impl Counters {
         self.acked += more.acked;
         self.sent += more.sent;
         self.wire += more.wire;
+        self.retransmitted += more.retransmitted;
+        self.duplicates += more.duplicates;
         self.packets += more.packets;
     }
 }
@@ -467,8 +473,7 @@ impl Flow {
             Some(tcp) => self.count_tcp(sender, segment, tcp),
             None => {
                 let half = self.half_mut(sender);
-                let fresh = half.stream.data(seq, segment.payload_len);
-                half.add_payload(fresh);
+                half.add_stream(seq, segment.payload_len);
                 half.settle();
             }
         }
@@ -485,8 +490,7 @@ impl Flow {
         // A reset's sequence number may be anything, and its text is no application data (RFC 9293).
         let is_reset = tcp.has(Tcp::RST);
         if segment.payload_len > 0 && !is_reset {
-            let fresh = half.stream.data(seq, segment.payload_len);
-            half.add_payload(fresh);
+            half.add_stream(seq, segment.payload_len);
         }
         if tcp.has(Tcp::FIN) {
             half.stream.fin(seq.wrapping_add(segment.payload_len));
@@ -547,6 +551,16 @@ impl Flow {
 }
 
 impl Half {
+    /// Counts TCP payload: new bytes once, the rest as retransmitted.
+    fn add_stream(&mut self, seq: u32, len: u32) {
+        let refused = self.stream.rejected();
+        let fresh = self.stream.data(seq, len);
+        if self.stream.rejected() == refused {
+            self.unreported.retransmitted += u64::from(len) - fresh;
+        }
+        self.add_payload(fresh);
+    }
+
     fn add_payload(&mut self, fresh: u64) {
         self.payload += fresh;
         self.unreported.payload += fresh;
