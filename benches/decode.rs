@@ -1,5 +1,7 @@
 //! What one frame costs: `cargo bench --bench decode`. Times are per batch of [`FRAMES`] frames.
 
+#![expect(clippy::unwrap_used, reason = "a bench may stop at the first thing that is wrong")]
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
