@@ -15,6 +15,7 @@ pub(super) struct Part<'a> {
 impl<'a> Part<'a> {
     /// The whole frame. A recorded wire length below the captured length is a broken record: the
     /// bytes are there, so they count.
+    #[inline]
     pub(super) fn of(frame: &Frame<'a>) -> Self {
         let captured_len = u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX);
         Self { captured: frame.bytes, len: frame.wire_len.max(captured_len) }

@@ -10,8 +10,8 @@ use super::{Segment, Tcp, tunnel};
 use crate::net::Protocol;
 
 /// TCP (RFC 9293).
-#[inline]
-pub(super) fn tcp<'a>(packet: &Packet<'_>, part: Part<'a>) -> Result<Segment<'a>, Reject> {
+#[inline(always)]
+pub(super) fn tcp<'a>(packet: Packet<'_>, part: Part<'a>) -> Result<Segment<'a>, Reject> {
     // A first fragment may end inside the header; a whole packet may not.
     let whole = packet.fragment.is_none();
     if part.len < TCP_MIN && whole {
@@ -41,7 +41,7 @@ pub(super) fn tcp<'a>(packet: &Packet<'_>, part: Part<'a>) -> Result<Segment<'a>
 
 /// TCP of which fewer than 16 bytes were captured.
 #[cold]
-fn cut_tcp<'a>(packet: &Packet<'_>, part: Part<'a>) -> Segment<'a> {
+fn cut_tcp<'a>(packet: Packet<'_>, part: Part<'a>) -> Segment<'a> {
     let header_len = match part.captured.get(12) {
         Some(offset) => (u32::from(offset >> 4) * 4).max(TCP_MIN),
         None => TCP_MIN,
@@ -53,8 +53,8 @@ fn cut_tcp<'a>(packet: &Packet<'_>, part: Part<'a>) -> Segment<'a> {
 ///
 /// The payload goes by the IP length. UDP's own length may be shorter: routers carry what is behind
 /// it all the same (RFC 9868 calls it the surplus area), so it counts, but it is not shown as payload.
-#[inline]
-pub(super) fn udp<'a>(packet: &Packet<'_>, part: Part<'a>) -> Result<Segment<'a>, Reject> {
+#[inline(always)]
+pub(super) fn udp<'a>(packet: Packet<'_>, part: Part<'a>) -> Result<Segment<'a>, Reject> {
     if part.len < UDP_LEN && packet.fragment.is_none() {
         return packet.broken(Protocol::UDP, part);
     }
@@ -77,7 +77,7 @@ pub(super) fn udp<'a>(packet: &Packet<'_>, part: Part<'a>) -> Result<Segment<'a>
 
 /// Every transport but TCP and UDP.
 pub(super) fn other<'a>(
-    packet: &Packet<'_>,
+    packet: Packet<'_>,
     protocol: Protocol,
     part: Part<'a>,
 ) -> Result<Segment<'a>, Reject> {
@@ -98,7 +98,7 @@ pub(super) fn other<'a>(
 }
 
 /// ICMP of both versions; an echo and its reply have the identifier for a port on both ends.
-fn icmp<'a>(packet: &Packet<'_>, protocol: Protocol, part: Part<'a>) -> Segment<'a> {
+fn icmp<'a>(packet: Packet<'_>, protocol: Protocol, part: Part<'a>) -> Segment<'a> {
     let echo = match protocol {
         Protocol::ICMP => [8, 0],
         _ => [128, 129],
@@ -112,7 +112,7 @@ fn icmp<'a>(packet: &Packet<'_>, protocol: Protocol, part: Part<'a>) -> Segment<
 
 /// A segment with the ports, if they were captured, that nearly every transport starts with.
 fn with_ports<'a>(
-    packet: &Packet<'_>,
+    packet: Packet<'_>,
     protocol: Protocol,
     part: Part<'a>,
     header_len: u32,

@@ -11,7 +11,7 @@ use crate::net::Protocol;
 
 /// A packet whose protocol is IPv4, IPv6 or GRE.
 pub(super) fn in_ip<'a>(
-    packet: &Packet<'_>,
+    packet: Packet<'_>,
     protocol: Protocol,
     payload: Part<'a>,
 ) -> Result<Segment<'a>, Reject> {
@@ -35,7 +35,7 @@ pub(super) fn may_be_over_udp(ports: Ports) -> bool {
 
 /// The packet inside a datagram between these ports, if they are a tunnel's.
 pub(super) fn over_udp<'a>(
-    packet: &Packet<'_>,
+    packet: Packet<'_>,
     ports: Ports,
     payload: Part<'a>,
 ) -> Option<Segment<'a>> {
@@ -52,7 +52,7 @@ pub(super) fn over_udp<'a>(
 impl Packet<'_> {
     /// Opens what is inside a tunnel between the ends of this packet, unless it is one too many.
     fn inside<'a>(
-        &self,
+        self,
         kind: TunnelKind,
         id: u32,
         open: impl FnOnce(Around<'_>) -> Result<Segment<'a>, Reject>,
@@ -65,7 +65,7 @@ impl Packet<'_> {
 }
 
 /// GRE (RFC 2784, 2890; routing of RFC 1701; version 1 of RFC 2637).
-fn gre<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
+fn gre<'a>(packet: Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
     let (head, mut rest) = part.take::<4>()?;
     let flags = u16::from_be_bytes([head[0], head[1]]);
     let ethertype = u16::from_be_bytes([head[2], head[3]]);
@@ -126,7 +126,7 @@ fn past_routes(mut part: Part<'_>) -> Option<Part<'_>> {
 
 /// PPP in GRE version 1 (RFC 2637); without a sequence number it carries no more than an
 /// acknowledgement.
-fn pptp<'a>(packet: &Packet<'_>, flags: u16, part: Part<'a>) -> Option<Segment<'a>> {
+fn pptp<'a>(packet: Packet<'_>, flags: u16, part: Part<'a>) -> Option<Segment<'a>> {
     let (key, rest) = part.take::<4>()?;
     let call = u32::from(u16::from_be_bytes([key[2], key[3]]));
     if flags & GRE_SEQUENCE == 0 {
@@ -137,7 +137,7 @@ fn pptp<'a>(packet: &Packet<'_>, flags: u16, part: Part<'a>) -> Option<Segment<'
 }
 
 /// ERSPAN type II (draft-foschiano-erspan).
-fn erspan<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
+fn erspan<'a>(packet: Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
     let (head, mirrored) = part.take::<8>()?;
     let session = u32::from(u16::from_be_bytes([head[2] & 0x03, head[3]]));
     if head[0] >> 4 != 1 {
@@ -147,7 +147,7 @@ fn erspan<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
 }
 
 /// ERSPAN type III, which may mirror bare IP and may have a platform's own eight bytes.
-fn erspan_iii<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
+fn erspan_iii<'a>(packet: Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
     let (head, mut mirrored) = part.take::<12>()?;
     let session = u32::from(u16::from_be_bytes([head[2] & 0x03, head[3]]));
     if head[0] >> 4 != 2 {
@@ -163,7 +163,7 @@ fn erspan_iii<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
 }
 
 /// VXLAN (RFC 7348): the flag that makes the network number valid must be set.
-fn vxlan<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
+fn vxlan<'a>(packet: Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
     let (head, frame) = part.take::<8>()?;
     let network = u32::from_be_bytes([0, head[4], head[5], head[6]]);
     if head[0] & 0x08 == 0 {
@@ -173,7 +173,7 @@ fn vxlan<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
 }
 
 /// VXLAN's generic protocol extension (draft-ietf-nvo3-vxlan-gpe), which names its content.
-fn vxlan_gpe<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
+fn vxlan_gpe<'a>(packet: Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
     let (head, rest) = part.take::<8>()?;
     if head[0] & 0x04 == 0 {
         return vxlan(packet, part);
@@ -187,7 +187,7 @@ fn vxlan_gpe<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
 }
 
 /// GENEVE (RFC 8926).
-fn geneve<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
+fn geneve<'a>(packet: Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
     let (head, rest) = part.take::<8>()?;
     let network = u32::from_be_bytes([0, head[4], head[5], head[6]]);
     if head[0] >> 6 != 0 {
@@ -203,7 +203,7 @@ fn geneve<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
 }
 
 /// User data of GTP version 1 (3GPP TS 29.281, section 5): message type 255, which carries IP.
-fn gtp_u<'a>(packet: &Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
+fn gtp_u<'a>(packet: Packet<'_>, part: Part<'a>) -> Option<Segment<'a>> {
     let (head, mut rest) = part.take::<8>()?;
     let endpoint = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
     if head[0] & 0xf0 != 0x30 || head[1] != 255 {
@@ -233,7 +233,7 @@ fn past_extensions(mut kind: u8, mut part: Part<'_>) -> Option<Part<'_>> {
 }
 
 /// Teredo (RFC 4380, section 5.1.1): IPv6 behind an authentication and an origin, both optional.
-fn teredo<'a>(packet: &Packet<'_>, mut part: Part<'a>) -> Option<Segment<'a>> {
+fn teredo<'a>(packet: Packet<'_>, mut part: Part<'a>) -> Option<Segment<'a>> {
     if let [0, 1, id_len, auth_len, ..] = *part.captured {
         part = part.skip(13 + u32::from(id_len) + u32::from(auth_len))?;
     }

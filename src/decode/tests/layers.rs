@@ -126,6 +126,17 @@ fn fragments_add_up() {
     assert_eq!(first.payload_len + last.payload_len, 100);
 }
 
+/// A later fragment's bytes are no header, whatever the protocol: here they pose as one that
+/// authenticates TCP.
+#[test]
+fn later_fragments_are_not_walked() {
+    let content = [&[6, 4][..], &[0; 22], &tcp(PAYLOAD)].concat();
+    let bytes = ethernet(0x0800, &ipv4_fragment(8, 51, &content));
+    let segment = eth(&bytes);
+    assert_eq!((segment.protocol, segment.source.port), (Protocol::AH, 0));
+    assert_eq!(segment.payload_len as usize, content.len());
+}
+
 /// A first fragment may end inside the TCP header: its ports are there, its payload is not.
 #[test]
 fn a_tiny_first_fragment_has_its_ports() {
