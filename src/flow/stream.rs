@@ -1,4 +1,14 @@
 //! One direction of a TCP connection as a line of bytes: which were seen, which were acknowledged.
+//!
+//! # What is believed
+//!
+//! Bytes that continue the line count at once. Bytes beyond a gap wait as an *island* until the other
+//! direction corroborates them (an acknowledgement or SACK that covers them) or the gap closes. An
+//! acknowledgement of bytes that were not seen is a *claim*: it counts once the sender goes on from
+//! there, or the receiver says so again twice. Whatever lies further ahead than the receiver's window
+//! is refused, until both directions agree on it: then the capture lost that much. Where only one
+//! direction is seen there is nothing to ask, and it is believed within the largest window TCP has.
+//! So a forged segment adds nothing for good, and a real one is never lost for long.
 
 use smallvec::SmallVec;
 
@@ -9,24 +19,56 @@ use smallvec::SmallVec;
 pub(super) struct Stream {
     /// Sequence number of offset 0, once anything was met.
     origin: Option<u32>,
-    /// Offset after the highest byte seen.
+    /// Offset after the highest byte believed: seen, or acknowledged.
     next: u64,
-    /// Offset up to which the other end acknowledged.
+    /// Offset up to which the other end acknowledged; never beyond `next`.
     acked: u64,
     /// Offset of the FIN, which takes a sequence number but is no byte.
     fin: Option<u64>,
-    /// Ranges below `next` that were not seen, lowest first.
-    holes: SmallVec<[(u64, u64); 1]>,
+    /// What is not in order; most streams have none.
+    trouble: Option<Box<Trouble>>,
     /// Segments and acknowledgements that cannot be true.
     rejected: u32,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Trouble {
+    /// Ranges below `next` that were not seen, lowest first.
+    holes: Ranges,
+    /// Ranges above `next` that were seen and wait for corroboration, lowest first, disjoint.
+    islands: Ranges,
+    /// A range too far ahead to be an island.
+    far: Option<(u64, u64)>,
+    /// An acknowledgement of bytes not seen, and how often it was repeated or surpassed since.
+    claim: Option<(u64, u8)>,
+}
+
+type Ranges = SmallVec<[(u64, u64); 2]>;
+
+/// What the two directions know of one another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// Bytes that the receiver can have outstanding.
+    pub(super) window: u64,
+    /// Has the other direction been seen at all?
+    pub(super) is_two_sided: bool,
+}
+
+/// What a segment or an acknowledgement added.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Added {
+    /// Bytes seen for the first time.
+    pub(super) fresh: u64,
+    /// Bytes seen before.
+    pub(super) repeated: u64,
+    /// Bytes newly known to be delivered.
+    pub(super) acked: u64,
 }
 
 impl Stream {
     /// Takes the SYN of this direction.
     pub(super) fn syn(&mut self, seq: u32) {
-        if self.origin.is_none() {
-            self.origin = Some(seq.wrapping_add(1));
-        }
+        self.origin.get_or_insert(seq.wrapping_add(1));
     }
 
     /// Would this SYN start another connection than the one at hand?
@@ -34,51 +76,107 @@ impl Stream {
         self.origin.is_some_and(|origin| origin != seq.wrapping_add(1))
     }
 
-    /// Takes `len` bytes at `seq`, and answers how many of them had not been seen before.
-    pub(super) fn data(&mut self, seq: u32, len: u32) -> u64 {
-        let len = u64::from(len);
-        let Some(offset) = self.offset_of(seq, self.next) else {
-            self.rejected = self.rejected.saturating_add(1);
-            return 0;
-        };
-        // Bytes from before the first one met are someone else's account.
-        let end = offset + i128::from(len);
-        let (start, end) = (clamp(offset), clamp(end));
-        if start == self.next {
-            self.next = end;
-            return end - start;
+    /// Takes `len` bytes at `seq`.
+    pub(super) fn data(&mut self, seq: u32, len: u32, reach: Reach) -> Added {
+        let start = self.offset_of(seq);
+        let end = start + i128::from(len);
+        if start == i128::from(self.next) && self.trouble.is_none() {
+            self.next += u64::from(len);
+            return Added { fresh: u64::from(len), ..Added::default() };
         }
+        // Bytes from before the first one met are of an account that is not ours.
+        let (start, end) = (clamp(start), clamp(end));
+        let mut added = self.settle_claim(end, reach);
         if start > self.next {
-            self.open_hole(self.next, start);
-            self.next = end;
-            return end - start;
+            let gap = start - self.next;
+            if !reach.is_two_sided && gap <= WINDOW_MAX {
+                self.believe(start, end, &mut added);
+            } else if reach.is_two_sided && gap <= reach.window {
+                self.trouble().wait(start, end, &mut added);
+            } else {
+                self.keep_far(start, end, reach, &mut added);
+            }
+            self.make_room(&mut added);
+            return added;
         }
-        let filled = self.fill(start, end.min(self.next));
-        let beyond = end.saturating_sub(self.next);
-        self.next += beyond;
-        filled + beyond
+        let below = end.min(self.next);
+        let filled = self.trouble.as_mut().map_or(0, |trouble| trouble.fill(start, below));
+        added.fresh += filled;
+        added.repeated += (below - start) - filled;
+        if end > self.next {
+            added.fresh += end - self.next;
+            self.next = end;
+            self.join_islands(&mut added);
+        }
+        self.forget_trouble();
+        added
     }
 
     /// Takes the FIN that follows the bytes up to `seq`.
-    pub(super) fn fin(&mut self, seq: u32) {
-        if let Some(offset) = self.offset_of(seq, self.next) {
-            self.fin = Some(clamp(offset));
+    pub(super) fn fin(&mut self, seq: u32, reach: Reach) {
+        let offset = clamp(self.offset_of(seq));
+        if offset <= self.next.saturating_add(reach.window) {
+            self.fin = Some(offset);
         }
     }
 
-    /// Takes the other end's acknowledgement, and answers how many more bytes it proves delivered.
-    pub(super) fn ack(&mut self, ack: u32) -> u64 {
-        let Some(offset) = self.offset_of(ack, self.next.max(self.acked)) else {
-            self.rejected = self.rejected.saturating_add(1);
-            return 0;
-        };
-        let mut acked = clamp(offset);
+    /// Takes the other end's acknowledgement.
+    pub(super) fn ack(&mut self, ack: u32, reach: Reach) -> Added {
+        let mut offset = clamp(self.offset_of(ack));
         if let Some(fin) = self.fin {
-            acked = acked.min(fin);
+            if offset == fin + 1 {
+                offset = fin;
+            } else if offset > fin + 1 {
+                // There are bytes after it: it was forged.
+                self.fin = None;
+            }
         }
-        let more = acked.saturating_sub(self.acked);
-        self.acked += more;
-        more
+        let mut added = Added::default();
+        if offset <= self.next {
+            self.deny_claim(offset);
+        } else if self.islands_reach(offset) {
+            self.promote_below(offset, &mut added);
+        } else if !reach.is_two_sided && offset - self.next <= WINDOW_MAX {
+            self.skip_to(offset);
+        } else {
+            match self.claim(offset, reach) {
+                Some(believed) => offset = believed,
+                None => return added,
+            }
+            self.promote_below(offset, &mut added);
+            self.skip_to(offset);
+        }
+        self.deliver(offset.min(self.next), &mut added);
+        self.forget_trouble();
+        added
+    }
+
+    /// Takes a SACK block: the islands it covers were received (RFC 2018).
+    pub(super) fn sack(&mut self, left: u32, right: u32) -> Added {
+        let (left, right) = (clamp(self.offset_of(left)), clamp(self.offset_of(right)));
+        let mut added = Added::default();
+        let covers = |&(start, end): &(u64, u64)| left < end && start < right;
+        if left < right
+            && self.trouble.as_ref().is_some_and(|trouble| trouble.islands.iter().any(covers))
+        {
+            self.promote_below(right, &mut added);
+        }
+        added
+    }
+
+    /// Takes the end of the flow: a claim made more than once is believed, islands are let go.
+    pub(super) fn finish(&mut self) -> Added {
+        let mut added = Added::default();
+        let Some(trouble) = self.trouble.take() else { return added };
+        if let Some((claim, 1..)) = trouble.claim
+            && claim > self.next
+        {
+            self.next = claim;
+            self.deliver(claim, &mut added);
+        }
+        let is_refused = !trouble.islands.is_empty();
+        self.rejected = self.rejected.saturating_add(u32::from(is_refused));
+        added
     }
 
     /// Bytes acknowledged since offset 0.
@@ -96,52 +194,210 @@ impl Stream {
         self.rejected
     }
 
-    /// The offset of a sequence number, read as the one nearest to `near`; negative before offset 0.
-    ///
-    /// Nothing may lie further ahead than the largest window TCP can have (RFC 7323, section 2.3).
-    fn offset_of(&mut self, seq: u32, near: u64) -> Option<i128> {
+    /// The offset of a sequence number, read as the one nearest to `next`; negative before offset 0.
+    fn offset_of(&mut self, seq: u32) -> i128 {
         let origin = *self.origin.get_or_insert(seq);
-        let distance = seq.wrapping_sub(origin.wrapping_add(near as u32)).cast_signed();
-        (distance <= WINDOW_MAX).then(|| i128::from(near) + i128::from(distance))
+        let near = origin.wrapping_add(self.next as u32);
+        i128::from(self.next) + i128::from(seq.wrapping_sub(near).cast_signed())
     }
 
-    fn open_hole(&mut self, start: u64, end: u64) {
-        if self.holes.len() == HOLES_MAX {
+    fn trouble(&mut self) -> &mut Trouble {
+        self.trouble.get_or_insert_default()
+    }
+
+    /// Counts `start..end`, which lies beyond `next`, as seen and what is before it as a hole.
+    fn believe(&mut self, start: u64, end: u64, added: &mut Added) {
+        self.skip_to(start);
+        added.fresh += end - self.next;
+        self.next = end;
+        self.join_islands(added);
+    }
+
+    /// Moves `next` on over bytes that were not seen.
+    fn skip_to(&mut self, offset: u64) {
+        if offset > self.next {
+            let hole = (self.next, offset);
+            self.trouble().open_hole(hole);
+            self.next = offset;
+        }
+    }
+
+    fn deliver(&mut self, offset: u64, added: &mut Added) {
+        let more = offset.saturating_sub(self.acked);
+        self.acked += more;
+        added.acked += more;
+    }
+
+    /// Counts the islands that `next` has reached.
+    fn join_islands(&mut self, added: &mut Added) {
+        let Some(trouble) = &mut self.trouble else { return };
+        while let Some(&(start, end)) = trouble.islands.first()
+            && start <= self.next
+        {
+            trouble.islands.remove(0);
+            // What the gap's own segments brought again was seen before.
+            added.repeated += end.min(self.next) - start;
+            added.fresh += end.saturating_sub(self.next);
+            self.next = self.next.max(end);
+        }
+    }
+
+    /// Counts the islands that begin below `offset`: the other direction vouches for them.
+    fn promote_below(&mut self, offset: u64, added: &mut Added) {
+        while let Some(trouble) = &mut self.trouble
+            && let Some(&(start, end)) = trouble.islands.first()
+            && start < offset
+        {
+            trouble.islands.remove(0);
+            self.believe(start, end, added);
+        }
+    }
+
+    fn islands_reach(&self, offset: u64) -> bool {
+        let holds = |&(start, end): &(u64, u64)| start < offset && offset <= end;
+        self.trouble.as_ref().is_some_and(|trouble| trouble.islands.iter().any(holds))
+    }
+
+    /// The receiver acknowledges what was not seen. Answers how far that is believed.
+    fn claim(&mut self, offset: u64, reach: Reach) -> Option<u64> {
+        let next = self.next;
+        let trouble = self.trouble();
+        if let Some((start, end)) = trouble.far
+            && start < offset
+            && offset <= end.saturating_add(reach.window)
+        {
+            // Both directions have gone on: the capture lost what is between.
+            trouble.far = None;
+            trouble.islands.push((start, end));
+            return Some(offset);
+        }
+        if offset - next > reach.window.max(WINDOW_UNKNOWN) {
+            self.rejected = self.rejected.saturating_add(1);
+            // Kept for the data that may corroborate it, never believed for its repetition.
+            self.trouble().claim = Some((offset, 0));
+            return None;
+        }
+        match trouble.claim {
+            Some((claimed, again)) if offset >= claimed => {
+                if again + 1 >= CLAIMS_BELIEVED {
+                    trouble.claim = Some((offset, 0));
+                    return Some(claimed);
+                }
+                trouble.claim = Some((claimed, again + 1));
+            }
+            Some(_) | None => trouble.claim = Some((offset, 0)),
+        }
+        None
+    }
+
+    /// The sender has gone on past what the receiver claimed: the claim was true.
+    fn settle_claim(&mut self, end: u64, reach: Reach) -> Added {
+        let mut added = Added::default();
+        if let Some(trouble) = &mut self.trouble
+            && let Some((claim, _)) = trouble.claim
+            && end >= claim
+            && end - claim <= reach.window
+        {
+            trouble.claim = None;
+            self.promote_below(claim, &mut added);
+            self.skip_to(claim);
+            self.deliver(claim, &mut added);
+        }
+        added
+    }
+
+    /// The receiver is behind what it claimed: it did not claim that.
+    fn deny_claim(&mut self, offset: u64) {
+        if let Some(trouble) = &mut self.trouble
+            && trouble.claim.is_some_and(|(claim, _)| offset < claim)
+        {
+            trouble.claim = None;
+            self.rejected = self.rejected.saturating_add(1);
+        }
+    }
+
+    /// A segment too far ahead: refused, but remembered in case both directions went there. With one
+    /// direction seen, a second segment that continues it is the only witness there can be.
+    fn keep_far(&mut self, start: u64, end: u64, reach: Reach, added: &mut Added) {
+        self.rejected = self.rejected.saturating_add(1);
+        let trouble = self.trouble();
+        if !reach.is_two_sided && trouble.far.is_some_and(|(_, far_end)| far_end == start) {
+            trouble.far = None;
+            self.believe(start, end, added);
+        } else {
+            trouble.far = Some((start, end));
+        }
+    }
+
+    /// Bounds what waits: the lowest island is counted when there are too many.
+    fn make_room(&mut self, added: &mut Added) {
+        if let Some(trouble) = &self.trouble
+            && trouble.islands.len() > RANGES_MAX
+        {
+            let lowest = trouble.islands[0].0;
+            self.promote_below(lowest + 1, added);
+        }
+    }
+
+    fn forget_trouble(&mut self) {
+        if self.trouble.as_ref().is_some_and(|trouble| trouble.is_over()) {
+            self.trouble = None;
+        }
+    }
+}
+
+impl Trouble {
+    fn is_over(&self) -> bool {
+        self.holes.is_empty()
+            && self.islands.is_empty()
+            && self.far.is_none()
+            && self.claim.is_none()
+    }
+
+    fn open_hole(&mut self, hole: (u64, u64)) {
+        if self.holes.len() == RANGES_MAX {
             // The oldest hole is given up: what still comes for it counts as seen before.
             self.holes.remove(0);
         }
-        self.holes.push((start, end));
+        self.holes.push(hole);
     }
 
-    /// Marks `start..end` as seen; answers how many of these bytes were missing.
+    /// Marks `start..end`, below `next`, as seen; answers how many of these bytes were missing.
     fn fill(&mut self, start: u64, end: u64) -> u64 {
         let mut filled = 0;
-        let mut at = 0;
-        while at < self.holes.len() {
-            let (from, to) = self.holes[at];
+        let mut left = Ranges::new();
+        for &(from, to) in &self.holes {
             let (cut_from, cut_to) = (from.max(start), to.min(end));
             if cut_from >= cut_to {
-                at += 1;
+                left.push((from, to));
                 continue;
             }
             filled += cut_to - cut_from;
-            match (from < cut_from, cut_to < to) {
-                (false, false) => {
-                    self.holes.remove(at);
-                    continue;
-                }
-                (true, false) => self.holes[at] = (from, cut_from),
-                (false, true) => self.holes[at] = (cut_to, to),
-                (true, true) => {
-                    self.holes[at] = (from, cut_from);
-                    if self.holes.len() < HOLES_MAX {
-                        self.holes.insert(at + 1, (cut_to, to));
-                    }
-                }
-            }
-            at += 1;
+            left.extend(
+                [(from, cut_from), (cut_to, to)].into_iter().filter(|(from, to)| from < to),
+            );
         }
+        left.truncate(RANGES_MAX);
+        self.holes = left;
         filled
+    }
+
+    /// Adds `start..end` to the islands.
+    fn wait(&mut self, start: u64, end: u64, added: &mut Added) {
+        let (mut low, mut high) = (start, end);
+        let mut known = 0;
+        self.islands.retain(|&mut (from, to)| {
+            let is_apart = to < low || high < from;
+            if !is_apart {
+                known += to.min(end).saturating_sub(from.max(start));
+                low = low.min(from);
+                high = high.max(to);
+            }
+            is_apart
+        });
+        added.repeated += known;
+        let at = self.islands.partition_point(|&(from, _)| from < low);
+        self.islands.insert(at, (low, high));
     }
 }
 
@@ -149,91 +405,182 @@ fn clamp(offset: i128) -> u64 {
     u64::try_from(offset.max(0)).unwrap_or(u64::MAX)
 }
 
-const WINDOW_MAX: i32 = 1 << 30;
+/// The largest window TCP can have (RFC 7323, section 2.3).
+const WINDOW_MAX: u64 = 1 << 30;
 
-/// Holes remembered per direction. A sender in recovery leaves a handful (RFC 6675 speaks of three
-/// duplicate acknowledgements); more than this is a capture that loses packets, where only
-/// acknowledgements tell the truth.
-const HOLES_MAX: usize = 64;
+/// The window taken for granted where its scale was not seen.
+pub(super) const WINDOW_UNKNOWN: u64 = 1 << 20;
+
+/// Times that a receiver must repeat or surpass a claim before it is believed alone.
+const CLAIMS_BELIEVED: u8 = 2;
+
+/// Holes and islands remembered per direction. A sender in recovery leaves a handful; more than this
+/// is a capture that loses packets, where only acknowledgements tell the truth.
+const RANGES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const BOTH: Reach = Reach { window: 65_536, is_two_sided: true };
+    const ALONE: Reach = Reach { window: 65_536, is_two_sided: false };
+
+    fn stream(isn: u32) -> Stream {
+        let mut stream = Stream::default();
+        stream.syn(isn);
+        stream
+    }
+
+    fn fresh(stream: &mut Stream, seq: u32, len: u32) -> u64 {
+        stream.data(seq, len, BOTH).fresh
+    }
+
     #[test]
     fn retransmission_and_keep_alive_add_nothing() {
-        let mut stream = Stream::default();
-        stream.syn(999);
-        assert_eq!(stream.data(1000, 100), 100);
-        assert_eq!(stream.data(1000, 100), 0);
-        assert_eq!(stream.data(1099, 1), 0);
-        assert_eq!(stream.data(1050, 100), 50);
-        assert_eq!(stream.ack(1150), 150);
-        assert_eq!(stream.ack(1100), 0);
+        let mut stream = stream(999);
+        assert_eq!(fresh(&mut stream, 1000, 100), 100);
+        assert_eq!(stream.data(1000, 100, BOTH), Added { repeated: 100, ..Added::default() });
+        assert_eq!(fresh(&mut stream, 1099, 1), 0);
+        assert_eq!(fresh(&mut stream, 1050, 100), 50);
+        assert_eq!(stream.ack(1150, BOTH).acked, 150);
+        assert_eq!(stream.ack(1100, BOTH).acked, 0);
     }
 
     #[test]
     fn fin_is_no_byte() {
-        let mut stream = Stream::default();
-        stream.syn(0);
-        stream.data(1, 10);
-        stream.fin(11);
-        assert_eq!(stream.ack(12), 10);
+        let mut stream = stream(0);
+        fresh(&mut stream, 1, 10);
+        stream.fin(11, BOTH);
+        assert_eq!(stream.ack(12, BOTH).acked, 10);
         assert!(stream.is_finished());
+    }
+
+    /// A forged FIN must not cap what the receiver acknowledges later.
+    #[test]
+    fn a_forged_fin_stops_nothing() {
+        let mut stream = stream(0);
+        fresh(&mut stream, 1, 10);
+        stream.fin(5, BOTH);
+        fresh(&mut stream, 11, 1000);
+        assert_eq!(stream.ack(1011, BOTH).acked, 1010);
     }
 
     /// An upload of 20 GB wraps the sequence number five times.
     #[test]
     fn more_than_four_gib_is_ordinary() {
-        let mut stream = Stream::default();
-        stream.syn(u32::MAX - 5);
+        let mut stream = stream(u32::MAX - 5);
         let (mut seq, mut seen, mut acked) = (u32::MAX - 4, 0u64, 0u64);
         for _ in 0..20_000 {
-            seen += stream.data(seq, 1 << 20);
+            seen += fresh(&mut stream, seq, 1 << 20);
             seq = seq.wrapping_add(1 << 20);
-            acked += stream.ack(seq);
+            acked += stream.ack(seq, BOTH).acked;
         }
         assert_eq!((seen, acked), (20_000 << 20, 20_000 << 20));
     }
 
-    /// The capture lost a stretch, but the other end acknowledged it.
+    /// The capture lost a stretch; the receiver acknowledged it and the sender went on.
     #[test]
     fn acknowledgements_cover_what_the_capture_lost() {
-        let mut stream = Stream::default();
-        stream.syn(0);
-        assert_eq!(stream.data(1, 1000), 1000);
-        assert_eq!(stream.data(50_001, 1000), 1000);
-        assert_eq!(stream.ack(51_001), 51_000);
+        let mut stream = stream(0);
+        assert_eq!(fresh(&mut stream, 1, 1000), 1000);
+        assert_eq!(stream.ack(31_001, BOTH).acked, 0);
+        assert_eq!(
+            stream.data(31_001, 1000, BOTH),
+            Added { fresh: 1000, repeated: 0, acked: 31_000 }
+        );
+        assert_eq!(stream.ack(32_001, BOTH).acked, 1000);
+        // It was only late: the mirror swapped the directions.
+        assert_eq!(fresh(&mut stream, 1001, 500), 500);
+    }
+
+    /// A lost burst larger than any window: both directions resume further on.
+    #[test]
+    fn both_directions_together_prove_a_jump() {
+        let mut stream = stream(0);
+        fresh(&mut stream, 1, 1000);
+        assert_eq!(fresh(&mut stream, 50_000_001, 1000), 0);
+        assert_eq!(stream.rejected(), 1);
+        let added = stream.ack(50_001_001, BOTH);
+        assert_eq!((added.fresh, added.acked), (1000, 50_001_000));
     }
 
     #[test]
-    fn what_no_window_can_hold_is_refused() {
-        let mut stream = Stream::default();
-        stream.syn(0);
-        stream.data(1, 1000);
-        assert_eq!(stream.data(1001 + (1 << 30) + 1, 1000), 0);
-        assert_eq!(stream.ack(1001 + (1 << 30) + 1), 0);
-        assert_eq!(stream.rejected(), 2);
-        assert_eq!(stream.data(1001, 1000), 1000);
+    fn a_forged_segment_or_acknowledgement_changes_nothing() {
+        let mut stream = stream(0);
+        fresh(&mut stream, 1, 1000);
+        assert_eq!(fresh(&mut stream, 40_001, 1000), 0);
+        assert_eq!(fresh(&mut stream, 900_000_001, 1000), 0);
+        assert_eq!(stream.ack(60_001, BOTH).acked, 0);
+        assert_eq!(stream.ack(700_000_001, BOTH).acked, 0);
+        let mut seen = 1000;
+        for seq in (1001..30_001).step_by(1000) {
+            seen += fresh(&mut stream, seq, 1000);
+            assert!(stream.ack(seq + 1000, BOTH).acked <= 2000);
+        }
+        let last = stream.finish();
+        assert_eq!((seen, stream.acked(), last.fresh), (30_000, 30_000, 0));
+    }
+
+    #[test]
+    fn selective_acknowledgement_vouches_for_an_island() {
+        let mut stream = stream(0);
+        fresh(&mut stream, 1, 1000);
+        assert_eq!(fresh(&mut stream, 2001, 1000), 0);
+        assert_eq!(stream.sack(2001, 3001).fresh, 1000);
+        assert_eq!(fresh(&mut stream, 1001, 1000), 1000);
+    }
+
+    /// Only the inside-out direction reaches the mirror: nobody can corroborate anything.
+    #[test]
+    fn one_direction_is_believed_within_reason() {
+        let mut stream = stream(0);
+        assert_eq!(stream.data(1, 1000, ALONE).fresh, 1000);
+        assert_eq!(stream.data(80_001, 1000, ALONE).fresh, 1000);
+        assert_eq!(stream.data(1_001, 500, ALONE).fresh, 500);
+        let mut answers = Stream::default();
+        assert_eq!(answers.ack(5000, ALONE).acked, 0);
+        assert_eq!(answers.ack(2_000_000, ALONE).acked, 1_995_000);
     }
 
     proptest! {
-        /// However segments are cut, repeated and reordered, each byte counts once.
+        /// However segments are cut, repeated and reordered, each byte counts once, and all that is
+        /// acknowledged counts.
         #[test]
         fn every_byte_counts_once(
             isn in any::<u32>(),
             cuts in prop::collection::vec((0u64..40_000, 1u32..3_000), 1..60),
         ) {
-            let mut stream = Stream::default();
-            stream.syn(isn);
+            let mut stream = stream(isn);
+            let first = isn.wrapping_add(1);
             let mut seen = vec![false; 43_000];
+            let mut counted = 0;
             for (start, len) in cuts {
-                let seq = isn.wrapping_add(1).wrapping_add(start as u32);
-                let expected = (start..start + u64::from(len)).filter(|&byte| !seen[byte as usize]).count();
-                prop_assert_eq!(stream.data(seq, len), expected as u64);
+                counted += fresh(&mut stream, first.wrapping_add(start as u32), len);
                 seen[start as usize..][..len as usize].fill(true);
             }
+            let end = seen.iter().rposition(|&seen| seen).map_or(0, |last| last as u32 + 1);
+            counted += stream.ack(first.wrapping_add(end), BOTH).fresh;
+            let expected = seen.iter().filter(|&&seen| seen).count() as u64;
+            prop_assert_eq!(counted, expected);
+            prop_assert_eq!(stream.acked(), u64::from(end));
+        }
+
+        /// No sequence of segments and acknowledgements, however forged, counts a byte twice or more
+        /// acknowledged than there is line, and none panics.
+        #[test]
+        fn counts_stay_sane(
+            ops in prop::collection::vec((any::<bool>(), any::<u32>(), 0u32..70_000, any::<bool>()), 1..200),
+        ) {
+            let mut stream = Stream::default();
+            let (mut fresh, mut acked) = (0u64, 0u64);
+            for (is_ack, seq, len, near) in ops {
+                let seq = if near { seq % 200_000 } else { seq };
+                let added = if is_ack { stream.ack(seq, BOTH) } else { stream.data(seq, len, BOTH) };
+                fresh += added.fresh;
+                acked += added.acked;
+            }
+            prop_assert!(fresh <= stream.next && acked == stream.acked && acked <= stream.next);
         }
     }
 }

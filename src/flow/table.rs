@@ -4,11 +4,12 @@ use std::hash::BuildHasher;
 use std::time::Duration;
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use crate::decode::{Segment, Tcp, Tunnel, TunnelKind};
 use crate::flow::fragments::Fragments;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
-use crate::flow::stream::Stream;
+use crate::flow::stream::{Added, Reach, Stream, WINDOW_UNKNOWN};
 use crate::flow::wheel::Wheel;
 use crate::net::{Addr, Endpoint, Protocol};
 use crate::time::Timestamp;
@@ -208,6 +209,11 @@ struct Flow {
 #[derive(Debug, Clone, Default)]
 struct Half {
     stream: Stream,
+    is_heard: bool,
+    /// Largest window advertised, unscaled.
+    window: u16,
+    /// Scale of that window, once a SYN told it.
+    window_scale: Option<u8>,
     unreported: Counters,
     payload: u64,
     sent: u64,
@@ -380,6 +386,12 @@ impl FlowTable {
         let flow = &mut self.flows[index as usize];
         flow.is_live = false;
         let key = flow.key;
+        let refused = flow.refused();
+        for half in [&mut flow.low, &mut flow.high] {
+            let added = half.stream.finish();
+            half.add(added);
+        }
+        self.counters.rejected += flow.refused() - refused;
         report(flow.take_delta(Some(end)));
         let hash = self.hasher.hash_one(key);
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == index) {
@@ -455,6 +467,7 @@ impl Flow {
     ) -> u64 {
         self.last_at = self.last_at.max(at);
         let half = self.half_mut(sender);
+        half.is_heard = true;
         half.unreported.packets += 1;
         half.unreported.wire += u64::from(segment.ip_len);
         if segment.protocol != Protocol::TCP {
@@ -472,40 +485,67 @@ impl Flow {
         match &segment.tcp {
             Some(tcp) => self.count_tcp(sender, segment, tcp),
             None => {
+                let reach = self.reach(sender);
                 let half = self.half_mut(sender);
-                half.add_stream(seq, segment.payload_len);
-                half.settle();
+                let added = half.stream.data(seq, segment.payload_len, reach);
+                half.add(added);
             }
         }
         self.refused() - refused
     }
 
     fn count_tcp(&mut self, sender: Sender, segment: &Segment<'_>, tcp: &Tcp<'_>) {
-        let half = self.half_mut(sender);
         let mut seq = tcp.seq;
+        self.half_mut(sender).note_window(tcp);
+        let (reach, answer_reach) = (self.reach(sender), self.reach(sender.other()));
+        let half = self.half_mut(sender);
         if tcp.has(Tcp::SYN) {
             half.stream.syn(seq);
             seq = seq.wrapping_add(1);
         }
         // A reset's sequence number may be anything, and its text is no application data (RFC 9293).
-        let is_reset = tcp.has(Tcp::RST);
-        if segment.payload_len > 0 && !is_reset {
-            half.add_stream(seq, segment.payload_len);
+        if tcp.has(Tcp::RST) {
+            self.closed.get_or_insert(FlowEnd::Rst);
+            return;
+        }
+        let mut fresh = 0;
+        if segment.payload_len > 0 {
+            let added = half.stream.data(seq, segment.payload_len, reach);
+            fresh = added.fresh;
+            half.add(added);
         }
         if tcp.has(Tcp::FIN) {
-            half.stream.fin(seq.wrapping_add(segment.payload_len));
+            half.stream.fin(seq.wrapping_add(segment.payload_len), reach);
         }
-        half.settle();
-        if tcp.has(Tcp::ACK) && !is_reset {
+        if tcp.has(Tcp::ACK) {
             let other = self.half_mut(sender.other());
-            let acked = other.stream.ack(tcp.ack);
-            other.unreported.acked += acked;
-            other.settle();
+            let added = other.stream.ack(tcp.ack, answer_reach);
+            other.add(added);
+            for (left, right) in sack_blocks(tcp.options) {
+                let added = other.stream.sack(left, right);
+                other.add(added);
+            }
         }
-        if is_reset {
-            self.closed.get_or_insert(FlowEnd::Rst);
+        if self.closed == Some(FlowEnd::Rst) && fresh > 0 {
+            // It goes on: the reset was forged, or not for this connection.
+            self.closed = None;
         } else if self.low.stream.is_finished() && self.high.stream.is_finished() {
             self.closed.get_or_insert(FlowEnd::Fin);
+        }
+    }
+
+    /// What `sender` may have outstanding: twice the other end's largest window, for the window may
+    /// have grown in a segment that the capture lost.
+    fn reach(&self, sender: Sender) -> Reach {
+        let receiver = self.half(sender.other());
+        let both_scale = self.low.window_scale.zip(self.high.window_scale);
+        let window = match both_scale.and(receiver.window_scale) {
+            Some(scale) => u64::from(receiver.window) << scale,
+            None => WINDOW_UNKNOWN,
+        };
+        Reach {
+            window: 2 * window.max(u64::from(u16::MAX)),
+            is_two_sided: receiver.is_heard && self.half(sender).is_heard,
         }
     }
 
@@ -551,14 +591,20 @@ impl Flow {
 }
 
 impl Half {
-    /// Counts TCP payload: new bytes once, the rest as retransmitted.
-    fn add_stream(&mut self, seq: u32, len: u32) {
-        let refused = self.stream.rejected();
-        let fresh = self.stream.data(seq, len);
-        if self.stream.rejected() == refused {
-            self.unreported.retransmitted += u64::from(len) - fresh;
+    fn add(&mut self, added: Added) {
+        self.unreported.retransmitted += added.repeated;
+        self.unreported.acked += added.acked;
+        self.add_payload(added.fresh);
+        self.settle();
+    }
+
+    fn note_window(&mut self, tcp: &Tcp<'_>) {
+        if tcp.has(Tcp::SYN) {
+            self.window_scale = Some(window_scale(tcp.options));
+        } else {
+            // The window of a SYN is never scaled (RFC 7323).
+            self.window = self.window.max(tcp.window);
         }
-        self.add_payload(fresh);
     }
 
     fn add_payload(&mut self, fresh: u64) {
@@ -579,6 +625,56 @@ impl Half {
         std::mem::take(&mut self.unreported)
     }
 }
+
+/// The window scale of a SYN: 0 when it has none, at most 14 (RFC 7323).
+fn window_scale(options: &[u8]) -> u8 {
+    let mut scale = 0;
+    each_option(options, |kind, value| {
+        if let (WINDOW_SCALE, &[shift]) = (kind, value) {
+            scale = shift.min(14);
+        }
+    });
+    scale
+}
+
+/// The blocks of a SACK option, as sequence numbers (RFC 2018).
+fn sack_blocks(options: &[u8]) -> SmallVec<[(u32, u32); 4]> {
+    let mut blocks = SmallVec::new();
+    // Without room for one block, as in nearly every segment, there is nothing to walk.
+    if options.len() < 10 {
+        return blocks;
+    }
+    each_option(options, |kind, value| {
+        if kind == SACK {
+            let (edges, _) = value.as_chunks::<4>();
+            let edges: SmallVec<[u32; 8]> =
+                edges.iter().map(|edge| u32::from_be_bytes(*edge)).collect();
+            blocks.extend(edges.chunks_exact(2).map(|edges| (edges[0], edges[1])));
+        }
+    });
+    blocks
+}
+
+/// Walks TCP options (RFC 9293, section 3.1); stops at the first that makes no sense.
+fn each_option(mut options: &[u8], mut visit: impl FnMut(u8, &[u8])) {
+    loop {
+        options = match *options {
+            [] | [END_OF_OPTIONS, ..] => return,
+            [NO_OPERATION, ref rest @ ..] => rest,
+            [kind, len, ref rest @ ..] if len >= 2 && usize::from(len) - 2 <= rest.len() => {
+                let (value, rest) = rest.split_at(usize::from(len) - 2);
+                visit(kind, value);
+                rest
+            }
+            [_, ..] => return,
+        };
+    }
+}
+
+const END_OF_OPTIONS: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const WINDOW_SCALE: u8 = 3;
+const SACK: u8 = 5;
 
 /// The end that opened the flow, and whether that is a guess: by SYN, else the end whose port is not
 /// a well-known one, else the one who was heard first.
