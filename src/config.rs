@@ -222,7 +222,11 @@ impl Settings {
                     .map(|text| moment("until", text, &timezone))
                     .transpose()?,
             },
-            run: engine::Run { flow, workers: workers(keys.workers.as_deref())? },
+            run: engine::Run {
+                flow,
+                internal: egress.internal.clone(),
+                workers: workers(keys.workers.as_deref())?,
+            },
             analyst: engine::Options { egress, baseline, alert, rules },
             format: keys.format.unwrap_or_default(),
         })

@@ -14,6 +14,8 @@ pub(super) struct Packet<'t> {
     pub(super) source: Addr,
     pub(super) destination: Addr,
     pub(super) ip_len: u32,
+    /// IPv4 identification; IPv6 has none in whole packets.
+    pub(super) identification: u16,
     pub(super) fragment: Option<Fragment>,
     pub(super) around: Around<'t>,
     layer: Layer,
@@ -26,6 +28,7 @@ impl Packet<'_> {
         self,
         protocol: Protocol,
         ports: Ports,
+        transport: Part<'a>,
         payload: Part<'a>,
     ) -> Segment<'a> {
         Segment {
@@ -35,6 +38,8 @@ impl Packet<'_> {
             vlan: self.around.vlan,
             tunnel: self.around.tunnel.copied(),
             ip_len: self.ip_len,
+            identification: self.identification,
+            transport: transport.captured,
             payload_len: payload.len,
             payload: payload.captured,
             tcp: None,
@@ -49,7 +54,7 @@ impl Packet<'_> {
 
     /// A packet whose ports the capture cut off, or whose transport has none.
     pub(super) fn portless<'a>(self, protocol: Protocol, payload: Part<'a>) -> Segment<'a> {
-        self.segment(protocol, Ports::default(), payload)
+        self.segment(protocol, Ports::default(), payload, payload)
     }
 
     /// A packet whose transport header is broken. Two ends that agree on it can still use it to
@@ -100,6 +105,7 @@ pub(super) fn v4<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, 
         source: Addr::from_v4([fixed[12], fixed[13], fixed[14], fixed[15]]),
         destination: Addr::from_v4([fixed[16], fixed[17], fixed[18], fixed[19]]),
         ip_len: packet.len,
+        identification: u16::from_be_bytes([fixed[4], fixed[5]]),
         fragment,
         around,
         layer: Layer::Ipv4,
@@ -156,6 +162,7 @@ pub(super) fn v6<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, 
         source: Addr::from_v6(*source),
         destination: Addr::from_v6(*destination),
         ip_len: (part.len - rest.len) + payload.len,
+        identification: 0,
         fragment: None,
         around,
         layer: Layer::Ipv6,

@@ -68,6 +68,10 @@ pub struct Segment<'a> {
     pub tunnel: Option<Tunnel>,
     /// IP total length of the innermost IP packet: what the `wire` counter adds.
     pub ip_len: u32,
+    /// IPv4 identification; 0 for IPv6.
+    pub identification: u16,
+    /// The captured bytes from the transport header on.
+    pub transport: &'a [u8],
     /// Transport payload by IP lengths, whatever was captured.
     pub payload_len: u32,
     /// The captured part of the transport payload.

@@ -27,7 +27,7 @@ pub(super) fn tcp<'a>(packet: Packet<'_>, part: Part<'a>) -> Result<Segment<'a>,
     };
     let options = part.limit(header_len).captured.get(TCP_MIN as usize..).unwrap_or_default();
     let mut segment =
-        packet.segment(Protocol::TCP, ports([head[0], head[1], head[2], head[3]]), payload);
+        packet.segment(Protocol::TCP, ports([head[0], head[1], head[2], head[3]]), part, payload);
     segment.tcp = Some(Tcp {
         seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
         ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
@@ -67,7 +67,7 @@ pub(super) fn udp<'a>(packet: Packet<'_>, part: Part<'a>) -> Result<Segment<'a>,
     {
         return Ok(inner);
     }
-    let mut segment = packet.segment(Protocol::UDP, ports, payload);
+    let mut segment = packet.segment(Protocol::UDP, ports, part, payload);
     let stated = usize::from(u16::from_be_bytes([head[4], head[5]]));
     if let Some(stated) = stated.checked_sub(head.len()) {
         segment.payload = payload.captured.get(..stated).unwrap_or(payload.captured);
@@ -107,7 +107,7 @@ fn icmp<'a>(packet: Packet<'_>, protocol: Protocol, part: Part<'a>) -> Segment<'
         [kind, 0, _, _, high, low, ..] if echo.contains(&kind) => u16::from_be_bytes([high, low]),
         _ => 0,
     };
-    packet.segment(protocol, Ports { source: id, destination: id }, part.skip_up_to(ICMP_LEN))
+    packet.segment(protocol, Ports { source: id, destination: id }, part, part.skip_up_to(ICMP_LEN))
 }
 
 /// A segment with the ports, if they were captured, that nearly every transport starts with.
@@ -118,7 +118,7 @@ fn with_ports<'a>(
     header_len: u32,
 ) -> Segment<'a> {
     let ports = part.take::<4>().map_or_else(Ports::default, |(head, _)| ports(*head));
-    packet.segment(protocol, ports, part.skip_up_to(header_len))
+    packet.segment(protocol, ports, part, part.skip_up_to(header_len))
 }
 
 #[inline]

@@ -221,27 +221,21 @@ impl Egress {
         self.calendar.zone_name()
     }
 
-    /// Finds the inside host and the outside end. Of a tunnel that itself leaves the network, the
-    /// tunnel's ends count: that is where the bytes go. Else the ends of what it carries do.
+    /// Finds the inside host and the outside end of a flow that crosses the border.
     fn crossing(&mut self, delta: &FlowDelta) -> Option<Crossing> {
         let (low, high) = (delta.key.low.addr, delta.key.high.addr);
-        let outer = delta.tunnel.and_then(|tunnel| self.border(tunnel.low, tunnel.high));
-        let crossing = outer.or_else(|| self.border(low, high));
-        if crossing.is_none() {
-            let bytes = delta.low.sent + delta.high.sent;
-            match self.options.internal.contains(low) {
-                true => self.totals.bytes_inside += bytes,
-                false => self.totals.bytes_outside += bytes,
-            }
-        }
-        crossing
-    }
-
-    fn border(&self, low: Addr, high: Addr) -> Option<Crossing> {
-        match (self.options.internal.contains(low), self.options.internal.contains(high)) {
+        let inside = |addr| self.options.internal.contains(addr);
+        match (inside(low), inside(high)) {
             (true, false) => Some(Crossing { host: low, peer: high, side: Sender::Low }),
             (false, true) => Some(Crossing { host: high, peer: low, side: Sender::High }),
-            (true, true) | (false, false) => None,
+            (true, true) => {
+                self.totals.bytes_inside += delta.low.sent + delta.high.sent;
+                None
+            }
+            (false, false) => {
+                self.totals.bytes_outside += delta.low.sent + delta.high.sent;
+                None
+            }
         }
     }
 

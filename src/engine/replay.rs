@@ -10,12 +10,15 @@ use crate::alert::{ClosedBecause, Record};
 use crate::capture::{Polled, Source};
 use crate::flow::{self, FlowDelta};
 use crate::frame::Batch;
+use crate::net::Subnets;
 
 /// What a replay is made with.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// How flows are kept.
     pub flow: flow::Options,
+    /// Networks that are ours.
+    pub internal: Subnets,
     /// Worker threads; 1 does everything on the caller's thread.
     pub workers: usize,
 }
@@ -48,7 +51,7 @@ fn on_this_thread<S: Source>(
     analyst: &mut Analyst,
     tell: &mut impl FnMut(&S, std::vec::Drain<'_, Record>),
 ) -> (WorkerCounters, Result<(), S::Error>) {
-    let mut worker = Worker::new(&run.flow, 0, 1);
+    let mut worker = Worker::new(run, 0);
     let (mut batch, mut outbox, mut first) = (Batch::default(), Vec::new(), 0);
     let outcome = loop {
         match next(source, &mut batch) {
@@ -83,7 +86,7 @@ fn on_workers<S: Source>(
         for number in 0..run.workers {
             let (to_worker, loads) = sync_channel::<Load>(IN_FLIGHT);
             let (deltas, from_worker) = sync_channel::<Deltas>(IN_FLIGHT + 1);
-            let worker = Worker::new(&run.flow, number, run.workers);
+            let worker = Worker::new(run, number);
             let thread = scope.spawn(move || work(worker, &loads, &deltas));
             crew.push((to_worker, from_worker, thread));
         }

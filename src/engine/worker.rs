@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::decode::{Rejects, decode};
-use crate::flow::{self, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, SHARDS};
-use crate::frame::Batch;
+use super::replay::Run;
+use crate::decode::{Reject, Rejects, Segment, decode, outermost};
+use crate::flow::{Duplicates, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, SHARDS};
+use crate::frame::{Batch, Frame};
+use crate::net::Subnets;
 use crate::time::{Advance, PacketClock, Timestamp};
 
 /// Where in the input a delta was reported. The order of positions is the order of judgement, and
@@ -28,6 +30,8 @@ pub struct WorkerCounters {
     pub rejects: Rejects,
     /// Earliest and latest frame.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// Segments that the mirror delivered again.
+    pub duplicates: u64,
     /// How often time was set back.
     pub turned_back: u64,
     /// The flow tables' own counters; these are of this worker's shards only.
@@ -39,6 +43,8 @@ pub struct WorkerCounters {
 pub struct Worker {
     /// The shards' tables; `None` where another worker has it.
     tables: Vec<Option<FlowTable>>,
+    duplicates: Duplicates,
+    internal: Subnets,
     clock: PacketClock,
     next_tick: Timestamp,
     counters: WorkerCounters,
@@ -46,10 +52,14 @@ pub struct Worker {
 
 impl Worker {
     /// Worker `number` of `count`.
-    pub fn new(options: &flow::Options, number: usize, count: usize) -> Self {
-        let table = |shard| (shard % count == number).then(|| FlowTable::new(options.clone()));
+    pub fn new(run: &Run, number: usize) -> Self {
+        let table = |shard| {
+            (shard % run.workers.max(1) == number).then(|| FlowTable::new(run.flow.clone()))
+        };
         Self {
             tables: (0..SHARDS).map(table).collect(),
+            duplicates: Duplicates::new(),
+            internal: run.internal.clone(),
             clock: PacketClock::default(),
             next_tick: Timestamp::EPOCH,
             counters: WorkerCounters::default(),
@@ -60,13 +70,17 @@ impl Worker {
     pub fn run(&mut self, batch: &Batch, first: u64, outbox: &mut Vec<(Position, FlowDelta)>) {
         for (number, frame) in (first..).zip(batch.frames()) {
             self.keep_time(number, frame.at, outbox);
-            match decode(&frame) {
+            match self.read(&frame) {
                 Ok(segment) => {
                     self.counters.decoded += 1;
+                    let is_copy = self.duplicates.is_copy(frame.at, &segment);
+                    self.counters.duplicates += u64::from(is_copy);
                     let shard = FlowKey::shard(&segment);
                     if let Some(table) = &mut self.tables[shard] {
                         let position = Position { frame: number, is_own: true, shard };
-                        table.observe(frame.at, &segment, |delta| outbox.push((position, delta)));
+                        table.observe(frame.at, &segment, is_copy, |delta| {
+                            outbox.push((position, delta))
+                        });
                     }
                 }
                 Err(reject) => self.counters.rejects.count(reject),
@@ -88,6 +102,18 @@ impl Worker {
             counters.flows.add(table.counters());
         }
         counters
+    }
+
+    /// Decodes a frame. Of a tunnel that itself crosses the border its own ends count, for that is
+    /// where the bytes go: what it carries may be said to be between any two addresses.
+    fn read<'a>(&self, frame: &Frame<'a>) -> Result<Segment<'a>, Reject> {
+        let inner = decode(frame);
+        if let Ok(Segment { tunnel: Some(tunnel), .. }) = &inner
+            && self.internal.contains(tunnel.source) != self.internal.contains(tunnel.destination)
+        {
+            return outermost(frame);
+        }
+        inner
     }
 
     fn keep_time(&mut self, number: u64, at: Timestamp, outbox: &mut Vec<(Position, FlowDelta)>) {

@@ -208,8 +208,9 @@ impl Stream {
     /// Counts `start..end`, which lies beyond `next`, as seen and what is before it as a hole.
     fn believe(&mut self, start: u64, end: u64, added: &mut Added) {
         self.skip_to(start);
-        added.fresh += end - self.next;
-        self.next = end;
+        added.repeated += end.min(self.next) - start.min(end.min(self.next));
+        added.fresh += end.saturating_sub(self.next);
+        self.next = self.next.max(end);
         self.join_islands(added);
     }
 
@@ -263,12 +264,13 @@ impl Stream {
         let next = self.next;
         let trouble = self.trouble();
         if let Some((start, end)) = trouble.far
+            && next <= start
             && start < offset
             && offset <= end.saturating_add(reach.window)
         {
             // Both directions have gone on: the capture lost what is between.
             trouble.far = None;
-            trouble.islands.push((start, end));
+            trouble.wait(start, end, &mut Added::default());
             return Some(offset);
         }
         if offset - next > reach.window.max(WINDOW_UNKNOWN) {

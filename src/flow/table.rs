@@ -240,10 +240,13 @@ impl FlowTable {
     }
 
     /// Counts one segment. Reports the flow at once when it has sent another rung of bytes.
+    ///
+    /// A copy that the mirror delivered again counts as that and as nothing else.
     pub fn observe(
         &mut self,
         at: Timestamp,
         segment: &Segment<'_>,
+        is_copy: bool,
         mut report: impl FnMut(FlowDelta),
     ) {
         let mut placed = (segment.source, segment.destination, segment.tcp.map(|tcp| tcp.seq));
@@ -254,6 +257,10 @@ impl FlowTable {
         let (mut key, sender) = FlowKey::of(source, destination, segment.protocol);
         key.tag = self.tag(segment);
 
+        if is_copy {
+            self.count_copy(at, key, sender);
+            return;
+        }
         let mut at_index = self.find_or_start(at, key, sender, segment, &mut report);
         if let Some(tcp) = &segment.tcp
             && self.flows[at_index as usize].is_restarted_by(sender, tcp)
@@ -278,6 +285,21 @@ impl FlowTable {
         }
         if flow.has_reached_rung() {
             report(flow.take_delta(None));
+        }
+    }
+
+    /// A copy follows its packet, so the flow is there; unless it was evicted in between.
+    fn count_copy(&mut self, at: Timestamp, key: FlowKey, sender: Sender) {
+        let hash = self.hasher.hash_one(key);
+        let known = self.index.find(hash, |&index| self.flows[index as usize].key == key);
+        if let Some(&index) = known {
+            let flow = &mut self.flows[index as usize];
+            flow.last_at = flow.last_at.max(at);
+            flow.half_mut(sender).unreported.duplicates += 1;
+            if !flow.is_unreported {
+                flow.is_unreported = true;
+                self.unreported.push(index);
+            }
         }
     }
 
@@ -558,7 +580,9 @@ impl Flow {
     }
 
     fn has_unreported(&self) -> bool {
-        self.low.unreported.packets + self.high.unreported.packets > 0
+        [&self.low, &self.high]
+            .iter()
+            .any(|half| half.unreported.packets + half.unreported.duplicates > 0)
     }
 
     fn take_delta(&mut self, end: Option<FlowEnd>) -> FlowDelta {
