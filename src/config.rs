@@ -196,7 +196,8 @@ impl Settings {
         let internal = match &keys.internal {
             Some(nets) => nets.iter().copied().collect::<Subnets>(),
             None => rules.networks.internal.clone(),
-        };
+        }
+        .with_local();
         let flow = flow_options(keys, &rules);
         let egress = egress_options(keys, &rules, internal, timezone.clone());
         let baseline = baseline_options(keys);

@@ -146,13 +146,20 @@ pub struct Subnets {
 }
 
 impl Subnets {
-    /// What is inside when nobody says otherwise (DESIGN 3.2): RFC 1918, RFC 6598, link-local, unique
-    /// local, loopback, multicast and broadcast.
+    /// What is inside when nobody says otherwise (DESIGN 3.2): RFC 1918, RFC 6598 and RFC 4193.
     pub fn private() -> Self {
         PRIVATE
             .iter()
             .map(|text| text.parse::<IpNet>().expect("PRIVATE holds valid networks"))
             .collect()
+    }
+
+    /// These networks, with what can never be outside: link-local, loopback, multicast, broadcast.
+    #[must_use]
+    pub fn with_local(&self) -> Self {
+        let nets = self.nets.clone();
+        let local = LOCAL.iter().map(|text| text.parse().expect("LOCAL holds valid networks"));
+        Self { nets, ..self.nets.iter().copied().chain(local).collect() }
     }
 
     /// Does one of the networks hold this address?
@@ -226,21 +233,20 @@ fn covering(first: u128, last: u128) -> IpSubnets {
 
 const V4_PREFIX: u128 = 0xffff_0000_0000;
 
-const PRIVATE: [&str; 14] = [
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "100.64.0.0/10",
-    "169.254.0.0/16",
+const PRIVATE: [&str; 5] =
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
+
+/// Of this link or this host alone (RFC 6890, RFC 5771, RFC 4291): never on the other side of a border.
+const LOCAL: [&str; 9] = [
+    "0.0.0.0/32",
     "127.0.0.0/8",
+    "169.254.0.0/16",
     "224.0.0.0/4",
     "255.255.255.255/32",
-    "0.0.0.0/32",
-    "fe80::/10",
-    "fc00::/7",
-    "ff00::/8",
-    "::1/128",
     "::/128",
+    "::1/128",
+    "fe80::/10",
+    "ff00::/8",
 ];
 
 #[cfg(test)]
@@ -253,7 +259,7 @@ mod tests {
 
     #[test]
     fn private_networks_hold_both_versions() {
-        let private = Subnets::private();
+        let private = Subnets::private().with_local();
         for inside in
             ["10.20.1.37", "172.31.255.255", "100.64.0.1", "fe80::1", "fd00::1", "224.0.0.251"]
         {

@@ -37,10 +37,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             flows_max: 2 << 20,
-            tcp_idle: Duration::from_secs(300),
-            udp_idle: Duration::from_secs(60),
-            other_idle: Duration::from_secs(30),
-            closed_linger: Duration::from_secs(5),
+            tcp_idle: Duration::from_secs(900),
+            udp_idle: Duration::from_secs(180),
+            other_idle: Duration::from_secs(60),
+            closed_linger: Duration::from_secs(10),
             key_by_vlan: false,
             key_by_tunnel: false,
         }
