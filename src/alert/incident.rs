@@ -15,7 +15,7 @@ use super::record::{
 };
 use super::text;
 use crate::detect::{self, Bits, Case, DETECTORS, Family, Finding, Subject};
-use crate::egress::{Destination, FlowBytes};
+use crate::egress::{Destination, FlowBytes, Pair};
 use crate::flow::Counters;
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
@@ -88,12 +88,18 @@ struct Incident {
 struct Sent {
     out: Counters,
     bytes_in: u64,
+    packets_in: u64,
 }
 
 impl Sent {
+    fn of(pair: &Pair) -> Self {
+        Self { out: pair.out, bytes_in: pair.bytes_in, packets_in: pair.packets_in }
+    }
+
     fn plus(mut self, more: &Self) -> Self {
         self.out.add(&more.out);
         self.bytes_in += more.bytes_in;
+        self.packets_in += more.packets_in;
         self
     }
 }
@@ -415,7 +421,7 @@ impl Incident {
         options: &Options,
         budget: &Budget,
     ) -> Alert {
-        let Sent { out, bytes_in } = self.sent();
+        let Sent { out, bytes_in, packets_in } = self.sent();
         let finding = &self.facts.finding;
         let revision = self.revisions.last().map_or(0, |last| last.revision) + 1;
         self.revisions.push(Revision {
@@ -478,12 +484,7 @@ impl Incident {
             flows: self.facts.flows.iter().map(flow_facts).collect(),
             pivot: pivot(key, &destination.ips),
             destination,
-            health: Health {
-                dropped: None,
-                lost: Some(1.0 - out.payload.min(out.sent) as f64 / out.sent.max(1) as f64),
-                duplicates: None,
-                one_sided: None,
-            },
+            health: Health::of_pair(&out, packets_in),
             sensor: Sensor {
                 name: options.sensor.clone(),
                 version: env!("CARGO_PKG_VERSION"),
@@ -523,14 +524,14 @@ impl Facts {
         self.flows = case.pair.flows.clone();
         match self.finding.subject {
             Subject::Destination => {
-                self.today = Sent { out: case.pair.out, bytes_in: case.pair.bytes_in };
+                self.today = Sent::of(case.pair);
                 self.destinations = vec![case.pair.destination.0];
             }
             Subject::Many => {
                 self.today = Sent::default();
                 self.destinations.clear();
                 for pair in case.host.pairs().filter(|pair| pair.is_young && !pair.is_served()) {
-                    self.today = self.today.plus(&Sent { out: pair.out, bytes_in: pair.bytes_in });
+                    self.today = self.today.plus(&Sent::of(pair));
                     self.started = self.started.min(pair.first_at);
                     if self.destinations.len() < DESTINATIONS_KEPT {
                         self.destinations.push(pair.destination.0);

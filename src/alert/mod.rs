@@ -16,4 +16,5 @@ pub use record::{
 };
 pub use summary::{Record, Summary, TopSender};
 
+pub(crate) use record::share;
 pub(crate) use text::{bytes as bytes_text, duration as duration_text};

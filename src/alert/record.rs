@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::detect::Bits;
+use crate::flow::Counters;
 use crate::net::Addr;
 use crate::time::Timestamp;
 
@@ -234,16 +235,33 @@ pub struct Pivot {
 }
 
 /// How far the capture can be trusted here: shares between 0 and 1, null where not measured.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Health {
-    /// Frames lost before us.
+    /// Frames lost before us, where the capture says so; of a run only.
     pub dropped: Option<f64>,
-    /// Bytes acknowledged that the capture does not hold.
+    /// Bytes sent of which only the acknowledgement was seen.
     pub lost: Option<f64>,
-    /// Frames seen twice.
+    /// Packets that the mirror delivered again, of all delivered.
     pub duplicates: Option<f64>,
-    /// Flows of which only one direction was seen.
+    /// Flows with payload of which only one direction was seen.
     pub one_sided: Option<f64>,
+}
+
+impl Health {
+    /// The health of what one host sent to one destination.
+    pub(super) fn of_pair(out: &Counters, packets_in: u64) -> Self {
+        Self {
+            dropped: None,
+            lost: Some(share(out.sent.saturating_sub(out.payload), out.sent)),
+            duplicates: Some(share(out.duplicates, out.packets + out.duplicates)),
+            one_sided: Some(if packets_in == 0 { 1.0 } else { 0.0 }),
+        }
+    }
+}
+
+/// A part of a whole, to the tenth of a thousandth; 0 of nothing.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    (part as f64 / whole.max(1) as f64 * 10_000.0).round() / 10_000.0
 }
 
 /// Who says so.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ranking::RankingEntry;
-use super::record::Alert;
+use super::record::{Alert, Health};
 use crate::detect::Bits;
 use crate::net::Addr;
 use crate::time::Timestamp;
@@ -55,6 +55,10 @@ pub struct Summary {
     pub flows: u64,
     /// Flows ended early because the table was full; their counts were handed on.
     pub flows_evicted: u64,
+    /// Packets that the mirror delivered again; they count in nothing else.
+    pub duplicates: u64,
+    /// How far the capture can be trusted.
+    pub health: Health,
     /// TCP segments and acknowledgements refused as impossible.
     pub tcp_rejected: u64,
     /// Inside hosts that exchanged something with the outside.

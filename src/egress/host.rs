@@ -52,6 +52,8 @@ pub struct Pair {
     pub out: Counters,
     /// What it received today.
     pub bytes_in: u64,
+    /// Packets it received today, bytes or not.
+    pub packets_in: u64,
     /// Bytes of `out.sent` in flows that the outside end opened.
     pub served: u64,
     /// On probation: this host has not known the destination for long.
@@ -139,6 +141,7 @@ impl Pair {
             last_at: delta.last_at,
             out: Counters::default(),
             bytes_in: 0,
+            packets_in: 0,
             served: 0,
             is_young,
             clipped: None,
@@ -148,10 +151,15 @@ impl Pair {
         }
     }
 
+    fn receive(&mut self, from: &Counters) {
+        self.bytes_in += from.sent;
+        self.packets_in += from.packets;
+    }
+
     fn add(&mut self, delta: &FlowDelta, side: Sender) {
         let out = delta.sent_by(side);
         self.out.add(out);
-        self.bytes_in += delta.sent_by(side.other()).sent;
+        self.receive(delta.sent_by(side.other()));
         self.last_at = self.last_at.max(delta.last_at);
         if delta.initiator != side {
             self.served += out.sent;
@@ -296,9 +304,9 @@ impl Host {
         self.today.bytes_in += bytes;
     }
 
-    pub(super) fn receive_from(&mut self, destination: Destination, bytes: u64) {
+    pub(super) fn receive_from(&mut self, destination: Destination, from: &Counters) {
         if let Some(pair) = self.today.pairs.get_mut(&destination) {
-            pair.bytes_in += bytes;
+            pair.receive(from);
         }
     }
 

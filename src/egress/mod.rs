@@ -7,7 +7,6 @@ pub use host::{FlowBytes, Host, HostDay, Pair, PairDay};
 pub use window::{SlidingSum, WINDOWS, WindowSums};
 
 use indexmap::IndexMap;
-use serde::Serialize;
 
 use crate::flow::{FlowDelta, Sender};
 use crate::net::{Addr, Subnets};
@@ -60,10 +59,12 @@ impl Default for Options {
 }
 
 /// What was seen, by where it went.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Totals {
     /// Bytes sent by inside hosts to the outside (unique or acknowledged payload).
     pub bytes_out: u64,
+    /// Those of them that the capture holds.
+    pub bytes_out_seen: u64,
     /// Bytes sent from the outside to inside hosts.
     pub bytes_in: u64,
     /// Bytes between inside hosts.
@@ -145,18 +146,19 @@ impl Egress {
     ) -> Option<Touch> {
         let crossing = self.crossing(delta)?;
         let out = *delta.sent_by(crossing.side);
-        let bytes_in = delta.sent_by(crossing.side.other()).sent;
+        let back = delta.sent_by(crossing.side.other());
         self.totals.bytes_out += out.sent;
-        self.totals.bytes_in += bytes_in;
+        self.totals.bytes_out_seen += out.payload;
+        self.totals.bytes_in += back.sent;
         if !self.hosts.contains_key(&crossing.host) && self.hosts.len() >= self.options.hosts_max {
             self.forget_host();
         }
         let start = || Host::new(crossing.host, group_of(crossing.host), delta.started_at);
         let host = self.hosts.entry(crossing.host).or_insert_with(start);
-        host.receive(delta.last_at, bytes_in);
+        host.receive(delta.last_at, back.sent);
         let destination = Destination(crossing.peer);
         if out.sent == 0 {
-            host.receive_from(destination, bytes_in);
+            host.receive_from(destination, back);
             return None;
         }
         if !host.has_pair(destination) && self.pairs >= self.options.pairs_max {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::alert::{
-    self, Alert, ClosedBecause, Incidents, Labels, RankingEntry, Record, Summary, TopSender,
+    self, Alert, ClosedBecause, Incidents, Labels, RankingEntry, Record, Summary, TopSender, share,
 };
 use crate::baseline::{self, Baseline};
 use crate::detect::{Case, Measure, Subject, judge};
@@ -133,6 +133,8 @@ impl Analyst {
         summary.bytes_in = totals.bytes_in;
         summary.bytes_inside = totals.bytes_inside;
         summary.bytes_outside = totals.bytes_outside;
+        let unseen = totals.bytes_out.saturating_sub(totals.bytes_out_seen);
+        summary.health.lost = Some(share(unseen, totals.bytes_out));
         summary.budget = self.incidents.budget().alerts_per_day();
         summary.threshold_bits = self.incidents.budget().threshold();
         summary.alerts = self.incidents.paged();

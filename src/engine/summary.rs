@@ -2,7 +2,7 @@
 
 use super::analyst::Analyst;
 use super::worker::WorkerCounters;
-use crate::alert::Summary;
+use crate::alert::{Health, Summary, share};
 use crate::capture::FileSource;
 
 /// Gathers the summary of a finished replay.
@@ -27,10 +27,17 @@ pub fn summarize(source: &FileSource, counted: &WorkerCounters, analyst: &Analys
             .collect(),
         flows: counted.flows.started,
         flows_evicted: counted.flows.evicted,
+        duplicates: counted.duplicates,
         tcp_rejected: counted.flows.rejected,
         warnings: source.notices().iter().map(ToString::to_string).collect(),
         ..Summary::default()
     };
     analyst.summarize(&mut summary);
+    summary.health = Health {
+        dropped: (read.dropped > 0).then(|| share(read.dropped, read.dropped + read.frames)),
+        duplicates: Some(share(counted.duplicates, counted.decoded)),
+        one_sided: Some(share(counted.flows.one_sided, counted.flows.carried)),
+        ..summary.health
+    };
     summary
 }

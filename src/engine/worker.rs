@@ -79,7 +79,7 @@ impl Worker {
                     if let Some(table) = &mut self.tables[shard] {
                         let position = Position { frame: number, is_own: true, shard };
                         table.observe(frame.at, &segment, is_copy, |delta| {
-                            outbox.push((position, delta))
+                            outbox.push((position, delta));
                         });
                     }
                 }

@@ -159,6 +159,10 @@ pub struct FlowCounters {
     pub evicted: u64,
     /// Segments and acknowledgements refused as impossible.
     pub rejected: u64,
+    /// Flows ended that carried payload.
+    pub carried: u64,
+    /// Those of them of which only one direction was seen.
+    pub one_sided: u64,
 }
 
 impl FlowCounters {
@@ -167,6 +171,8 @@ impl FlowCounters {
         self.started += more.started;
         self.evicted += more.evicted;
         self.rejected += more.rejected;
+        self.carried += more.carried;
+        self.one_sided += more.one_sided;
     }
 }
 
@@ -414,6 +420,10 @@ impl FlowTable {
             half.add(added);
         }
         self.counters.rejected += flow.refused() - refused;
+        let has_carried = flow.low.sent + flow.high.sent > 0;
+        self.counters.carried += u64::from(has_carried);
+        self.counters.one_sided +=
+            u64::from(has_carried && flow.low.is_heard != flow.high.is_heard);
         report(flow.take_delta(Some(end)));
         let hash = self.hasher.hash_one(key);
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == index) {

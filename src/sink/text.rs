@@ -89,6 +89,7 @@ impl<W: Write> Text<W> {
         for (count, what) in [
             (summary.packets_filtered, "packets left out by the filter"),
             (summary.packets_dropped, "packets lost by the capture itself"),
+            (summary.duplicates, "packets delivered twice by the mirror, counted once"),
             (summary.tcp_rejected, "TCP segments refused as impossible"),
             (summary.flows_evicted, "flows ended early for want of room; their bytes are counted"),
             (summary.hosts_evicted, "hosts forgotten for want of room"),
@@ -97,6 +98,14 @@ impl<W: Write> Text<W> {
         ] {
             if count > 0 {
                 writeln!(to, "{count} {what}")?;
+            }
+        }
+        for (share, what) in [
+            (summary.health.lost, "of the bytes sent were acknowledged but not captured"),
+            (summary.health.one_sided, "of the flows with payload were seen in one direction only"),
+        ] {
+            if let Some(share) = share.filter(|share| *share >= WORTH_SAYING) {
+                writeln!(to, "{:.1} % {what}", share * 100.0)?;
             }
         }
         for warning in &summary.warnings {
@@ -232,6 +241,9 @@ fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
 fn signed(bits: f64) -> String {
     format!("{bits:+.1}")
 }
+
+/// Shares below this are the ordinary untidiness of a capture.
+const WORTH_SAYING: f64 = 0.001;
 
 /// Hosts shown in the ranking; the JSON has all.
 const WORST_SHOWN: usize = 10;

@@ -6,8 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 use ipnet::IpNet;
+use sekisho::alert::{RankingEntry, Record, Summary};
+use sekisho::capture::FileSource;
+use sekisho::capture::error::CaptureError;
+use sekisho::config::{Keys, Settings};
+use sekisho::engine::{Analyst, Run, replay, summarize};
 
-use crate::support::{corpus, root};
+use crate::support::{corpus, root, tool};
 
 /// Who is inside in the captures that a pattern names.
 pub(crate) struct Networks {
@@ -59,7 +64,6 @@ fn network(pattern: &str, text: &str) -> IpNet {
 pub(crate) struct Recorded {
     pub(crate) path: String,
     pub(crate) label: String,
-    pub(crate) expected: String,
 }
 
 /// The captures of the corpus, in the manifest's order: what `replay` reads, so no flow logs.
@@ -70,11 +74,7 @@ pub(crate) fn captures(corpus: &Path) -> Vec<Recorded> {
     lines
         .map(|line| {
             let row: BTreeMap<&str, &str> = header.iter().copied().zip(line.split('\t')).collect();
-            Recorded {
-                path: row["path"].to_owned(),
-                label: row["label"].to_owned(),
-                expected: row["expected_finding"].to_owned(),
-            }
+            Recorded { path: row["path"].to_owned(), label: row["label"].to_owned() }
         })
         .filter(|recorded| is_capture(&recorded.path))
         .collect()
@@ -141,31 +141,192 @@ fn the_longest_pattern_decides() {
     assert_eq!(pattern("b/bc"), None);
 }
 
-/// Not a test: the table `make corpus-table` prints. A capture is replayed alone, without a history.
+/// What a replay of one capture says, alone and without history.
+struct Outcome {
+    summary: Summary,
+    /// Best score and, where there is one, the host that has it.
+    worst: Option<RankingEntry>,
+    cut: bool,
+}
+
+fn replayed(corpus: &Path, networks: &[Networks], path: &str) -> Result<Outcome, CaptureError> {
+    let row = Networks::of(networks, path).unwrap();
+    let internal = (!row.internal.is_empty()).then(|| row.internal.clone());
+    let settings = Settings::of(&Keys { internal, ..Keys::default() }).unwrap();
+    let mut source = FileSource::open(&[corpus.join(path)], settings.capture)?;
+    let mut analyst = Analyst::new(settings.analyst);
+    let mut worst: Option<RankingEntry> = None;
+    let run = Run { workers: 1, ..settings.run };
+    let counted = replay(&mut source, &run, &mut analyst, |_, records| {
+        for record in records {
+            if let Record::Ranking(entry) = record
+                && worst.as_ref().is_none_or(|worst| entry.score_bits > worst.score_bits)
+            {
+                worst = Some(*entry);
+            }
+        }
+    })?;
+    let summary = summarize(&source, &counted, &analyst);
+    let cut = !source.notices().is_empty();
+    Ok(Outcome { summary, worst, cut })
+}
+
+/// Packets and bytes of each capture by Wireshark's own count; none for those it refuses.
+fn capinfos(corpus: &Path, captures: &[Recorded]) -> Option<BTreeMap<String, (u64, u64)>> {
+    let tool = tool("capinfos")?;
+    let mut counts = BTreeMap::new();
+    for some in captures.chunks(200) {
+        let files = some.iter().map(|capture| corpus.join(&capture.path));
+        let output =
+            Command::new(&tool).args(["-T", "-r", "-c", "-d", "-M"]).args(files).output().unwrap();
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            if let [file, packets, bytes] = line.split('\t').collect::<Vec<_>>()[..]
+                && let (Ok(packets), Ok(bytes)) = (packets.parse(), bytes.parse())
+            {
+                let path = Path::new(file).strip_prefix(corpus).unwrap();
+                counts.insert(path.to_str().unwrap().to_owned(), (packets, bytes));
+            }
+        }
+    }
+    Some(counts)
+}
+
+/// Wireshark takes four bytes of SunATM's pseudo header for no part of the packet; libpcap and we
+/// count what the record says.
+const SUNATM: [&str; 2] =
+    ["malformed/ntop__atm-heapoverflow.pcap", "malformed/ntop__atm-oam-heapoverflow.pcap"];
+
+/// Every capture is read to its end (or to where it is cut, which is said), and each packet and
+/// byte of it is accounted for: as many as Wireshark counts, each decoded or rejected by a reason.
 #[test]
-#[ignore = "prints a table; run it with `make corpus-table`"]
-fn table() {
+fn every_capture_is_read_whole() {
     let Some(corpus) = corpus() else { return };
     let networks = Networks::all();
-    println!("alerts\texit\tlabel\tcapture\texpected");
-    for capture in
-        captures(&corpus).iter().filter(|capture| !capture.path.starts_with("malformed/"))
-    {
-        let mut replay = Command::new(env!("CARGO_BIN_EXE_sekisho"));
-        replay.args(["replay", "--format", "json"]);
-        let row = Networks::of(&networks, &capture.path).unwrap();
-        if !row.internal.is_empty() {
-            let nets: Vec<String> = row.internal.iter().map(ToString::to_string).collect();
-            replay.args(["--internal", &nets.join(",")]);
+    let captures = captures(&corpus);
+    let Some(counts) = capinfos(&corpus, &captures) else { return };
+    let mut compared = 0;
+    let mut wrong = Vec::new();
+    for capture in &captures {
+        let path = &capture.path;
+        let Some(&(packets, bytes)) = counts.get(path) else {
+            // Refused by Wireshark: read without panic or refused with an error, both are fine.
+            let _ = replayed(&corpus, &networks, path);
+            continue;
+        };
+        let outcome = replayed(&corpus, &networks, path).unwrap_or_else(|error| panic!("{error}"));
+        let summary = outcome.summary;
+        compared += 1;
+        if (summary.packets, summary.bytes_wire) != (packets, bytes)
+            && !SUNATM.contains(&path.as_str())
+        {
+            wrong.push(format!(
+                "{path}: {} packets and {} bytes, capinfos {packets} and {bytes}",
+                summary.packets, summary.bytes_wire
+            ));
         }
-        let output = replay.arg(corpus.join(&capture.path)).output().unwrap();
-        let alerts = String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter(|line| line["schema"] == "sekisho.alert/1" && line["kind"] == "open")
-            .count();
-        let exit = output.status.code().map_or("killed".to_owned(), |code| code.to_string());
-        println!("{alerts}\t{exit}\t{}\t{}\t{}", capture.label, capture.path, capture.expected);
+        let rejected: u64 = summary.rejected.values().sum();
+        assert_eq!(summary.packets_decoded + rejected, summary.packets, "{path}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(compared > 900, "only {compared} captures compared");
+}
+
+/// `docs/corpus.md` says what replay makes of each capture; `make corpus-table` writes it anew.
+#[test]
+fn the_table_in_the_docs_is_true() {
+    let Some(corpus) = corpus() else { return };
+    let page = root().join("docs/corpus.md");
+    let text = fs::read_to_string(&page).unwrap();
+    let (before, _) = text.split_once(TABLE_STARTS).unwrap();
+    let expected = format!("{before}{TABLE_STARTS}\n\n{}", table(&corpus));
+    if std::env::var_os("SEKISHO_BLESS").is_some() {
+        fs::write(&page, expected).unwrap();
+        return;
+    }
+    if text != expected {
+        let difference = text.lines().zip(expected.lines()).find(|(old, new)| old != new);
+        panic!("docs/corpus.md is out of date (`make corpus-table`): {difference:#?}");
     }
 }
+
+fn table(corpus: &Path) -> String {
+    let networks = Networks::all();
+    let mut text = String::from(
+        "| capture | packets | decoded | bytes out | worst host | to | sent | bits | incidents | label |\n\
+         |---|--:|--:|--:|---|---|--:|--:|--:|---|\n",
+    );
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    for capture in captures(corpus) {
+        let outcome = replayed(corpus, &networks, &capture.path);
+        if let Some(name) = capture.path.strip_prefix("malformed/") {
+            let group = name.split_once("__").map_or("other", |(project, _)| project);
+            groups.entry(group.to_owned()).or_default().add(outcome.as_ref().ok());
+            continue;
+        }
+        text += &row(&capture, &outcome.unwrap_or_else(|error| panic!("{error}")));
+    }
+    text += "\nMalformed captures, by where they come from:\n\n\
+             | source | files | refused | cut | packets | decoded |\n|---|--:|--:|--:|--:|--:|\n";
+    for (name, group) in groups {
+        text += &format!(
+            "| {name} | {} | {} | {} | {} | {} |\n",
+            group.files,
+            group.refused,
+            group.cut,
+            group.packets,
+            share(group.decoded, group.packets)
+        );
+    }
+    text
+}
+
+fn row(capture: &Recorded, Outcome { summary, worst, .. }: &Outcome) -> String {
+    let worst = worst.as_ref().map_or_else(
+        || "| | | ".to_owned(),
+        |worst| {
+            format!(
+                "{} | {} | {} | {}",
+                worst.host, worst.destination, worst.bytes_out, worst.score_bits
+            )
+        },
+    );
+    format!(
+        "| {} | {} | {} | {} | {worst} | {} | {} |\n",
+        capture.path,
+        summary.packets,
+        share(summary.packets_decoded, summary.packets),
+        summary.bytes_out,
+        summary.alerts,
+        capture.label,
+    )
+}
+
+/// Malformed captures of one project.
+#[derive(Default)]
+struct Group {
+    files: u64,
+    refused: u64,
+    cut: u64,
+    packets: u64,
+    decoded: u64,
+}
+
+impl Group {
+    fn add(&mut self, outcome: Option<&Outcome>) {
+        self.files += 1;
+        match outcome {
+            Some(Outcome { summary, cut, .. }) => {
+                self.cut += u64::from(*cut);
+                self.packets += summary.packets;
+                self.decoded += summary.packets_decoded;
+            }
+            None => self.refused += 1,
+        }
+    }
+}
+
+fn share(part: u64, whole: u64) -> String {
+    if whole == 0 { "-".to_owned() } else { format!("{:.1} %", part as f64 / whole as f64 * 100.0) }
+}
+
+const TABLE_STARTS: &str = "<!-- generated below this line -->";
