@@ -159,7 +159,8 @@ impl Egress {
         let destination = Destination(crossing.peer);
         if out.sent == 0 {
             host.receive_from(destination, back);
-            return None;
+            let touch = Touch { host: crossing.host, destination, is_due: false };
+            return host.has_pair(destination).then_some(touch);
         }
         if !host.has_pair(destination) && self.pairs >= self.options.pairs_max {
             self.forget_pair(crossing.host);

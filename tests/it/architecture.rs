@@ -133,6 +133,9 @@ fn sources() -> Vec<Source> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path: PathBuf = entry.unwrap().path();
+            if is_for_tests_only(&path) {
+                continue;
+            }
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -143,6 +146,14 @@ fn sources() -> Vec<Source> {
     }
     assert!(sources.len() > 5, "only {} files under src/", sources.len());
     sources
+}
+
+/// Does the module above declare this file or folder for tests only?
+fn is_for_tests_only(path: &Path) -> bool {
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    let above = path.parent().unwrap().join("mod.rs");
+    let above = fs::read_to_string(above).unwrap_or_default();
+    above.contains(&format!("#[cfg(test)]\nmod {name};"))
 }
 
 /// One file under `src/`, without comments, literals and what is compiled for tests only.
