@@ -58,6 +58,8 @@ pub struct Limits {
     pub pairs_max: Option<usize>,
     /// Destinations remembered for a host.
     pub pairs_per_host_max: Option<usize>,
+    /// Pairs of host and destination remembered over all hosts.
+    pub pairs_remembered_max: Option<usize>,
     /// Destinations remembered for the organisation.
     pub destinations_max: Option<usize>,
 }
@@ -164,6 +166,10 @@ impl Keys {
                     .limits
                     .pairs_per_host_max
                     .or(other.limits.pairs_per_host_max),
+                pairs_remembered_max: self
+                    .limits
+                    .pairs_remembered_max
+                    .or(other.limits.pairs_remembered_max),
                 destinations_max: self.limits.destinations_max.or(other.limits.destinations_max),
             },
             flow: FlowKeys {
@@ -269,6 +275,7 @@ fn baseline_options(keys: &Keys) -> baseline::Options {
     baseline::Options {
         hosts_max: limits.hosts_max.unwrap_or(default.hosts_max).max(1),
         pairs_per_host_max: limits.pairs_per_host_max.unwrap_or(default.pairs_per_host_max).max(1),
+        pairs_max: limits.pairs_remembered_max.unwrap_or(default.pairs_max).max(1),
         destinations_max: limits.destinations_max.unwrap_or(default.destinations_max).max(1),
     }
 }

@@ -16,13 +16,21 @@ pub struct Options {
     pub hosts_max: usize,
     /// Destinations at most for each host; likewise.
     pub pairs_per_host_max: usize,
+    /// Pairs of host and destination at most over all hosts: of a few hosts, the one with most of them
+    /// loses one.
+    pub pairs_max: usize,
     /// Destinations at most for the organisation; likewise.
     pub destinations_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hosts_max: 1 << 17, pairs_per_host_max: 512, destinations_max: 1 << 20 }
+        Self {
+            hosts_max: 1 << 17,
+            pairs_per_host_max: 512,
+            pairs_max: 4 << 20,
+            destinations_max: 1 << 20,
+        }
     }
 }
 
@@ -33,6 +41,8 @@ pub struct Baseline {
     groups: BTreeMap<Group, GroupHistory>,
     hosts: IndexMap<Addr, HostHistory, foldhash::fast::RandomState>,
     destinations: IndexMap<Destination, DestinationHistory, foldhash::fast::RandomState>,
+    /// Pairs of all hosts.
+    pairs: usize,
     hand: usize,
     host_days: u64,
     forgotten: u64,
@@ -116,6 +126,7 @@ impl Baseline {
             groups: BTreeMap::new(),
             hosts: IndexMap::default(),
             destinations: IndexMap::default(),
+            pairs: 0,
             hand: 0,
             host_days: 0,
             forgotten: 0,
@@ -286,10 +297,11 @@ impl Baseline {
 
     fn learn_host(&mut self, day: &HostDay) {
         if !self.hosts.contains_key(&day.host) {
-            self.forgotten +=
-                make_room(&mut self.hosts, self.options.hosts_max, &mut self.hand, |host| {
-                    host.last_day
-                });
+            let gone = make_room(&mut self.hosts, self.options.hosts_max, &mut self.hand, |host| {
+                host.last_day
+            });
+            self.pairs -= gone.as_ref().map_or(0, |host| host.pairs.len());
+            self.forgotten += u64::from(gone.is_some());
         }
         let host = self.hosts.entry(day.host).or_insert_with(|| HostHistory {
             first_day: day.day,
@@ -307,15 +319,12 @@ impl Baseline {
                 host.client.add(pair.clipped);
                 continue;
             }
-            let mut is_first_use = false;
-            if !host.pairs.contains_key(&pair.destination) {
-                is_first_use = true;
-                self.forgotten += make_room(
-                    &mut host.pairs,
-                    self.options.pairs_per_host_max,
-                    &mut self.hand,
-                    |known| known.last_day,
-                );
+            let is_first_use = !host.pairs.contains_key(&pair.destination);
+            if is_first_use {
+                let max = self.options.pairs_per_host_max;
+                let gone = make_room(&mut host.pairs, max, &mut self.hand, |known| known.last_day);
+                self.pairs += 1 - usize::from(gone.is_some());
+                self.forgotten += u64::from(gone.is_some());
             }
             let known = host.pairs.entry(pair.destination).or_insert_with(|| PairHistory {
                 first_day: day.day,
@@ -332,6 +341,22 @@ impl Baseline {
                 &mut self.forgotten,
                 (day.day, pair, is_first_use),
             );
+        }
+        self.forget_pairs();
+    }
+
+    /// Keeps the pairs of all hosts below their limit.
+    fn forget_pairs(&mut self) {
+        while self.pairs > self.options.pairs_max {
+            self.hand = self.hand.wrapping_add(16);
+            let hosts = self.hosts.len();
+            let sample = (0..16.min(hosts)).map(|step| self.hand.wrapping_add(step) % hosts);
+            let Some(at) = sample.max_by_key(|&at| self.hosts[at].pairs.len()) else { return };
+            let pairs = &mut self.hosts[at].pairs;
+            let max = pairs.len().max(1);
+            let gone = make_room(pairs, max, &mut self.hand, |known| known.last_day);
+            self.pairs -= usize::from(gone.is_some());
+            self.forgotten += u64::from(gone.is_some());
         }
     }
 }
@@ -350,7 +375,8 @@ fn learn_destination(
     (day, pair, is_first_use): (Day, &PairDay, bool),
 ) {
     if !destinations.contains_key(&pair.destination) {
-        *forgotten += make_room(destinations, max, hand, |known| known.last_day);
+        let gone = make_room(destinations, max, hand, |known| known.last_day);
+        *forgotten += u64::from(gone.is_some());
     }
     let known = destinations.entry(pair.destination).or_default();
     known.last_day = day;
@@ -364,16 +390,14 @@ fn make_room<K: std::hash::Hash + Eq, V>(
     max: usize,
     hand: &mut usize,
     last_day: impl Fn(&V) -> Day,
-) -> u64 {
+) -> Option<V> {
     if map.len() < max {
-        return 0;
+        return None;
     }
     *hand = hand.wrapping_add(16);
     let candidates = (0..16.min(map.len())).map(|step| hand.wrapping_add(step) % map.len());
-    match candidates.min_by_key(|&at| last_day(&map[at])) {
-        Some(at) => map.swap_remove_index(at).is_some().into(),
-        None => 0,
-    }
+    let oldest = candidates.min_by_key(|&at| last_day(&map[at]))?;
+    map.swap_remove_index(oldest).map(|(_, gone)| gone)
 }
 
 fn age_bucket(days: u32) -> usize {
@@ -457,13 +481,16 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let options = Options { hosts_max: 8, pairs_per_host_max: 4, destinations_max: 16 };
+        let options =
+            Options { hosts_max: 8, pairs_per_host_max: 4, pairs_max: 20, destinations_max: 16 };
         let mut baseline = Baseline::new(options);
         for day in 0..200 {
             baseline.learn(&host_day((day % 50) as u8, day, (day % 90) as u8, 1000));
         }
         assert!(baseline.hosts.len() <= 8 && baseline.destinations.len() <= 16);
         assert!(baseline.hosts.values().all(|host| host.pairs.len() <= 4));
+        let pairs: usize = baseline.hosts.values().map(|host| host.pairs.len()).sum();
+        assert!(pairs == baseline.pairs && pairs <= 20, "{pairs} {}", baseline.pairs);
         assert!(baseline.forgotten() > 0);
     }
 }

@@ -1,0 +1,70 @@
+//! What many hosts and destinations cost: 100,000 hosts that send to 10 million destinations in three
+//! days. Prints the peak of resident memory after each day.
+//!
+//! `cargo bench --bench memory`
+
+use sekisho::config::{Keys, Settings};
+use sekisho::engine::Analyst;
+use sekisho::flow::{Counters, FlowDelta, FlowKey, Sender};
+use sekisho::net::{Addr, Endpoint, Protocol};
+use sekisho::time::Timestamp;
+
+const HOSTS: u32 = 100_000;
+const DESTINATIONS: u32 = 10_000_000;
+const DAYS: u64 = 3;
+
+fn main() {
+    // `cargo bench` passes its own arguments; `cargo test` only wants to know that it runs.
+    let scale = if std::env::args().any(|argument| argument == "--bench") { 1 } else { 1000 };
+    let settings = Settings::of(&Keys::default()).expect("the shipped rules are valid");
+    let mut analyst = Analyst::new(settings.analyst);
+    println!("start: {} MiB", peak_mib());
+    for day in 0..DAYS {
+        for n in 0..DESTINATIONS / scale {
+            analyst.fold(&delta(day, n, scale));
+            analyst.drain();
+        }
+        println!("day {}: {} MiB", day + 1, peak_mib());
+    }
+}
+
+/// The n-th destination of the day, from one host after the other.
+fn delta(day: u64, n: u32, scale: u32) -> FlowDelta {
+    let host = 0x0a00_0000 + n % (HOSTS / scale);
+    let peer = 0x2000_0000 + n;
+    let end = |addr: u32, port| Endpoint { addr: Addr::from_v4(addr.to_be_bytes()), port };
+    let (key, sender) = FlowKey::of(end(host, 50_000), end(peer, 443), Protocol::TCP);
+    let bytes = 1000 + u64::from(n % 7919);
+    let sent = Counters {
+        payload: bytes,
+        acked: bytes,
+        sent: bytes,
+        wire: bytes + 40,
+        packets: 2,
+        ..Counters::default()
+    };
+    let (low, high) = match sender {
+        Sender::Low => (sent, Counters::default()),
+        Sender::High => (Counters::default(), sent),
+    };
+    let at = Timestamp::from_secs_nanos(1_773_000_000 + day * 86_400 + u64::from(n / 1000), 0);
+    FlowDelta {
+        key,
+        initiator: sender,
+        initiator_inferred: false,
+        started_at: at,
+        last_at: at,
+        low,
+        high,
+        tunnel: None,
+        end: None,
+    }
+}
+
+/// Peak of resident memory, as Linux counts it; 0 elsewhere.
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0)
+        / 1024
+}
