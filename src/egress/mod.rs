@@ -1,15 +1,23 @@
-//! Deltas to egress: who inside sent how much to whom outside, today and in sliding windows.
+//! Deltas to egress: who inside sent how much to whom outside, today and in sliding windows, or flow by
+//! flow.
 
+mod border;
 mod host;
+mod ledger;
+mod record;
 mod window;
 
+pub use border::Scope;
 pub use host::{FlowBytes, Host, HostDay, Pair, PairDay};
+pub use ledger::Ledger;
+pub use record::{FlowRecord, FlowTunnel, Party, RecordEnd};
 pub use window::{SlidingSum, WINDOWS, WindowSums};
 
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::flow::{FlowDelta, Sender};
+use self::border::{Crossing, Place};
+use crate::flow::FlowDelta;
 use crate::net::{Addr, Subnets};
 use crate::time::{Calendar, Day, Timestamp};
 
@@ -75,15 +83,6 @@ pub struct Totals {
     /// Pairs of host and destination forgotten because there were too many; their bytes stay in the
     /// hosts' sums.
     pub pairs_evicted: u64,
-}
-
-/// Where a delta's bytes crossed the border.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Crossing {
-    host: Addr,
-    peer: Addr,
-    /// The side of the flow that is the inside host.
-    side: Sender,
 }
 
 /// What folding a delta changed.
@@ -221,28 +220,14 @@ impl Egress {
         self.calendar.zone_name()
     }
 
-    /// Finds the inside host and the outside end. Of a tunnel that itself leaves the network, the
-    /// tunnel's ends count: that is where the bytes go. Else the ends of what it carries do.
     fn crossing(&mut self, delta: &FlowDelta) -> Option<Crossing> {
-        let (low, high) = (delta.key.low.addr, delta.key.high.addr);
-        let outer = delta.tunnel.and_then(|tunnel| self.border(tunnel.low, tunnel.high));
-        let crossing = outer.or_else(|| self.border(low, high));
-        if crossing.is_none() {
-            let bytes = delta.low.sent + delta.high.sent;
-            match self.options.internal.contains(low) {
-                true => self.totals.bytes_inside += bytes,
-                false => self.totals.bytes_outside += bytes,
-            }
+        let bytes = delta.low.sent + delta.high.sent;
+        match Place::of(&self.options.internal, delta) {
+            Place::Border(crossing) => return Some(crossing),
+            Place::Inside => self.totals.bytes_inside += bytes,
+            Place::Outside => self.totals.bytes_outside += bytes,
         }
-        crossing
-    }
-
-    fn border(&self, low: Addr, high: Addr) -> Option<Crossing> {
-        match (self.options.internal.contains(low), self.options.internal.contains(high)) {
-            (true, false) => Some(Crossing { host: low, peer: high, side: Sender::Low }),
-            (false, true) => Some(Crossing { host: high, peer: low, side: Sender::High }),
-            (true, true) | (false, false) => None,
-        }
+        None
     }
 
     /// Makes room for a host: of the next few, the one that sent least goes, and its day is handed on.
