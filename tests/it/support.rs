@@ -20,7 +20,6 @@ pub(crate) fn scenarios() -> Option<PathBuf> {
 }
 
 /// Where a program is that only tests use, or `None` when the test is to be skipped.
-#[allow(dead_code, reason = "the first test that compares with capinfos takes this line away")]
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let found = env::split_paths(&env::var_os("PATH").unwrap_or_default())
         .map(|folder| folder.join(name))
