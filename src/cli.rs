@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho::config::{Format, Keys};
+use sekisho::sink::FlowFormat;
 
 /// Flags unusual uploads from workstations to outside hosts, while they run.
 #[derive(Debug, Parser)]
@@ -17,6 +18,8 @@ pub(crate) struct Cli {
 pub(crate) enum Mode {
     /// Read capture files; print incidents and a ranking
     Replay(Box<Replay>),
+    /// Read capture files; print a record of every flow
+    Flows(Box<Flows>),
     /// Print the JSON Schema of something that is written or read
     Schema {
         /// Of what
@@ -34,6 +37,28 @@ pub(crate) struct Replay {
     /// Capture files (pcap, pcapng, each also .gz or .zst), folders of them, or - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) verdict: Verdict,
+}
+
+impl Replay {
+    /// What was typed, as keys of the configuration.
+    pub(crate) fn keys(&self) -> Keys {
+        let Verdict { budget, format, fail_on_alert: _ } = self.verdict;
+        Keys { budget, format: format.map(Into::into), ..self.common.keys() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Flows {
+    /// Capture files (pcap, pcapng, each also .gz or .zst), folders of them, or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to write records
+    #[arg(long, value_enum, default_value_t = FlowFormatArg::Json)]
+    pub(crate) format: FlowFormatArg,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -62,27 +87,32 @@ pub(crate) struct Common {
     /// Rules folder [default: the one that is built in]
     #[arg(long, env = "SEKISHO_RULES", value_name = "DIR")]
     rules: Option<PathBuf>,
-    /// Alerts a day that you want to see [default: 1]
-    #[arg(long, env = "SEKISHO_BUDGET", value_name = "N")]
-    budget: Option<f64>,
     /// Worker threads, or auto [default: auto]
     #[arg(long, env = "SEKISHO_WORKERS", value_name = "N|auto")]
     workers: Option<String>,
-    /// How to tell [default: text]
-    #[arg(long, env = "SEKISHO_FORMAT", value_enum)]
-    format: Option<FormatArg>,
     /// Where to tell it [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Exit with 1 when an incident paged
-    #[arg(long)]
-    pub(crate) fail_on_alert: bool,
     /// Print the settings that would be used, and stop
     #[arg(long)]
     pub(crate) print_config: bool,
-    /// Show no progress
+    /// Show no progress, and no line at the end of `flows`
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// What every mode that judges takes beside.
+#[derive(Debug, Args)]
+pub(crate) struct Verdict {
+    /// Alerts a day that you want to see [default: 1]
+    #[arg(long, env = "SEKISHO_BUDGET", value_name = "N")]
+    budget: Option<f64>,
+    /// How to tell [default: text]
+    #[arg(long, env = "SEKISHO_FORMAT", value_enum)]
+    format: Option<FormatArg>,
+    /// Exit with 1 when an incident paged
+    #[arg(long)]
+    pub(crate) fail_on_alert: bool,
 }
 
 impl Common {
@@ -95,9 +125,7 @@ impl Common {
             until: self.until.clone(),
             internal: self.internal.clone(),
             rules: self.rules.clone(),
-            budget: self.budget,
             workers: self.workers.clone(),
-            format: self.format.map(Into::into),
             ..Keys::default()
         }
     }
@@ -120,10 +148,34 @@ impl From<FormatArg> for Format {
     }
 }
 
+/// How `flows` writes. Apart from `--format` of the others, and so with neither a key in the file nor a
+/// variable: what is set there for verdicts must not stand in the way here.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FlowFormatArg {
+    /// JSON lines
+    Json,
+    /// Comma-separated values with a header
+    Csv,
+    /// The columns of Zeek's conn.log
+    Zeek,
+}
+
+impl From<FlowFormatArg> for FlowFormat {
+    fn from(format: FlowFormatArg) -> Self {
+        match format {
+            FlowFormatArg::Json => Self::Json,
+            FlowFormatArg::Csv => Self::Csv,
+            FlowFormatArg::Zeek => Self::Zeek,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum SchemaOf {
     /// `sekisho.alert/1`
     Alert,
+    /// `sekisho.flow/1`
+    Flow,
     /// `sekisho.ranking/1`
     Ranking,
     /// `sekisho.summary/1`

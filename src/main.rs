@@ -4,19 +4,21 @@ mod cli;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use cli::{Cli, Common, Mode, Replay, RulesAction, SchemaOf};
+use cli::{Cli, Common, Flows, Mode, Replay, RulesAction, SchemaOf};
 use sekisho::alert::{Alert, RankingEntry, Record, Summary};
 use sekisho::capture::FileSource;
 use sekisho::config::{Format, Keys, Settings};
+use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst};
 use sekisho::rules::{RuleSet, Style};
-use sekisho::sink::{JsonLines, Sink, Text, printable};
+use sekisho::sink::{self, JsonLines, Sink, Text, printable};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,6 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().mode {
         Mode::Replay(replay) => self::replay(&replay),
+        Mode::Flows(flows) => self::flows(&flows),
         Mode::Schema { of } => schema(of),
         Mode::Rules { action: RulesAction::Check { dir } } => check_rules(dir.as_deref()),
     };
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
 
 fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     let common = &replay.common;
-    let keys = keys(common)?;
+    let keys = keys(replay.keys(), common)?;
     let settings = Settings::of(&keys).map_err(explained)?;
     if common.print_config {
         print!("{}", toml::to_string_pretty(&keys)?);
@@ -65,16 +68,68 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
 
     let summary = engine::summarize(&source, &counted, &analyst);
     let has_alerts = summary.alerts > 0;
+    warn(&source);
+    sink.write(&Record::Summary(Box::new(summary)))?;
+    Ok(if replay.verdict.fail_on_alert && has_alerts {
+        ExitCode::from(ALERTED)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
+    let common = &flows.common;
+    let keys = keys(common.keys(), common)?;
+    let settings = Settings::of(&keys).map_err(explained)?;
+    if common.print_config {
+        print!("{}", toml::to_string_pretty(&keys)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut source = FileSource::open(&flows.files, settings.capture)?;
+    let mut sink = sink::Flows::new(output(common)?, flows.format.into())?;
+    let mut ledger = Ledger::new(settings.analyst.egress.internal, &settings.run.flow);
+    let progress = progress(common, source.total_bytes());
+    let (mut written, mut has_inside) = (Ok(()), false);
+    let outcome = engine::count(&mut source, &settings.run, |source, deltas| {
+        progress.set_position(source.consumed_bytes());
+        for record in deltas.iter().filter_map(|(_, delta)| ledger.fold(delta)) {
+            has_inside |= record.scope != Scope::Outside;
+            if written.is_ok() {
+                written = sink.write(&record);
+            }
+        }
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    progress.finish_and_clear();
+    written.and_then(|()| sink.finish())?;
+    let counted = outcome?;
+
+    warn(&source);
+    let mut warnings = source.notices().len();
+    if counted.flows.started > 0 && !has_inside {
+        eprintln!("sekisho: warning: {NO_INSIDE}");
+        warnings += 1;
+    }
+    if !common.quiet {
+        let (packets, flows) = (source.counters().frames, counted.flows.started);
+        let rejected: u64 = counted.rejects.iter().map(|(_, count)| count).sum();
+        eprintln!(
+            "sekisho: {packets} packets, {flows} flows, {rejected} rejected, {warnings} warnings"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn warn(source: &FileSource) {
     for notice in source.notices() {
         eprintln!("sekisho: warning: {}", printable(&notice.to_string()));
     }
-    sink.write(&Record::Summary(Box::new(summary)))?;
-    Ok(if common.fail_on_alert && has_alerts { ExitCode::from(ALERTED) } else { ExitCode::SUCCESS })
 }
 
 fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
     let schema = match of {
         SchemaOf::Alert => serde_json::to_value(schemars::schema_for!(Alert))?,
+        SchemaOf::Flow => serde_json::to_value(schemars::schema_for!(FlowRecord))?,
         SchemaOf::Ranking => serde_json::to_value(schemars::schema_for!(RankingEntry))?,
         SchemaOf::Summary => serde_json::to_value(schemars::schema_for!(Summary))?,
         SchemaOf::Rules => serde_json::to_value(
@@ -98,8 +153,7 @@ fn check_rules(dir: Option<&std::path::Path>) -> anyhow::Result<ExitCode> {
 }
 
 /// Flag, then environment, then file.
-fn keys(common: &Common) -> anyhow::Result<Keys> {
-    let typed = common.keys();
+fn keys(typed: Keys, common: &Common) -> anyhow::Result<Keys> {
     Ok(match &common.config {
         Some(path) => typed.or(Keys::read(path)?),
         None => typed,
@@ -119,15 +173,19 @@ fn style(is_terminal: bool) -> Style {
 }
 
 fn sink(common: &Common, format: Format) -> anyhow::Result<Box<dyn Sink>> {
-    let to: Box<dyn Write> = match &common.output {
+    let to = output(common)?;
+    Ok(match format {
+        Format::Text => Box::new(Text::new(to)),
+        Format::Json => Box::new(JsonLines::new(to)),
+    })
+}
+
+fn output(common: &Common) -> anyhow::Result<Box<dyn Write>> {
+    Ok(match &common.output {
         Some(path) => Box::new(BufWriter::new(
             File::create(path).with_context(|| format!("{}: cannot be written", path.display()))?,
         )),
         None => Box::new(BufWriter::new(io::stdout())),
-    };
-    Ok(match format {
-        Format::Text => Box::new(Text::new(to)),
-        Format::Json => Box::new(JsonLines::new(to)),
     })
 }
 
@@ -152,6 +210,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
+
+const NO_INSIDE: &str = "no flow has an inside end, so that the initiator is taken for the host; say what is inside with \
+                         --internal CIDR,...";
 
 const ALERTED: u8 = 1;
 const COULD_NOT_RUN: u8 = 2;

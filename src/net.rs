@@ -136,6 +136,25 @@ impl fmt::Display for Protocol {
     }
 }
 
+impl Serialize for Protocol {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl schemars::JsonSchema for Protocol {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Protocol".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "transport protocol: tcp, udp, icmp ..., ip-N where it has no name here"
+        })
+    }
+}
+
 /// A set of networks, for one question: does it hold this address?
 ///
 /// Flat, sorted, disjoint ranges: a lookup is one binary search over a few entries.

@@ -62,9 +62,10 @@ impl Timestamp {
     }
 }
 
+/// RFC 3339 in UTC, with milliseconds unless a precision is asked for.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.to_jiff())
+        write!(f, "{:.*}", f.precision().unwrap_or(3), self.to_jiff())
     }
 }
 
@@ -256,6 +257,14 @@ mod tests {
             let day = calendar.day(moment);
             assert!(moment.to_rfc3339().starts_with(&day.to_string()), "{moment} {day}");
         }
+    }
+
+    /// Alerts show milliseconds, flow records what the capture holds.
+    #[test]
+    fn a_text_is_as_precise_as_asked() {
+        let moment = Timestamp::from_secs_nanos(1_773_626_400, 24_501_999);
+        assert_eq!(moment.to_string(), "2026-03-16T02:00:00.024Z");
+        assert_eq!(format!("{moment:.6}"), "2026-03-16T02:00:00.024501Z");
     }
 
     /// One frame from the year 2106 must not stop time for the rest of the file.

@@ -28,6 +28,9 @@ mod tunnel;
 
 pub use self::reject::{Layer, NotIp, Reject, Rejects};
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use self::part::Part;
 use crate::frame::Frame;
 use crate::net::{Addr, Endpoint, Protocol};
@@ -140,7 +143,8 @@ pub struct Tunnel {
 }
 
 /// The tunnels that are opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum TunnelKind {
     /// IP in IP (RFC 2003, 4213, 2473): 4in4, 6in4, 4in6, 6in6.
     IpInIp,

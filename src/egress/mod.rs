@@ -1,14 +1,22 @@
-//! Deltas to egress: who inside sent how much to whom outside, today and in sliding windows.
+//! Deltas to egress: who inside sent how much to whom outside, today and in sliding windows, or flow by
+//! flow.
 
+mod border;
 mod host;
+mod ledger;
+mod record;
 mod window;
 
+pub use border::Scope;
 pub use host::{FlowBytes, Host, HostDay, Pair, PairDay};
+pub use ledger::Ledger;
+pub use record::{FlowRecord, FlowTunnel, Party, RecordEnd};
 pub use window::{SlidingSum, WINDOWS, WindowSums};
 
 use indexmap::IndexMap;
 
-use crate::flow::{FlowDelta, Sender};
+use self::border::{Crossing, Place};
+use crate::flow::FlowDelta;
 use crate::net::{Addr, Subnets};
 use crate::time::{Calendar, Day, Timestamp};
 
@@ -76,15 +84,6 @@ pub struct Totals {
     /// Pairs of host and destination forgotten because there were too many; their bytes stay in the
     /// hosts' sums.
     pub pairs_evicted: u64,
-}
-
-/// Where a delta's bytes crossed the border.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Crossing {
-    host: Addr,
-    peer: Addr,
-    /// The side of the flow that is the inside host.
-    side: Sender,
 }
 
 /// What folding a delta changed.
@@ -224,22 +223,14 @@ impl Egress {
         self.calendar.zone_name()
     }
 
-    /// Finds the inside host and the outside end of a flow that crosses the border.
     fn crossing(&mut self, delta: &FlowDelta) -> Option<Crossing> {
-        let (low, high) = (delta.key.low.addr, delta.key.high.addr);
-        let inside = |addr| self.options.internal.contains(addr);
-        match (inside(low), inside(high)) {
-            (true, false) => Some(Crossing { host: low, peer: high, side: Sender::Low }),
-            (false, true) => Some(Crossing { host: high, peer: low, side: Sender::High }),
-            (true, true) => {
-                self.totals.bytes_inside += delta.low.sent + delta.high.sent;
-                None
-            }
-            (false, false) => {
-                self.totals.bytes_outside += delta.low.sent + delta.high.sent;
-                None
-            }
+        let bytes = delta.low.sent + delta.high.sent;
+        match Place::of(&self.options.internal, delta) {
+            Place::Border(crossing) => return Some(crossing),
+            Place::Inside => self.totals.bytes_inside += bytes,
+            Place::Outside => self.totals.bytes_outside += bytes,
         }
+        None
     }
 
     /// Makes room for a host: of the next few, the one that sent least goes, and its day is handed on.

@@ -6,6 +6,6 @@ mod summary;
 mod worker;
 
 pub use analyst::{Analyst, Options};
-pub use replay::{Run, replay};
+pub use replay::{Run, count, replay};
 pub use summary::summarize;
 pub use worker::{Position, Worker, WorkerCounters};

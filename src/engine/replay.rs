@@ -1,6 +1,8 @@
-//! Replay: a source, some workers, one analyst. The same records for any number of workers.
+//! Replay: a source, some workers, and one who takes what they counted. The same deltas in the same
+//! order for any number of workers.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -35,21 +37,41 @@ pub fn replay<S: Source>(
     analyst: &mut Analyst,
     mut tell: impl FnMut(&S, std::vec::Drain<'_, Record>),
 ) -> Result<WorkerCounters, S::Error> {
-    let (counters, outcome) = if run.workers <= 1 {
-        on_this_thread(source, run, analyst, &mut tell)
-    } else {
-        on_workers(source, run, analyst, &mut tell)
-    };
+    let outcome = count(source, run, |source, deltas| {
+        deltas.iter().for_each(|(_, delta)| analyst.fold(delta));
+        tell(source, analyst.drain());
+        ControlFlow::Continue(())
+    });
     analyst.finish(ClosedBecause::Eof);
     tell(source, analyst.drain());
+    outcome
+}
+
+/// Counts the flows of `source` to its end, and hands `take` the deltas of batch after batch, in the
+/// order of the input. The last call has those of the flows that the end of the input ended.
+///
+/// `take` also gets the source, to show progress. Once it breaks, no more is read; what is under way
+/// still comes.
+///
+/// # Errors
+/// When the source fails. What came before it was counted and taken.
+pub fn count<S: Source>(
+    source: &mut S,
+    run: &Run,
+    mut take: impl FnMut(&S, &[(Position, FlowDelta)]) -> ControlFlow<()>,
+) -> Result<WorkerCounters, S::Error> {
+    let (counters, outcome) = if run.workers <= 1 {
+        on_this_thread(source, run, &mut take)
+    } else {
+        on_workers(source, run, &mut take)
+    };
     outcome.map(|()| counters)
 }
 
 fn on_this_thread<S: Source>(
     source: &mut S,
     run: &Run,
-    analyst: &mut Analyst,
-    tell: &mut impl FnMut(&S, std::vec::Drain<'_, Record>),
+    take: &mut impl FnMut(&S, &[(Position, FlowDelta)]) -> ControlFlow<()>,
 ) -> (WorkerCounters, Result<(), S::Error>) {
     let mut worker = Worker::new(run, 0);
     let (mut batch, mut outbox, mut first) = (Batch::default(), Vec::new(), 0);
@@ -61,11 +83,15 @@ fn on_this_thread<S: Source>(
         }
         worker.run(&batch, first, &mut outbox);
         first += batch.heads.len() as u64;
-        judge(analyst, &mut outbox);
-        tell(source, analyst.drain());
+        let is_over = take(source, &outbox).is_break();
+        outbox.clear();
+        if is_over {
+            break Ok(());
+        }
     };
     worker.finish(&mut outbox);
-    judge(analyst, &mut outbox);
+    // There is nothing left to stop.
+    let _ = take(source, &outbox);
     (worker.counters(), outcome)
 }
 
@@ -74,12 +100,11 @@ type Load = (u64, Arc<Batch>);
 type Deltas = Vec<(Position, FlowDelta)>;
 
 /// Every worker reads every batch and keeps the flows of its own shards; the caller's thread reads
-/// the source and judges, batch by batch, in the order of the input.
+/// the source and takes the deltas, batch by batch, in the order of the input.
 fn on_workers<S: Source>(
     source: &mut S,
     run: &Run,
-    analyst: &mut Analyst,
-    tell: &mut impl FnMut(&S, std::vec::Drain<'_, Record>),
+    take: &mut impl FnMut(&S, &[(Position, FlowDelta)]) -> ControlFlow<()>,
 ) -> (WorkerCounters, Result<(), S::Error>) {
     std::thread::scope(|scope| {
         let mut crew = Vec::new();
@@ -91,14 +116,13 @@ fn on_workers<S: Source>(
             crew.push((to_worker, from_worker, thread));
         }
         let (mut under_way, mut spare, mut first) = (VecDeque::new(), Vec::new(), 0);
-        let collect = |analyst: &mut Analyst, under_way: &mut VecDeque<Arc<Batch>>| {
+        let collect = |under_way: &mut VecDeque<Arc<Batch>>| {
             let mut outbox = Deltas::new();
             for (_, from_worker, _) in &crew {
                 outbox.extend(from_worker.recv().into_iter().flatten());
             }
             outbox.sort_by_key(|&(position, _)| position);
-            judge(analyst, &mut outbox);
-            under_way.pop_front().and_then(Arc::into_inner)
+            (outbox, under_way.pop_front().and_then(Arc::into_inner))
         };
         let outcome = loop {
             let mut batch: Batch = spare.pop().unwrap_or_default();
@@ -116,13 +140,16 @@ fn on_workers<S: Source>(
             under_way.push_back(batch);
             first += frames;
             if under_way.len() == IN_FLIGHT {
-                spare.extend(collect(analyst, &mut under_way));
-                tell(source, analyst.drain());
+                let (deltas, batch) = collect(&mut under_way);
+                spare.extend(batch);
+                if take(source, &deltas).is_break() {
+                    break Ok(());
+                }
             }
         };
         while !under_way.is_empty() {
-            collect(analyst, &mut under_way);
-            tell(source, analyst.drain());
+            let (deltas, _) = collect(&mut under_way);
+            let _ = take(source, &deltas);
         }
         let mut last = Deltas::new();
         let mut counters = WorkerCounters::default();
@@ -136,7 +163,7 @@ fn on_workers<S: Source>(
             }
         }
         last.sort_by_key(|&(position, _)| position);
-        judge(analyst, &mut last);
+        let _ = take(source, &last);
         (counters, outcome)
     })
 }
@@ -169,11 +196,5 @@ fn next<S: Source>(source: &mut S, batch: &mut Batch) -> Result<bool, S::Error> 
     }
 }
 
-fn judge(analyst: &mut Analyst, outbox: &mut Deltas) {
-    for (_, delta) in outbox.drain(..) {
-        analyst.fold(&delta);
-    }
-}
-
-/// Batches read ahead of the analyst.
+/// Batches read ahead of who takes the deltas.
 const IN_FLIGHT: usize = 4;

@@ -155,3 +155,51 @@ impl Worker {
 
 /// How often active flows report, aligned to whole seconds of packet time.
 const TICK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow;
+    use crate::frame::LinkType;
+    use crate::net::Addr;
+
+    /// IPv4 with this protocol and payload, as raw bytes.
+    fn ipv4(protocol: u8, source: [u8; 4], destination: [u8; 4], payload: &[u8]) -> Vec<u8> {
+        let total = (20 + payload.len()) as u16;
+        let mut packet = vec![0x45, 0, 0, 0, 0, 7, 0, 0, 64, protocol, 0, 0];
+        packet[2..4].copy_from_slice(&total.to_be_bytes());
+        packet.extend(source.into_iter().chain(destination));
+        packet.extend(payload);
+        packet
+    }
+
+    /// A host may wrap its upload in GRE to an outside peer and claim any addresses within, those of
+    /// a harmless flow among them: the bytes go where the tunnel goes.
+    #[test]
+    fn a_tunnel_that_crosses_the_border_counts_by_its_own_ends() {
+        let udp = [&[0x13, 0x88, 0, 53, 0, 108, 0, 0][..], &[7; 100]].concat();
+        let inner = ipv4(17, [192, 168, 9, 9], [192, 168, 1, 5], &udp);
+        let gre = |to| ipv4(47, [10, 0, 0, 1], to, &[&[0, 0, 0x08, 0][..], &inner].concat());
+        let counted = |to| {
+            let run =
+                Run { flow: flow::Options::default(), internal: Subnets::private(), workers: 1 };
+            let mut worker = Worker::new(&run, 0);
+            let mut batch = Batch::default();
+            let bytes = gre(to);
+            batch.push(Frame {
+                at: Timestamp::EPOCH,
+                link: LinkType::RAW,
+                wire_len: bytes.len() as u32,
+                bytes: &bytes,
+            });
+            let mut outbox = Vec::new();
+            worker.run(&batch, 0, &mut outbox);
+            worker.finish(&mut outbox);
+            let (_, delta) = outbox.pop().unwrap();
+            (delta.key.low.addr, delta.key.high.addr, delta.low.payload + delta.high.payload)
+        };
+        let addr = Addr::from_v4;
+        assert_eq!(counted([203, 0, 113, 5]), (addr([10, 0, 0, 1]), addr([203, 0, 113, 5]), 132));
+        assert_eq!(counted([10, 0, 0, 2]), (addr([192, 168, 1, 5]), addr([192, 168, 9, 9]), 100));
+    }
+}

@@ -1,10 +1,14 @@
 //! Where records go: a person or a program.
 
+mod csv;
+mod flows;
 mod json_lines;
 mod text;
+mod zeek;
 
 use std::io;
 
+pub use flows::{FlowFormat, Flows};
 pub use json_lines::JsonLines;
 pub use text::Text;
 

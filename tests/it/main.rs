@@ -5,6 +5,7 @@
 mod architecture;
 mod cli;
 mod corpus;
+mod flows;
 mod laws;
 mod pcaps;
 mod scenario;
