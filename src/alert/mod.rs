@@ -2,13 +2,14 @@
 
 mod budget;
 mod incident;
+mod incidents;
 mod ranking;
 mod record;
 mod summary;
 mod text;
 
 pub use budget::Budget;
-pub use incident::{Incidents, Labels, Options};
+pub use incidents::{Incidents, Labels, Options};
 pub use ranking::{Ranking, RankingEntry};
 pub use record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,

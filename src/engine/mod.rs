@@ -6,6 +6,6 @@ mod summary;
 mod worker;
 
 pub use analyst::{Analyst, Options};
-pub use replay::{Run, count, replay};
+pub use replay::{count, replay};
 pub use summary::summarize;
-pub use worker::{Position, Worker, WorkerCounters};
+pub use worker::{Position, Run, Worker, WorkerCounters};

@@ -7,23 +7,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::analyst::Analyst;
-use super::worker::{Position, Worker, WorkerCounters};
+use super::worker::{Position, Run, Worker, WorkerCounters};
 use crate::alert::{ClosedBecause, Record};
 use crate::capture::{Polled, Source};
-use crate::flow::{self, FlowDelta};
+use crate::flow::FlowDelta;
 use crate::frame::Batch;
-use crate::net::Subnets;
-
-/// What a replay is made with.
-#[derive(Debug, Clone)]
-pub struct Run {
-    /// How flows are kept.
-    pub flow: flow::Options,
-    /// Networks that are ours.
-    pub internal: Subnets,
-    /// Worker threads; 1 does everything on the caller's thread.
-    pub workers: usize,
-}
 
 /// Replays `source` to its end and hands `tell` every record as it comes.
 ///

@@ -2,12 +2,22 @@
 
 use std::time::Duration;
 
-use super::replay::Run;
 use crate::decode::{Reject, Rejects, Segment, decode, outermost};
-use crate::flow::{Duplicates, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, SHARDS};
+use crate::flow::{self, Duplicates, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, SHARDS};
 use crate::frame::{Batch, Frame};
 use crate::net::Subnets;
 use crate::time::{Advance, PacketClock, Timestamp};
+
+/// How frames become deltas.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// How flows are kept.
+    pub flow: flow::Options,
+    /// Networks that are ours.
+    pub internal: Subnets,
+    /// Worker threads; 1 does everything on the caller's thread.
+    pub workers: usize,
+}
 
 /// Where in the input a delta was reported. The order of positions is the order of judgement, and
 /// does not depend on how shards are spread over workers.
@@ -159,7 +169,6 @@ const TICK: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow;
     use crate::frame::LinkType;
     use crate::net::Addr;
 

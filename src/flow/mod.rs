@@ -1,12 +1,16 @@
 //! Segments to flows: both directions of a conversation, counted once and reported in increments.
 
+mod delta;
 mod duplicates;
 mod fragments;
 mod key;
+mod state;
 mod stream;
 mod table;
+mod tcp_options;
 mod wheel;
 
+pub use delta::{Counters, FlowDelta, FlowEnd, TunnelEnds};
 pub use duplicates::Duplicates;
 pub use key::{FlowKey, SHARDS, Sender};
-pub use table::{Counters, FlowCounters, FlowDelta, FlowEnd, FlowTable, Options, TunnelEnds};
+pub use table::{FlowCounters, FlowTable, Options};

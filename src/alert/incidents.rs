@@ -1,0 +1,265 @@
+//! Incidents as they live: opened once, updated when it matters, closed when quiet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use super::budget::Budget;
+use super::incident::{Facts, GROWTH, Incident, Key, severity};
+use super::ranking::{Ranking, RankingEntry};
+use super::record::{Alert, ClosedBecause, Kind};
+use super::text;
+use crate::detect::{Bits, Case, Family, Finding, Subject};
+use crate::egress::Destination;
+use crate::net::Addr;
+use crate::time::{Day, Timestamp};
+
+/// How incidents live, and how they are signed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Alerts a day that the operator wants to see.
+    pub alerts_per_day: f64,
+    /// Quiet time after which an incident closes.
+    pub quiet_after: Duration,
+    /// Days within which the same pair re-opens its incident, at four times its largest.
+    pub reopen_within_days: i32,
+    /// The sensor's name.
+    pub sensor: String,
+    /// Digest of everything configured that can change a verdict.
+    pub config_digest: String,
+}
+
+/// What the rules know about the two ends.
+#[derive(Debug, Default, Clone)]
+pub struct Labels {
+    /// The host's declared role.
+    pub role: Option<String>,
+    /// The destination's category.
+    pub category: Option<String>,
+}
+
+/// All incidents that are open, or may re-open.
+#[derive(Debug, Clone)]
+pub struct Incidents {
+    options: Options,
+    budget: Budget,
+    incidents: BTreeMap<Key, Incident>,
+    open: BTreeSet<Key>,
+    /// Largest score of each pair today, and the threshold it was above.
+    peaks: IndexMap<(Addr, Destination), (Bits, Option<Bits>), foldhash::fast::RandomState>,
+    /// Each host's best of the day.
+    best: IndexMap<Addr, RankingEntry, foldhash::fast::RandomState>,
+    paged: u64,
+}
+
+impl Incidents {
+    /// None yet.
+    pub fn new(options: Options) -> Self {
+        Self {
+            budget: Budget::new(options.alerts_per_day),
+            options,
+            incidents: BTreeMap::new(),
+            open: BTreeSet::new(),
+            peaks: IndexMap::default(),
+            best: IndexMap::default(),
+            paged: 0,
+        }
+    }
+
+    /// The threshold, and what it follows from.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Incidents that have paged so far.
+    pub fn paged(&self) -> u64 {
+        self.paged
+    }
+
+    /// Takes a verdict: opens, updates or re-opens an incident, or lets it pass.
+    ///
+    /// Answers whether the pair is under suspicion, and what to tell.
+    pub fn observe(
+        &mut self,
+        case: Case<'_>,
+        finding: &Finding,
+        labels: impl FnOnce() -> Labels,
+    ) -> (bool, Option<Alert>) {
+        self.note(case, finding);
+        let threshold = self.budget.threshold();
+        if !finding.passes_gate || finding.score < threshold - LOW {
+            return (false, None);
+        }
+        let key = Key::of(case, finding);
+        let severity = severity(finding, threshold);
+        let kind = match self.incidents.get(&key) {
+            Some(_) if self.open.contains(&key) => Kind::Update,
+            Some(past) if case.day.since(past.facts.day) <= self.options.reopen_within_days => {
+                if finding.bytes() < past.largest.saturating_mul(GROWTH) {
+                    return (true, None);
+                }
+                Kind::Reopen
+            }
+            Some(_) | None => Kind::Open,
+        };
+        let facts = Facts::of(case, finding, threshold, labels);
+        let incident = match kind {
+            Kind::Open | Kind::Reopen => {
+                self.open.insert(key);
+                let old = self.incidents.remove(&key).filter(|_| kind == Kind::Reopen);
+                self.incidents.entry(key).or_insert(Incident::open(&key, facts, severity, old))
+            }
+            Kind::Update | Kind::Close => match self.incidents.get_mut(&key) {
+                Some(incident) => {
+                    incident.refresh(facts);
+                    incident
+                }
+                None => return (true, None),
+            },
+        };
+        if kind == Kind::Update && !incident.has_news(finding, severity) {
+            return (true, None);
+        }
+        let newly_paged = incident.raise(finding, severity);
+        let time = incident.facts.last;
+        let alert = incident.tell(&key, kind, None, time, &self.options, &self.budget);
+        if newly_paged {
+            self.paged += 1;
+            if let Some(best) = self.best.get_mut(&key.host) {
+                best.alerted = true;
+            }
+        }
+        (true, Some(alert))
+    }
+
+    /// Is an incident open that this destination could be part of?
+    pub fn is_open(&self, host: Addr, destination: Destination) -> bool {
+        !self.open.is_empty()
+            && [Some(destination), None].into_iter().any(|destination| {
+                [Family::Volume, Family::Server]
+                    .into_iter()
+                    .any(|family| self.open.contains(&Key { host, destination, family }))
+            })
+    }
+
+    /// Keeps an open incident's counts true between looks.
+    pub fn touch(&mut self, case: Case<'_>) {
+        if self.open.is_empty() {
+            return;
+        }
+        let host = case.host.addr();
+        for destination in [Some(case.pair.destination), None] {
+            for family in [Family::Volume, Family::Server] {
+                let key = Key { host, destination, family };
+                if let (true, Some(incident)) =
+                    (self.open.contains(&key), self.incidents.get_mut(&key))
+                {
+                    incident.recount(case);
+                }
+            }
+        }
+    }
+
+    /// Closes what has been quiet until `now`.
+    pub fn advance(&mut self, now: Timestamp, tell: &mut Vec<Alert>) {
+        if self.open.is_empty() {
+            return;
+        }
+        let quiet_after = self.options.quiet_after;
+        let is_quiet = |incident: &Incident| incident.facts.last.plus(quiet_after) <= now;
+        let quiet: Vec<Key> = self
+            .open
+            .iter()
+            .filter(|key| self.incidents.get(key).is_some_and(is_quiet))
+            .copied()
+            .collect();
+        for key in quiet {
+            tell.extend(self.close(&key, ClosedBecause::Quiet));
+        }
+    }
+
+    /// Closes everything: there is no more input.
+    pub fn close_all(&mut self, because: ClosedBecause, tell: &mut Vec<Alert>) {
+        for key in std::mem::take(&mut self.open) {
+            tell.extend(self.close(&key, because));
+        }
+    }
+
+    /// Ends a day: its peaks teach the budget, its ranking is handed out, old incidents are let go.
+    pub fn close_day(&mut self, day: Day) -> Vec<RankingEntry> {
+        for (_, (peak, alarmed_at)) in std::mem::take(&mut self.peaks) {
+            self.budget.learn(peak, alarmed_at);
+        }
+        let keep = self.options.reopen_within_days;
+        let open = &self.open;
+        self.incidents
+            .retain(|key, incident| open.contains(key) || day.since(incident.facts.day) <= keep);
+        let mut ranking = Ranking::default();
+        for (_, entry) in std::mem::take(&mut self.best) {
+            ranking.add(entry);
+        }
+        ranking.finish()
+    }
+
+    /// Sets the threshold for the coming day.
+    pub fn freeze_budget(&mut self, host_days: u64, hosts: usize) {
+        self.budget.freeze(host_days, hosts);
+    }
+
+    /// Was this host looked at today?
+    pub fn is_ranked(&self, host: Addr) -> bool {
+        self.best.contains_key(&host)
+    }
+
+    /// Takes note of a verdict for the ranking, and for the budget when it passes the gate.
+    pub fn note(&mut self, case: Case<'_>, finding: &Finding) {
+        let threshold = self.budget.threshold();
+        if finding.passes_gate {
+            let peak = self
+                .peaks
+                .entry((case.host.addr(), case.pair.destination))
+                .or_insert((Bits::default(), None));
+            peak.0 = peak.0.max(finding.score);
+            if finding.score >= threshold {
+                peak.1 = Some(threshold);
+            }
+        }
+        let better = |best: &RankingEntry| {
+            (finding.score, finding.bytes()) > (best.score_bits, best.bytes_out)
+        };
+        if self.best.get(&case.host.addr()).is_none_or(better) {
+            let alerted = self.best.get(&case.host.addr()).is_some_and(|best| best.alerted);
+            let entry = RankingEntry {
+                schema: "sekisho.ranking/1",
+                day: case.day,
+                rank: 0,
+                host: case.host.addr(),
+                score_bits: finding.score,
+                threshold_bits: threshold,
+                why: finding.terms.iter().map(text::why).collect(),
+                destination: match finding.subject {
+                    Subject::Destination => case.pair.destination.to_string(),
+                    Subject::Many => "*".to_owned(),
+                },
+                bytes_out: finding.bytes(),
+                alerted,
+            };
+            self.best.insert(case.host.addr(), entry);
+        }
+    }
+
+    fn close(&mut self, key: &Key, because: ClosedBecause) -> Option<Alert> {
+        self.open.remove(key);
+        let incident = self.incidents.get_mut(key)?;
+        incident.largest = incident.largest.max(incident.sent().out.sent);
+        let time = match because {
+            ClosedBecause::Quiet => incident.facts.last.plus(self.options.quiet_after),
+            ClosedBecause::Eof | ClosedBecause::Stopped => incident.facts.last,
+        };
+        Some(incident.tell(key, Kind::Close, Some(because), time, &self.options, &self.budget))
+    }
+}
+
+/// Below the threshold by less than this, an incident is told at low severity.
+const LOW: Bits = Bits::whole(2);
