@@ -9,7 +9,6 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use crate::decode::Segment;
-use crate::net::Protocol;
 use crate::time::Timestamp;
 
 /// Recognises packets seen before within [`Duplicates::WINDOW`].
@@ -49,8 +48,8 @@ impl Duplicates {
 
     /// Is this packet a copy of one just seen? Takes note of it either way.
     ///
-    /// Packets without anything of their own (no IPv4 identification, no TCP payload) may be alike and
-    /// yet several: these count as copies only while the mirror shows most packets twice.
+    /// Packets without a number of their own may be alike and yet several: these count as copies only
+    /// while the mirror shows most packets twice.
     pub fn is_copy(&mut self, at: Timestamp, segment: &Segment<'_>) -> bool {
         let hash = self.hash(segment);
         let micros = (at.as_nanos() / 1000) as u32;
@@ -90,12 +89,14 @@ impl Duplicates {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u128(segment.source.addr.to_bits());
         hasher.write_u128(segment.destination.addr.to_bits());
-        let fragment = segment.fragment.map_or(0, |fragment| fragment.offset);
         hasher.write_u64(
             u64::from(segment.ip_len) << 32
-                | u64::from(segment.identification) << 16
-                | u64::from(fragment | u16::from(segment.protocol.0) & 7),
+                | u64::from(segment.identification) << 8
+                | u64::from(segment.protocol.0),
         );
+        if let Some(fragment) = segment.fragment {
+            hasher.write_u64(u64::from(fragment.id) << 16 | u64::from(fragment.offset));
+        }
         hasher.write(&segment.transport[..segment.transport.len().min(TRANSPORT_HASHED)]);
         hasher.finish()
     }
@@ -107,11 +108,10 @@ impl Default for Duplicates {
     }
 }
 
-/// Does the packet carry something that a second packet of its flow would have different?
+/// Does the packet bear a number that a second packet of its flow would have different? IPv6 has none:
+/// there a retransmission looks like a copy, unless it bears a time stamp.
 fn is_unmistakable(segment: &Segment<'_>) -> bool {
-    segment.identification != 0
-        || segment.fragment.is_some()
-        || segment.protocol == Protocol::TCP && segment.payload_len > 0
+    segment.identification != 0 || segment.fragment.is_some()
 }
 
 /// 16,384 packets of 12 bytes: 20 ms at 800,000 packets a second.
@@ -130,7 +130,7 @@ const MEMORY: u32 = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Addr, Endpoint};
+    use crate::net::{Addr, Endpoint, Protocol};
 
     fn datagram(identification: u16, transport: &[u8]) -> Segment<'_> {
         let end = |last, port| Endpoint { addr: Addr::from_v4([10, 0, 0, last]), port };

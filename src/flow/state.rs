@@ -253,7 +253,7 @@ impl Half {
 
     fn note_window(&mut self, tcp: &Tcp<'_>) {
         if tcp.has(Tcp::SYN) {
-            self.window_scale = Some(window_scale(tcp.options));
+            self.window_scale = window_scale(tcp);
         } else {
             // The window of a SYN is never scaled (RFC 7323).
             self.window = self.window.max(tcp.window);

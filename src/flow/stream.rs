@@ -5,7 +5,7 @@
 //! Bytes that continue the line count at once. Bytes beyond a gap wait as an *island* until the other
 //! direction corroborates them (an acknowledgement or SACK that covers them) or the gap closes. An
 //! acknowledgement of bytes that were not seen is a *claim*: it counts once the sender goes on from
-//! there, or the receiver says so again twice. Whatever lies further ahead than the receiver's window
+//! there, the receiver repeats it twice, or the flow ends without its denying it. Whatever lies further ahead than the receiver's window
 //! is refused, until both directions agree on it: then the capture lost that much. Where only one
 //! direction is seen there is nothing to ask, and it is believed within the largest window TCP has.
 //! So a forged segment adds nothing for good, and a real one is never lost for long.
@@ -39,8 +39,17 @@ struct Trouble {
     islands: Ranges,
     /// A range too far ahead to be an island.
     far: Option<(u64, u64)>,
-    /// An acknowledgement of bytes not seen, and how often it was repeated or surpassed since.
-    claim: Option<(u64, u8)>,
+    claim: Option<Claim>,
+}
+
+/// An acknowledgement of bytes that were not seen.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    offset: u64,
+    /// How often it was repeated or surpassed.
+    repeated: u8,
+    /// Further ahead than the window: only the sender can corroborate it.
+    is_far: bool,
 }
 
 type Ranges = SmallVec<[(u64, u64); 2]>;
@@ -164,15 +173,15 @@ impl Stream {
         added
     }
 
-    /// Takes the end of the flow: a claim made more than once is believed, islands are let go.
+    /// Takes the end of the flow: a claim that nobody denied is believed, islands are let go.
     pub(super) fn finish(&mut self) -> Added {
         let mut added = Added::default();
         let Some(trouble) = self.trouble.take() else { return added };
-        if let Some((claim, 1..)) = trouble.claim
-            && claim > self.next
+        if let Some(Claim { offset, is_far: false, .. }) = trouble.claim
+            && offset > self.next
         {
-            self.next = claim;
-            self.deliver(claim, &mut added);
+            self.next = offset;
+            self.deliver(offset, &mut added);
         }
         let is_refused = !trouble.islands.is_empty();
         self.rejected = self.rejected.saturating_add(u32::from(is_refused));
@@ -274,20 +283,21 @@ impl Stream {
             return Some(offset);
         }
         if offset - next > reach.window.max(WINDOW_UNKNOWN) {
+            trouble.claim = Some(Claim { offset, repeated: 0, is_far: true });
             self.rejected = self.rejected.saturating_add(1);
-            // Kept for the data that may corroborate it, never believed for its repetition.
-            self.trouble().claim = Some((offset, 0));
             return None;
         }
-        match trouble.claim {
-            Some((claimed, again)) if offset >= claimed => {
-                if again + 1 >= CLAIMS_BELIEVED {
-                    trouble.claim = Some((offset, 0));
-                    return Some(claimed);
+        let fresh = Claim { offset, repeated: 0, is_far: false };
+        match &mut trouble.claim {
+            Some(claim) if !claim.is_far && offset >= claim.offset => {
+                claim.repeated += 1;
+                if claim.repeated >= CLAIMS_BELIEVED {
+                    let believed = claim.offset;
+                    trouble.claim = (offset > believed).then_some(fresh);
+                    return Some(believed);
                 }
-                trouble.claim = Some((claimed, again + 1));
             }
-            Some(_) | None => trouble.claim = Some((offset, 0)),
+            Some(_) | None => trouble.claim = Some(fresh),
         }
         None
     }
@@ -296,7 +306,7 @@ impl Stream {
     fn settle_claim(&mut self, end: u64, reach: Reach) -> Added {
         let mut added = Added::default();
         if let Some(trouble) = &mut self.trouble
-            && let Some((claim, _)) = trouble.claim
+            && let Some(Claim { offset: claim, .. }) = trouble.claim
             && end >= claim
             && end - claim <= reach.window
         {
@@ -311,7 +321,7 @@ impl Stream {
     /// The receiver is behind what it claimed: it did not claim that.
     fn deny_claim(&mut self, offset: u64) {
         if let Some(trouble) = &mut self.trouble
-            && trouble.claim.is_some_and(|(claim, _)| offset < claim)
+            && trouble.claim.is_some_and(|claim| offset < claim.offset)
         {
             trouble.claim = None;
             self.rejected = self.rejected.saturating_add(1);

@@ -2,12 +2,16 @@
 
 use smallvec::SmallVec;
 
-/// The window scale of a SYN: 0 when it has none, at most 14 (RFC 7323).
-pub(super) fn window_scale(options: &[u8]) -> u8 {
-    let mut scale = 0;
-    each_option(options, |kind, value| {
+use crate::decode::Tcp;
+
+/// The window scale of a SYN, at most 14 (RFC 7323): 0 when it has none, `None` when the capture cut
+/// the options off before it.
+pub(super) fn window_scale(syn: &Tcp<'_>) -> Option<u8> {
+    let is_whole = syn.options.len() + 20 >= usize::from(syn.header_len);
+    let mut scale = is_whole.then_some(0);
+    each_option(syn.options, |kind, value| {
         if let (WINDOW_SCALE, &[shift]) = (kind, value) {
-            scale = shift.min(14);
+            scale = Some(shift.min(14));
         }
     });
     scale
