@@ -9,8 +9,8 @@ use proptest::test_runner::RngSeed;
 use sekisho::flow::Counters;
 
 use crate::traffic::{
-    ACK, Capture, Close, Conversation, Exchange, Kind, MILLISECOND, Open, Order, Packet, Play, RST,
-    Rng, SECOND, SYN, TcpHead, Trouble, Twin,
+    ACK, Capture, Close, Conversation, Exchange, FIN, Kind, MILLISECOND, Open, Order, Packet, Play,
+    RST, Rng, SECOND, SYN, TcpHead, Trouble, Twin,
 };
 
 /// The same cases every time, few enough for every run.
@@ -409,3 +409,106 @@ fn forge(
 fn is_within_a_thousandth(counted: u64, truth: u64) -> bool {
     counted.abs_diff(truth) * 1000 <= truth
 }
+
+proptest! {
+    #![proptest_config(cases(80))]
+
+    /// A sensor that sees both sides of a mirror, or both sides of a router, would double every number.
+    #[test]
+    fn duplicates_count_as_nothing_else(
+        conversation in conversations(200_000),
+        exchange in exchanges(),
+        loss in prop_oneof![Just(0.0), 0.0..0.1],
+        twin in prop_oneof![Just(Twin::Exact), Just(Twin::Routed)],
+        seed: u64,
+    ) {
+        let trouble = Trouble { loss, recuts: true, ..Trouble::default() };
+        let plays = [Conversation { trouble, ..conversation }.play(), exchange.play()];
+        let once = Capture::of(&plays, seed);
+        let twice = once.clone().duplicate(1.0, twin).count();
+        let once = once.count();
+        for play in &plays {
+            let mut expected = once.of(play);
+            for (expected, truth) in expected.iter_mut().zip(play.truth) {
+                expected.duplicates += truth.packets;
+            }
+            prop_assert_eq!(twice.of(play), expected);
+        }
+    }
+
+    /// Nobody else can end a stream: what follows a forged FIN was sent and acknowledged all the same.
+    #[test]
+    fn a_forged_fin_changes_nothing(
+        conversation in conversations(400_000),
+        place in 0.2..0.8,
+        seed: u64,
+        pause in prop_oneof![Just(0u64), Just(20 * SECOND)],
+    ) {
+        let (play, seen, at) = amid(&conversation, place, pause);
+        let forged = forge(&play, &seen, at, seed, |tcp, _| tcp.flags = FIN | ACK);
+        let counted = seen.insert(at, forged).tick(SECOND).count().of(&play);
+        prop_assert_eq!(bytes(counted), bytes(play.truth));
+    }
+
+    /// A mirror of several queues shuffles handshakes too: a FIN may come after the acknowledgement
+    /// of it, and is no byte in either order.
+    #[test]
+    fn shuffled_handshakes_change_nothing(
+        conversation in conversations(100_000), seed: u64, (rate, reach) in (0.0..0.4, 1u64..20),
+    ) {
+        let play = conversation.play();
+        let seen = Capture::of([&play], seed).reorder(rate, reach);
+        prop_assert_eq!(bytes(seen.count().of(&play)), bytes(play.truth));
+    }
+
+    /// One segment with numbers out of the air may say one receive window too much until the flow
+    /// itself goes on, and then nothing.
+    #[test]
+    fn a_forged_segment_adds_at_most_a_window_for_a_while(
+        conversation in conversations(400_000),
+        place in 0.2..0.6,
+        ahead in prop_oneof![0u32..65_000, 65_000..(1u32 << 30), any::<u32>()],
+        len in 1u32..1400,
+        seed: u64,
+    ) {
+        let (play, seen, at) = amid(&conversation, place, 0);
+        let forged = forge(&play, &seen, at, seed, |tcp, forged_len| {
+            tcp.seq = tcp.seq.wrapping_add(ahead);
+            *forged_len = len;
+        });
+        check_forged(&play, &seen, at, forged)?;
+    }
+
+    /// The same for an acknowledgement of what was never sent.
+    #[test]
+    fn a_forged_acknowledgement_adds_at_most_a_window_for_a_while(
+        conversation in conversations(400_000),
+        place in 0.2..0.6,
+        ahead in prop_oneof![0u32..65_000, 65_000..(1u32 << 30), any::<u32>()],
+        seed: u64,
+    ) {
+        let (play, seen, at) = amid(&conversation, place, 0);
+        let forged = forge(&play, &seen, at, seed, |tcp, _| tcp.ack = tcp.ack.wrapping_add(ahead));
+        check_forged(&play, &seen, at, forged)?;
+    }
+}
+
+fn check_forged(
+    play: &Play,
+    seen: &Capture,
+    place: usize,
+    forged: Packet,
+) -> Result<(), TestCaseError> {
+    let told = |capture: Capture| capture.count().of(play).map(|one| one.sent);
+    let before = told(seen.clone().take(place));
+    let with = seen.clone().insert(place, forged);
+    for (before, after) in before.into_iter().zip(told(with.clone().take(place + 1))) {
+        prop_assert!(after <= before + SYN_WINDOW_MAX, "{} at once", after - before);
+    }
+    prop_assert_eq!(bytes(with.count().of(play)), bytes(play.truth));
+    Ok(())
+}
+
+/// What a window of 65 535 in the SYN says with the scale of these flows, 0 or 1; 1 MiB where no
+/// SYN was seen is more.
+const SYN_WINDOW_MAX: u64 = 65_535 << 1;

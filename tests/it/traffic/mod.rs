@@ -12,7 +12,7 @@ mod tcp;
 pub(crate) use capture::{Capture, Order, Twin};
 pub(crate) use exchange::{Exchange, Kind};
 pub(crate) use packet::{Packet, TcpHead};
-pub(crate) use tcp::{ACK, Close, Conversation, Open, RST, SYN, Trouble};
+pub(crate) use tcp::{ACK, Close, Conversation, FIN, Open, RST, SYN, Trouble};
 
 use sekisho::flow::{Counters, FlowKey, Sender};
 use sekisho::net::{Endpoint, Protocol};
