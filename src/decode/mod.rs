@@ -73,6 +73,8 @@ pub struct Segment<'a> {
     pub ip_len: u32,
     /// IPv4 identification; 0 for IPv6.
     pub identification: u16,
+    /// Time to live or hop limit: routers count it down.
+    pub hop_limit: u8,
     /// The captured bytes from the transport header on.
     pub transport: &'a [u8],
     /// Transport payload by IP lengths, whatever was captured.

@@ -30,6 +30,7 @@ struct Entry {
     fingerprint: u32,
     micros: u32,
     copies: u8,
+    hop_limit: u8,
 }
 
 impl Duplicates {
@@ -42,14 +43,14 @@ impl Duplicates {
             sets: vec![[Entry::default(); WAYS]; SETS],
             hasher: foldhash::fast::FixedState::with_seed(2),
             single: 0,
-            twice: 0,
+            twice: AT_FIRST,
         }
     }
 
     /// Is this packet a copy of one just seen? Takes note of it either way.
     ///
     /// Packets without a number of their own may be alike and yet several: these count as copies only
-    /// while the mirror shows most packets twice.
+    /// while the mirror shows most packets twice, or when a router has changed the hop limit.
     pub fn is_copy(&mut self, at: Timestamp, segment: &Segment<'_>) -> bool {
         let hash = self.hash(segment);
         let micros = (at.as_nanos() / 1000) as u32;
@@ -72,11 +73,13 @@ impl Duplicates {
                 COPIES_MAX.. => self.twice = self.twice.saturating_sub(1),
                 _ => {}
             }
-            return is_unmistakable(segment) || self.twice > self.single;
+            let was_routed = known.hop_limit != segment.hop_limit;
+            return was_routed || is_unmistakable(segment) || self.twice > self.single;
         }
         let age = |entry: &Entry| micros.wrapping_sub(entry.micros);
         let oldest = (0..WAYS).max_by_key(|&way| (set[way].fingerprint == 0, age(&set[way])));
-        set[oldest.unwrap_or(0)] = Entry { fingerprint, micros, copies: 1 };
+        set[oldest.unwrap_or(0)] =
+            Entry { fingerprint, micros, copies: 1, hop_limit: segment.hop_limit };
         self.single += 1;
         if self.single + self.twice > MEMORY {
             self.single /= 2;
@@ -121,6 +124,9 @@ const WAYS: usize = 8;
 /// A TCP header without options; of UDP the header and 16 bytes more, for those without checksum.
 const TRANSPORT_HASHED: usize = 24;
 
+/// The mirror is taken to double what it shows until so many packets have come once.
+const AT_FIRST: u32 = 16;
+
 /// A packet that comes this often is a sender that repeats itself, not a mirror.
 const COPIES_MAX: u8 = 5;
 
@@ -142,6 +148,7 @@ mod tests {
             tunnel: None,
             ip_len: 28,
             identification,
+            hop_limit: 64,
             transport,
             payload_len: 0,
             payload: &[],

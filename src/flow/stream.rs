@@ -48,8 +48,16 @@ struct Claim {
     offset: u64,
     /// How often it was repeated or surpassed.
     repeated: u8,
+    /// How often the receiver was behind it afterwards.
+    denied: u8,
     /// Further ahead than the window: only the sender can corroborate it.
     is_far: bool,
+}
+
+impl Claim {
+    fn at(offset: u64) -> Self {
+        Self { offset, repeated: 0, denied: 0, is_far: false }
+    }
 }
 
 type Ranges = SmallVec<[(u64, u64); 2]>;
@@ -106,6 +114,7 @@ impl Stream {
                 self.keep_far(start, end, reach, &mut added);
             }
             self.make_room(&mut added);
+            self.settle_reached(&mut added);
             return added;
         }
         let below = end.min(self.next);
@@ -116,6 +125,7 @@ impl Stream {
             added.fresh += end - self.next;
             self.next = end;
             self.join_islands(&mut added);
+            self.settle_reached(&mut added);
         }
         self.forget_trouble();
         added
@@ -143,6 +153,9 @@ impl Stream {
         let mut added = Added::default();
         if offset <= self.next {
             self.deny_claim(offset);
+        } else if offset == self.next + 1 {
+            // The one number beyond may be that of a FIN that comes late: only data makes it a byte.
+            self.trouble().claim.get_or_insert(Claim::at(offset));
         } else if self.islands_reach(offset) {
             self.promote_below(offset, &mut added);
         } else if !reach.is_two_sided && offset - self.next <= WINDOW_MAX {
@@ -156,6 +169,7 @@ impl Stream {
             self.skip_to(offset);
         }
         self.deliver(offset.min(self.next), &mut added);
+        self.settle_reached(&mut added);
         self.forget_trouble();
         added
     }
@@ -178,10 +192,11 @@ impl Stream {
         let mut added = Added::default();
         let Some(trouble) = self.trouble.take() else { return added };
         if let Some(Claim { offset, is_far: false, .. }) = trouble.claim
-            && offset > self.next
+            && offset > self.next + 1
         {
-            self.next = offset;
-            self.deliver(offset, &mut added);
+            // The last number may be a FIN's.
+            self.next = offset - 1;
+            self.deliver(self.next, &mut added);
         }
         let is_refused = !trouble.islands.is_empty();
         self.rejected = self.rejected.saturating_add(u32::from(is_refused));
@@ -283,21 +298,21 @@ impl Stream {
             return Some(offset);
         }
         if offset - next > reach.window.max(WINDOW_UNKNOWN) {
-            trouble.claim = Some(Claim { offset, repeated: 0, is_far: true });
+            trouble.claim = Some(Claim { is_far: true, ..Claim::at(offset) });
             self.rejected = self.rejected.saturating_add(1);
             return None;
         }
-        let fresh = Claim { offset, repeated: 0, is_far: false };
         match &mut trouble.claim {
             Some(claim) if !claim.is_far && offset >= claim.offset => {
                 claim.repeated += 1;
                 if claim.repeated >= CLAIMS_BELIEVED {
-                    let believed = claim.offset;
-                    trouble.claim = (offset > believed).then_some(fresh);
+                    // All but the last number, which may be a FIN's.
+                    let believed = claim.offset - 1;
+                    *claim = Claim::at(offset);
                     return Some(believed);
                 }
             }
-            Some(_) | None => trouble.claim = Some(fresh),
+            Some(_) | None => trouble.claim = Some(Claim::at(offset)),
         }
         None
     }
@@ -318,13 +333,32 @@ impl Stream {
         added
     }
 
-    /// The receiver is behind what it claimed: it did not claim that.
+    /// The line has reached what the receiver claimed, but for a number that may be a FIN's.
+    fn settle_reached(&mut self, added: &mut Added) {
+        let next = self.next;
+        if let Some(trouble) = &mut self.trouble
+            && let Some(claim) = trouble.claim
+            && claim.offset <= next + 1
+        {
+            if claim.offset <= next {
+                trouble.claim = None;
+            }
+            self.deliver(claim.offset.min(next), added);
+        }
+    }
+
+    /// The receiver is behind what it claimed: time and again, so it did not claim that; once, and the
+    /// mirror may have shuffled its acknowledgements.
     fn deny_claim(&mut self, offset: u64) {
         if let Some(trouble) = &mut self.trouble
-            && trouble.claim.is_some_and(|claim| offset < claim.offset)
+            && let Some(claim) = &mut trouble.claim
+            && offset < claim.offset
         {
-            trouble.claim = None;
-            self.rejected = self.rejected.saturating_add(1);
+            claim.denied += 1;
+            if claim.denied >= DENIALS_BELIEVED {
+                trouble.claim = None;
+                self.rejected = self.rejected.saturating_add(1);
+            }
         }
     }
 
@@ -425,6 +459,9 @@ pub(super) const WINDOW_UNKNOWN: u64 = 1 << 20;
 
 /// Times that a receiver must repeat or surpass a claim before it is believed alone.
 const CLAIMS_BELIEVED: u8 = 2;
+
+/// Times that a receiver must be behind a claim before that is taken for forged.
+const DENIALS_BELIEVED: u8 = 8;
 
 /// Holes and islands remembered per direction. A sender in recovery leaves a handful; more than this
 /// is a capture that loses packets, where only acknowledgements tell the truth.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
+mod accounting;
 mod architecture;
 mod cli;
 mod corpus;
@@ -10,3 +11,4 @@ mod laws;
 mod pcaps;
 mod scenario;
 mod support;
+mod traffic;

@@ -1,0 +1,514 @@
+//! What is counted equals what was sent, whatever the capture does to the view of it.
+//!
+//! Every law goes the public way: frames, decode, flow tables, deltas. docs/accounting.md lists them.
+
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use sekisho::flow::Counters;
+
+use crate::traffic::{
+    ACK, Capture, Close, Conversation, Exchange, FIN, Kind, MILLISECOND, Open, Order, Packet, Play,
+    RST, Rng, SECOND, SYN, TcpHead, Trouble, Twin,
+};
+
+/// The same cases every time, few enough for every run.
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(0x5e_c1_50),
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    }
+}
+
+fn ends(number: u16, is_v6: bool) -> (SocketAddr, SocketAddr) {
+    let client = 40_000 + number;
+    let (client, server) = match is_v6 {
+        true => (format!("[2001:db8:20::{number:x}]:{client}"), "[2001:db8:9::9]:443"),
+        false => (format!("10.20.{}.{}:{client}", number >> 8, number & 0xff), "203.0.113.9:443"),
+    };
+    (client.parse().unwrap(), server.parse().unwrap())
+}
+
+/// Connections of up to `max` bytes each way, without trouble.
+fn conversations(max: u64) -> impl Strategy<Value = Conversation> {
+    // Half of them wrap.
+    let isn = || prop_oneof![any::<u32>(), (0u32..200_000).prop_map(|before| u32::MAX - before)];
+    (
+        (any::<bool>(), any::<bool>(), any::<u64>()),
+        [0..max, 0..max],
+        [isn(), isn()],
+        prop_oneof![Just(536u32), Just(1440), Just(1448), Just(1460)],
+        prop_oneof![Just(40_000u32), Just(256 << 10), Just(1 << 20)],
+        prop_oneof![4 => Just(Open::Usual), 1 => Just(Open::Simultaneous)],
+        prop_oneof![Just(Close::Fin), Just(Close::Rst), Just(Close::None)],
+    )
+        .prop_map(|((is_v6, has_timestamps, seed), bytes, isn, mss, window, open, close)| {
+            let (client, server) = ends(7, is_v6);
+            Conversation {
+                isn,
+                mss,
+                window,
+                has_timestamps,
+                open,
+                close,
+                seed,
+                ..Conversation::new(client, server, bytes)
+            }
+        })
+}
+
+fn exchanges() -> impl Strategy<Value = Exchange> {
+    (any::<bool>(), any::<bool>(), 1u16..60, 0u32..1400, any::<u64>()).prop_map(
+        |(is_v6, is_echo, datagrams, len, seed)| {
+            let (client, mut server) = ends(9, is_v6);
+            let kind = if is_echo { Kind::Echo } else { Kind::Udp };
+            if is_echo {
+                server.set_port(client.port());
+            }
+            let start = Conversation::new(client, server, [0, 0]).start;
+            Exchange { kind, client, server, start, datagrams, len, seed }
+        },
+    )
+}
+
+/// Packets of the longest handshake and the longest close.
+const OPENING: usize = 5;
+const CLOSING: usize = 4;
+
+/// Payload, acknowledged and sent bytes.
+fn bytes(counters: [Counters; 2]) -> [[u64; 3]; 2] {
+    counters.map(|one| [one.payload, one.acked, one.sent])
+}
+
+/// Without what the truth does not foretell.
+fn firsts(counters: [Counters; 2]) -> [Counters; 2] {
+    counters.map(|one| Counters { retransmitted: 0, ..one })
+}
+
+proptest! {
+    #![proptest_config(cases(120))]
+
+    /// The plainest law, without which no other means anything.
+    #[test]
+    fn what_is_seen_whole_is_counted_exactly(
+        conversation in conversations(400_000), exchange in exchanges(),
+    ) {
+        let plays = [conversation.play(), exchange.play()];
+        let counted = Capture::of(&plays, 1).count();
+        for play in &plays {
+            prop_assert_eq!(counted.of(play), play.truth);
+        }
+        prop_assert_eq!(counted.flows.len(), 2);
+    }
+
+    /// Deltas are increments: when they are reported, and by which worker, must not show in their sum.
+    #[test]
+    fn sums_do_not_depend_on_when_or_by_whom_they_are_reported(
+        conversation in conversations(400_000),
+        exchange in exchanges(),
+        loss in 0.0..0.1,
+        (every, workers, frames) in (1u64..3000, 1usize..9, 1usize..300),
+    ) {
+        let trouble = Trouble { loss, recuts: true, keep_alives: true, ..Trouble::default() };
+        let plays = [Conversation { trouble, ..conversation }.play(), exchange.play()];
+        let seen = Capture::of(&plays, 1);
+        let plain = seen.count();
+        let ticked = seen.clone().tick(every * MILLISECOND).count();
+        let spread = seen.count_by(workers, frames);
+        prop_assert_eq!(&spread.flows, &plain.flows);
+        for play in &plays {
+            prop_assert_eq!(ticked.of(play), plain.of(play));
+        }
+    }
+
+    /// A flow that slept longer than any timer goes on as if it had not.
+    #[test]
+    fn a_long_silence_costs_no_byte(conversation in conversations(300_000), secs in 1u64..2000) {
+        let trouble = Trouble { pause: secs * SECOND, ..Trouble::default() };
+        let play = Conversation { trouble, ..conversation }.play();
+        let counted = Capture::of([&play], 1).tick(20 * SECOND).count();
+        prop_assert_eq!(counted.of(&play), play.truth);
+    }
+
+    /// TCP repairs what the network breaks; a byte that was sent three times left once. None of the
+    /// repeats is the mirror's.
+    #[test]
+    fn repairs_and_probes_add_nothing(
+        conversation in conversations(400_000),
+        loss in prop_oneof![Just(0.0), 0.0..0.2],
+        (recuts, keep_alives, zero_window) in any::<(bool, bool, bool)>(),
+    ) {
+        let trouble = Trouble { loss, recuts, keep_alives, zero_window, pause: 0 };
+        let play = Conversation { trouble, ..conversation }.play();
+        let counted = Capture::of([&play], 1).count();
+        prop_assert_eq!(firsts(counted.of(&play)), play.truth);
+    }
+
+    /// A mirror that shuffles frames loses no byte and invents none.
+    #[test]
+    fn reordering_changes_nothing(
+        conversation in conversations(400_000),
+        seed: u64,
+        (rate, reach) in (0.0..0.4, 1u64..20),
+        loss in prop_oneof![Just(0.0), 0.0..0.1],
+    ) {
+        let trouble = Trouble { loss, recuts: true, ..Trouble::default() };
+        let play = Conversation { trouble, ..conversation }.play();
+        let seen = Capture::of([&play], seed);
+        let end = seen.packets.len() - CLOSING;
+        let mut shuffled = seen.clone().take(end).skip(OPENING).reorder(rate, reach);
+        shuffled.packets.splice(..0, seen.packets[..OPENING].iter().cloned());
+        shuffled.packets.extend(seen.packets[end..].iter().cloned());
+        prop_assert_eq!(bytes(shuffled.count().of(&play)), bytes(play.truth));
+    }
+
+    /// Sensors that keep 64 bytes of each frame are common, and headers say it all. IPv6 with a whole
+    /// TCP header needs 74.
+    #[test]
+    fn snap_length_changes_nothing(
+        conversation in conversations(400_000),
+        exchange in exchanges(),
+        loss in prop_oneof![Just(0.0), 0.0..0.1],
+    ) {
+        let trouble = Trouble { loss, recuts: true, zero_window: true, ..Trouble::default() };
+        let plays = [Conversation { trouble, ..conversation }.play(), exchange.play()];
+        let seen = Capture::of(&plays, 1);
+        let whole = seen.count();
+        for len in [64, 96, 128] {
+            if len >= 74 || plays.iter().all(|play| play.packets[0].source.is_ipv4()) {
+                prop_assert_eq!(&seen.clone().snap(len).count().flows, &whole.flows, "{}", len);
+            }
+        }
+    }
+
+    /// A capture on the sending machine sees segments of 64 KiB whose IP length is 0.
+    #[test]
+    fn offloaded_segments_count_by_the_frame(conversation in conversations(3_000_000), mss in 2000u32..65_000) {
+        let play = Conversation { mss, ..conversation }.play();
+        prop_assert_eq!(Capture::of([&play], 1).count().of(&play), play.truth);
+    }
+}
+
+/// A backup of 5 GB wraps the sequence number twice.
+#[test]
+fn more_than_four_gib_is_exact() {
+    for is_v6 in [false, true] {
+        let (client, server) = ends(1, is_v6);
+        let play = Conversation {
+            mss: 65_000,
+            window: 8 << 20,
+            ..Conversation::new(client, server, [5_000_000_000, 1_000])
+        }
+        .play();
+        assert_eq!(Capture::of([&play], 1).snap(96).count().of(&play), play.truth);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(80))]
+
+    /// A mirror port that loses a tenth of the frames: acknowledgements tell what passed unseen.
+    ///
+    /// Nobody can know more than the numbers that were in a frame, so a small flow is compared with those.
+    #[test]
+    fn acknowledgements_cover_capture_loss(
+        conversations in prop::collection::vec(conversations(40_000), 1..20),
+        large in conversations(500_000),
+        seed: u64,
+        is_bursty: bool,
+    ) {
+        let large = Conversation { bytes: [3_000_000 + large.bytes[0], large.bytes[1]], ..large };
+        let mut conversations = [vec![large], conversations].concat();
+        for (conversation, number) in conversations.iter_mut().zip(20..) {
+            let is_v6 = conversation.client.is_ipv6();
+            (conversation.client, conversation.server) = ends(number, is_v6);
+        }
+        let plays: Vec<Play> = conversations.iter().map(Conversation::play).collect();
+        let seen = Capture::of(&plays, seed);
+        let seen = if is_bursty { seen.lose_in_bursts(0.1, 10.0) } else { seen.lose(0.1) };
+        let counted = seen.count();
+        for (play, conversation) in plays.iter().zip(&conversations) {
+            for (side, counted) in counted.of(play).into_iter().enumerate() {
+                let knowable = seen.knowable(play, conversation.isn[side], side);
+                let known = knowable.acked.max(knowable.payload);
+                let near = u64::from(conversation.mss);
+                prop_assert!(counted.acked.abs_diff(knowable.acked) <= near, "{counted:?} {knowable:?}");
+                prop_assert!(counted.sent.abs_diff(known) <= near, "{counted:?} {knowable:?}");
+                if play.truth[side].payload >= 1_000_000 {
+                    prop_assert!(is_within_a_thousandth(counted.sent, play.truth[side].payload));
+                    prop_assert!(is_within_a_thousandth(counted.acked, play.truth[side].payload));
+                }
+            }
+        }
+    }
+
+    /// Asymmetric routing shows one direction only. What the host sends is seen; what the other end
+    /// acknowledges is proof enough.
+    #[test]
+    fn one_direction_tells_of_the_host(conversation in conversations(400_000)) {
+        let play = conversation.play();
+        let seen = Capture::of([&play], 1);
+        let outbound = seen.clone().only_from(conversation.client).count().of(&play);
+        prop_assert_eq!(outbound[0].payload, play.truth[0].payload);
+        prop_assert_eq!(outbound[0].sent, play.truth[0].payload);
+        prop_assert_eq!(outbound[0].wire, play.truth[0].wire);
+        let inbound = seen.only_from(conversation.server).count().of(&play);
+        let segment = u64::from(conversation.mss);
+        prop_assert!(inbound[0].acked.abs_diff(play.truth[0].acked) <= segment);
+        prop_assert!(inbound[0].sent.abs_diff(play.truth[0].acked) <= segment);
+        prop_assert_eq!(inbound[1].payload, play.truth[1].payload);
+    }
+
+    /// The sensor was started during the upload: it tells what passed since, all of it, and nothing
+    /// of what came before.
+    #[test]
+    fn a_flow_met_in_the_middle_counts_from_there(conversation in conversations(400_000), late in 0.0..1.0) {
+        let play = conversation.play();
+        let seen = Capture::of([&play], 1);
+        let frames = (late * seen.packets.len() as f64) as usize;
+        let seen = seen.skip(frames);
+        let counted = seen.count().of(&play);
+        for (side, counted) in counted.into_iter().enumerate() {
+            let knowable = seen.knowable(&play, conversation.isn[side], side);
+            prop_assert_eq!(counted.payload, knowable.payload);
+            // In flight when the sensor started, and acknowledged after.
+            prop_assert!(counted.acked <= knowable.acked);
+            prop_assert!(counted.acked + u64::from(conversation.window) >= knowable.acked);
+        }
+    }
+
+    /// Clients have few ports. The next connection has its own numbers, and its own bytes.
+    #[test]
+    fn ports_used_again_make_another_flow(
+        first in conversations(100_000),
+        second in conversations(100_000),
+        after in prop_oneof![MILLISECOND..SECOND, SECOND..400 * SECOND],
+    ) {
+        let before = first.play();
+        let start = before.packets[before.packets.len() - 1].at + after;
+        let close = first.close;
+        let second =
+            Conversation { client: first.client, server: first.server, start, ..second };
+        let plays = [before, second.play()];
+        let each = Capture::of(&plays, 1).tick(SECOND).count().each(&plays[0]);
+        prop_assert_eq!(each.len(), 2);
+        for (counted, play) in each.iter().zip(&plays) {
+            prop_assert_eq!(bytes(*counted), bytes(play.truth), "after {:?}", close);
+        }
+    }
+
+    /// Large datagrams travel in pieces, of which only the first has ports.
+    #[test]
+    fn fragments_count_where_their_first_was_seen(
+        is_v6: bool, datagrams in 1u16..40, len in 1600u32..9000, order in prop_oneof![
+            Just(Order::Sent), Just(Order::Reversed), Just(Order::FirstLost)
+        ],
+    ) {
+        let (client, server) = ends(11, is_v6);
+        let start = Conversation::new(client, server, [0, 0]).start;
+        let exchange =
+            Exchange { kind: Kind::Udp, client, server, start, datagrams, len, seed: 1 };
+        let play = exchange.play();
+        let seen = Capture::of([&play], 1).fragment(1500, order);
+        let counted = seen.count();
+        let own = counted.of(&play)[0];
+        let all = counted.between_addresses(&play)[0];
+        // Bytes of a datagram in the first piece, behind the UDP header.
+        let first = (1500u64 - 48) / 8 * 8 - 8;
+        let count = u64::from(datagrams);
+        let payload = play.truth[0].payload;
+        match order {
+            Order::Sent => prop_assert_eq!(own.payload, payload),
+            Order::Reversed => prop_assert_eq!((own.payload, all.payload), (first * count, payload)),
+            Order::FirstLost => {
+                prop_assert_eq!((own.payload, all.payload), (0, payload - first * count));
+            }
+        }
+        prop_assert_eq!(
+            all.wire,
+            seen.packets
+                .iter()
+                .filter(|packet| packet.source == client)
+                .map(|packet| u64::from(packet.ip_len()))
+                .sum::<u64>()
+        );
+    }
+
+    /// Whatever part of a connection is mirrored twice, TCP numbers tell its bytes apart from new ones.
+    #[test]
+    fn duplicates_add_no_byte_to_a_stream(
+        conversation in conversations(200_000),
+        (rate, seed) in (0.0..1.0, any::<u64>()),
+        twin in prop_oneof![Just(Twin::Exact), Just(Twin::Routed)],
+    ) {
+        let play = conversation.play();
+        let seen = Capture::of([&play], seed).duplicate(rate, twin);
+        prop_assert_eq!(bytes(seen.count().of(&play)), bytes(play.truth));
+    }
+
+    /// An attacker who sees the flow can name any number in a RST or SYN; the counting goes on.
+    #[test]
+    fn a_forged_reset_or_syn_changes_nothing(
+        conversation in conversations(400_000),
+        place in 0.2..0.8,
+        seed: u64,
+        flags in prop_oneof![Just(RST), Just(RST | ACK), Just(SYN)],
+        pause in prop_oneof![Just(0u64), Just(20 * SECOND)],
+    ) {
+        let (play, seen, at) = amid(&conversation, place, pause);
+        let forged = forge(&play, &seen, at, seed, |tcp, _| {
+            tcp.flags = flags;
+            if flags == SYN {
+                tcp.seq = tcp.seq.wrapping_add(seed as u32);
+            }
+        });
+        let counted = seen.insert(at, forged).tick(SECOND).count().of(&play);
+        prop_assert_eq!(bytes(counted), bytes(play.truth), "{:#x}", flags);
+    }
+}
+
+/// A large upload with a place in its middle, after which some more windows follow.
+fn amid(conversation: &Conversation, place: f64, pause: u64) -> (Play, Capture, usize) {
+    let conversation = Conversation {
+        bytes: [2_000_000 + conversation.bytes[0], conversation.bytes[1]],
+        window: 64 << 10,
+        trouble: Trouble { pause, ..conversation.trouble },
+        ..*conversation
+    };
+    let play = conversation.play();
+    let seen = Capture::of([&play], 1);
+    let at = (place * seen.packets.len() as f64) as usize;
+    (play, seen, at)
+}
+
+/// What an attacker who sees the client's latest segment could send in its name.
+fn forge(
+    play: &Play,
+    seen: &Capture,
+    place: usize,
+    seed: u64,
+    change: impl FnOnce(&mut TcpHead, &mut u32),
+) -> Packet {
+    let client = play.packets[0].source;
+    let before = seen.packets[..place].iter().rfind(|packet| packet.source == client).unwrap();
+    let mut forged =
+        Packet { id: Rng(seed).next() as u16, at: seen.packets[place].at, ..before.clone() };
+    let mut len = 0;
+    let end = before.len;
+    if let Some(tcp) = forged.tcp_mut() {
+        tcp.seq = tcp.seq.wrapping_add(end);
+        change(tcp, &mut len);
+    }
+    Packet { len, is_offloaded: false, ..forged }
+}
+
+fn is_within_a_thousandth(counted: u64, truth: u64) -> bool {
+    counted.abs_diff(truth) * 1000 <= truth
+}
+
+proptest! {
+    #![proptest_config(cases(80))]
+
+    /// A sensor that sees both sides of a mirror, or both sides of a router, would double every number.
+    #[test]
+    fn duplicates_count_as_nothing_else(
+        conversation in conversations(200_000),
+        exchange in exchanges(),
+        loss in prop_oneof![Just(0.0), 0.0..0.1],
+        twin in prop_oneof![Just(Twin::Exact), Just(Twin::Routed)],
+        seed: u64,
+    ) {
+        let trouble = Trouble { loss, recuts: true, ..Trouble::default() };
+        let plays = [Conversation { trouble, ..conversation }.play(), exchange.play()];
+        let once = Capture::of(&plays, seed);
+        let twice = once.clone().duplicate(1.0, twin).count();
+        let once = once.count();
+        for play in &plays {
+            let mut expected = once.of(play);
+            for (expected, truth) in expected.iter_mut().zip(play.truth) {
+                expected.duplicates += truth.packets;
+            }
+            prop_assert_eq!(twice.of(play), expected);
+        }
+    }
+
+    /// Nobody else can end a stream: what follows a forged FIN was sent and acknowledged all the same.
+    #[test]
+    fn a_forged_fin_changes_nothing(
+        conversation in conversations(400_000),
+        place in 0.2..0.8,
+        seed: u64,
+        pause in prop_oneof![Just(0u64), Just(20 * SECOND)],
+    ) {
+        let (play, seen, at) = amid(&conversation, place, pause);
+        let forged = forge(&play, &seen, at, seed, |tcp, _| tcp.flags = FIN | ACK);
+        let counted = seen.insert(at, forged).tick(SECOND).count().of(&play);
+        prop_assert_eq!(bytes(counted), bytes(play.truth));
+    }
+
+    /// A mirror of several queues shuffles handshakes too: a FIN may come after the acknowledgement
+    /// of it, and is no byte in either order.
+    #[test]
+    fn shuffled_handshakes_change_nothing(
+        conversation in conversations(100_000), seed: u64, (rate, reach) in (0.0..0.4, 1u64..20),
+    ) {
+        let play = conversation.play();
+        let seen = Capture::of([&play], seed).reorder(rate, reach);
+        prop_assert_eq!(bytes(seen.count().of(&play)), bytes(play.truth));
+    }
+
+    /// One segment with numbers out of the air may say one receive window too much until the flow
+    /// itself goes on, and then nothing.
+    #[test]
+    fn a_forged_segment_adds_at_most_a_window_for_a_while(
+        conversation in conversations(400_000),
+        place in 0.2..0.6,
+        ahead in prop_oneof![0u32..65_000, 65_000..(1u32 << 30), any::<u32>()],
+        len in 1u32..1400,
+        seed: u64,
+    ) {
+        let (play, seen, at) = amid(&conversation, place, 0);
+        let forged = forge(&play, &seen, at, seed, |tcp, forged_len| {
+            tcp.seq = tcp.seq.wrapping_add(ahead);
+            *forged_len = len;
+        });
+        check_forged(&play, &seen, at, forged)?;
+    }
+
+    /// The same for an acknowledgement of what was never sent.
+    #[test]
+    fn a_forged_acknowledgement_adds_at_most_a_window_for_a_while(
+        conversation in conversations(400_000),
+        place in 0.2..0.6,
+        ahead in prop_oneof![0u32..65_000, 65_000..(1u32 << 30), any::<u32>()],
+        seed: u64,
+    ) {
+        let (play, seen, at) = amid(&conversation, place, 0);
+        let forged = forge(&play, &seen, at, seed, |tcp, _| tcp.ack = tcp.ack.wrapping_add(ahead));
+        check_forged(&play, &seen, at, forged)?;
+    }
+}
+
+fn check_forged(
+    play: &Play,
+    seen: &Capture,
+    place: usize,
+    forged: Packet,
+) -> Result<(), TestCaseError> {
+    let told = |capture: Capture| capture.count().of(play).map(|one| one.sent);
+    let before = told(seen.clone().take(place));
+    let with = seen.clone().insert(place, forged);
+    for (before, after) in before.into_iter().zip(told(with.clone().take(place + 1))) {
+        prop_assert!(after <= before + SYN_WINDOW_MAX, "{} at once", after - before);
+    }
+    prop_assert_eq!(bytes(with.count().of(play)), bytes(play.truth));
+    Ok(())
+}
+
+/// What a window of 65 535 in the SYN says with the scale of these flows, 0 or 1; 1 MiB where no
+/// SYN was seen is more.
+const SYN_WINDOW_MAX: u64 = 65_535 << 1;
