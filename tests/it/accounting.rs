@@ -360,7 +360,7 @@ proptest! {
         pause in prop_oneof![Just(0u64), Just(20 * SECOND)],
     ) {
         let (play, seen, at) = amid(&conversation, place, pause);
-        let forged = forge(&play, &seen, at, seed, |tcp, _| {
+        let forged = forge((&play, 0), &seen, at, seed, |tcp, _| {
             tcp.flags = flags;
             if flags == SYN {
                 tcp.seq = tcp.seq.wrapping_add(seed as u32);
@@ -385,16 +385,18 @@ fn amid(conversation: &Conversation, place: f64, pause: u64) -> (Play, Capture, 
     (play, seen, at)
 }
 
-/// What an attacker who sees the client's latest segment could send in its name.
+/// What an attacker who sees the latest segment of one side, 0 the client's and 1 the server's, could
+/// send in its name.
 fn forge(
-    play: &Play,
+    (play, side): (&Play, usize),
     seen: &Capture,
     place: usize,
     seed: u64,
     change: impl FnOnce(&mut TcpHead, &mut u32),
 ) -> Packet {
-    let client = play.packets[0].source;
-    let before = seen.packets[..place].iter().rfind(|packet| packet.source == client).unwrap();
+    let first = &play.packets[0];
+    let name = [first.source, first.destination][side];
+    let before = seen.packets[..place].iter().rfind(|packet| packet.source == name).unwrap();
     let mut forged =
         Packet { id: Rng(seed).next() as u16, at: seen.packets[place].at, ..before.clone() };
     let mut len = 0;
@@ -445,7 +447,7 @@ proptest! {
         pause in prop_oneof![Just(0u64), Just(20 * SECOND)],
     ) {
         let (play, seen, at) = amid(&conversation, place, pause);
-        let forged = forge(&play, &seen, at, seed, |tcp, _| tcp.flags = FIN | ACK);
+        let forged = forge((&play, 0), &seen, at, seed, |tcp, _| tcp.flags = FIN | ACK);
         let counted = seen.insert(at, forged).tick(SECOND).count().of(&play);
         prop_assert_eq!(bytes(counted), bytes(play.truth));
     }
@@ -472,7 +474,7 @@ proptest! {
         seed: u64,
     ) {
         let (play, seen, at) = amid(&conversation, place, 0);
-        let forged = forge(&play, &seen, at, seed, |tcp, forged_len| {
+        let forged = forge((&play, 0), &seen, at, seed, |tcp, forged_len| {
             tcp.seq = tcp.seq.wrapping_add(ahead);
             *forged_len = len;
         });
@@ -485,10 +487,11 @@ proptest! {
         conversation in conversations(400_000),
         place in 0.2..0.6,
         ahead in prop_oneof![0u32..65_000, 65_000..(1u32 << 30), any::<u32>()],
+        side in 0usize..2,
         seed: u64,
     ) {
         let (play, seen, at) = amid(&conversation, place, 0);
-        let forged = forge(&play, &seen, at, seed, |tcp, _| tcp.ack = tcp.ack.wrapping_add(ahead));
+        let forged = forge((&play, side), &seen, at, seed, |tcp, _| tcp.ack = tcp.ack.wrapping_add(ahead));
         check_forged(&play, &seen, at, forged)?;
     }
 }
