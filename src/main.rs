@@ -68,7 +68,10 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
 
     let summary = engine::summarize(&source, &counted, &analyst);
     let has_alerts = summary.alerts > 0;
-    warn(&source);
+    // The report for people says the warnings itself, where it is read.
+    if settings.format == Format::Json || common.output.is_some() {
+        warn(&source);
+    }
     sink.write(&Record::Summary(Box::new(summary)))?;
     Ok(if replay.verdict.fail_on_alert && has_alerts {
         ExitCode::from(ALERTED)
@@ -162,10 +165,9 @@ fn keys(typed: Keys, common: &Common) -> anyhow::Result<Keys> {
 
 /// A configuration error; one of the rules folder comes with its lines.
 fn explained(error: sekisho::config::ConfigError) -> anyhow::Error {
-    if let sekisho::config::ConfigError::Rules(error) = &error {
-        eprintln!("{}", error.render(style(io::stderr().is_terminal())));
-    }
-    error.into()
+    let sekisho::config::ConfigError::Rules(rules) = &error else { return error.into() };
+    eprintln!("{}", rules.render(style(io::stderr().is_terminal())));
+    anyhow!("the rules cannot be used")
 }
 
 fn style(is_terminal: bool) -> Style {

@@ -207,11 +207,6 @@ impl Incidents {
         self.budget.freeze(host_days, hosts);
     }
 
-    /// Was this host looked at today?
-    pub fn is_ranked(&self, host: Addr) -> bool {
-        self.best.contains_key(&host)
-    }
-
     /// Takes note of a verdict for the ranking, and for the budget when it passes the gate.
     pub fn note(&mut self, case: Case<'_>, finding: &Finding) {
         let threshold = self.budget.threshold();

@@ -63,6 +63,8 @@ impl Analyst {
         self.advance(now);
         if is_another {
             self.close_day(day);
+            let hosts = self.baseline.hosts_lately(day);
+            self.incidents.freeze_budget(self.baseline.host_days(), hosts);
         }
         let (rules, baseline) = (&self.rules, &self.baseline);
         let touch = self.egress.fold(
@@ -155,14 +157,12 @@ impl Analyst {
         hosts.iter().take(TOP_SENDERS).map(sender).collect()
     }
 
-    /// Ranks the hosts of the day that ends, learns from it, and sets the bar for the next.
+    /// Ranks the hosts of the day that ends, and learns from it.
     fn close_day(&mut self, next: Day) {
         let day = self.egress.day();
         for host in self.egress.hosts() {
-            // A host that never reached a rung is ranked by its largest destination.
-            if !self.incidents.is_ranked(host.addr())
-                && let Some(pair) = host.pairs().max_by_key(|pair| pair.out.sent)
-            {
+            // The last look may lie a tenth of the bytes back, and small hosts had none.
+            if let Some(pair) = host.pairs().max_by_key(|pair| pair.out.sent) {
                 let case = Case {
                     host,
                     pair,
@@ -180,7 +180,6 @@ impl Analyst {
         for host_day in self.egress.close_day(next) {
             self.baseline.learn(&host_day);
         }
-        self.incidents.freeze_budget(self.baseline.host_days(), self.baseline.hosts_lately(next));
     }
 }
 

@@ -235,7 +235,18 @@ fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
         bytes_text(alert.counterfactual.no_alert_below_bytes),
         without.iter().fold(String::new(), |text, part| text + "; " + part),
     )?;
-    writeln!(to, "         evidence: {}", alert.pivot.bpf)
+    writeln!(to, "         evidence: {}", alert.pivot.bpf)?;
+    let health = [
+        (alert.health.lost, "of the bytes were acknowledged but not captured"),
+        (alert.health.duplicates, "of the packets came twice and were counted once"),
+        (alert.health.one_sided, "of it was seen in one direction only"),
+    ];
+    for (share, what) in health {
+        if let Some(share) = share.filter(|share| *share >= WORTH_SAYING) {
+            writeln!(to, "         capture: {:.1} % {what}", share * 100.0)?;
+        }
+    }
+    Ok(())
 }
 
 fn signed(bits: f64) -> String {
