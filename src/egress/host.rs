@@ -294,6 +294,11 @@ impl Host {
         }
     }
 
+    /// Has it sent anything today?
+    pub(super) fn is_active(&self) -> bool {
+        self.today.bytes_out > 0
+    }
+
     pub(super) fn has_pair(&self, destination: Destination) -> bool {
         self.today.pairs.contains_key(&destination)
     }

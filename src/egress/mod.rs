@@ -104,6 +104,8 @@ pub struct Egress {
     calendar: Calendar,
     day: Day,
     hosts: IndexMap<Addr, Host, foldhash::fast::RandomState>,
+    /// Hosts that sent something today, in order of their first sending.
+    active: Vec<Addr>,
     pairs: usize,
     /// Where the search for something to forget goes on.
     hand: usize,
@@ -120,6 +122,7 @@ impl Egress {
             options,
             day: Day::default(),
             hosts: IndexMap::default(),
+            active: Vec::new(),
             pairs: 0,
             hand: 0,
             forgotten: Vec::new(),
@@ -165,6 +168,9 @@ impl Egress {
             self.forget_pair(crossing.host);
         }
         let host = self.hosts.get_mut(&crossing.host)?;
+        if !host.is_active() {
+            self.active.push(crossing.host);
+        }
         self.pairs += usize::from(!host.has_pair(destination));
         let is_due = host.send(
             destination,
@@ -176,11 +182,17 @@ impl Egress {
         Some(Touch { host: crossing.host, destination, is_due })
     }
 
-    /// Ends the day: what each host sent in it, in order of appearance. Windows slide on.
+    /// Ends the day: what each host sent in it, in order of its first sending. Windows slide on.
     pub fn close_day(&mut self, next: Day) -> Vec<HostDay> {
         let day = std::mem::replace(&mut self.day, next);
         self.pairs = 0;
-        self.hosts.values_mut().filter_map(|host| host.close_day(day)).collect()
+        let active = std::mem::take(&mut self.active);
+        active.into_iter().filter_map(|host| self.hosts.get_mut(&host)?.close_day(day)).collect()
+    }
+
+    /// Hosts that sent something today, in order of their first sending.
+    pub fn active(&self) -> impl Iterator<Item = &Host> {
+        self.active.iter().filter_map(|host| self.hosts.get(host))
     }
 
     /// The day that deltas are folded into.

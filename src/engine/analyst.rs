@@ -11,7 +11,7 @@ use crate::egress::{self, Egress, Group};
 use crate::flow::FlowDelta;
 use crate::net::Addr;
 use crate::rules::RuleSet;
-use crate::time::{Advance, Day, PacketClock, Timestamp};
+use crate::time::{Day, PacketClock, Timestamp};
 
 /// What the analyst goes by.
 #[derive(Debug, Clone)]
@@ -56,9 +56,12 @@ impl Analyst {
 
     /// Adds a delta and judges what it touched.
     pub fn fold(&mut self, delta: &FlowDelta) {
-        let now = match self.clock.advance(delta.last_at) {
-            Advance::Forward(now) | Advance::Back(now) => now,
-        };
+        // The end of a long idle flow brings nothing new, and so no time either.
+        let is_news = delta.low.packets + delta.high.packets > 0;
+        if is_news {
+            self.clock.advance(delta.last_at);
+        }
+        let now = self.clock.now();
         let (day, is_another) = self.egress.day_of(now);
         self.advance(now);
         if is_another {
@@ -160,7 +163,7 @@ impl Analyst {
     /// Ranks the hosts of the day that ends, and learns from it.
     fn close_day(&mut self, next: Day) {
         let day = self.egress.day();
-        for host in self.egress.hosts() {
+        for host in self.egress.active() {
             // The last look may lie a tenth of the bytes back, and small hosts had none.
             if let Some(pair) = host.pairs().max_by_key(|pair| pair.out.sent) {
                 let case = Case {
