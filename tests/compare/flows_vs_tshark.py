@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Compares `sekisho flows` with tshark, for every directed 5-tuple of TCP and UDP.
+
+Compared are packets, IP bytes and payload: of UDP all of it, of TCP each byte of sequence space once.
+A difference is either explained by one of the rules below, which its line names, or it is a fault: exit code 1.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import defaultdict
+
+from reference import Reference, Unpacked, captures
+
+RULES = {
+    "copies": "copies that the mirror delivered are counted once, as `duplicates`",
+    "beyond-gap": "a segment beyond a gap that nobody acknowledged is refused",
+    "before-first": "bytes from before the first one met belong to no account",
+    "reset-text": "a reset's text is no application data",
+    "ip-length": "UDP payload goes by the length in the IP header, not by that in the UDP header",
+    "tunnel": "the tunnel is counted at another layer than tshark's innermost",
+    "idle": "the flow was idle for so long that it became another record, which knows nothing of bytes seen before",
+}
+
+
+class Ours:
+    def __init__(self):
+        self.packets = self.bytes = self.payload = self.records = self.duplicates = 0
+
+    def numbers(self):
+        return self.packets, self.bytes, self.payload
+
+
+def run_sekisho(binary, internal, path):
+    command = [binary, "flows", "--format", "json", "--quiet"]
+    if internal:
+        command += ["--internal", internal]
+    done = subprocess.run(command + [path], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip())
+    found = defaultdict(Ours)
+    for line in done.stdout.splitlines():
+        record = json.loads(line)
+        if record["proto"] not in ("tcp", "udp"):
+            continue
+        host, peer = (record["host"], record["host_port"]), (record["peer"], record["peer_port"])
+        for source, destination, side in ((host, peer, "out"), (peer, host, "in")):
+            one = found[(record["proto"], *source, *destination)]
+            one.packets += record["packets_" + side]
+            one.bytes += record["wire_" + side]
+            one.payload += record["payload_" + side]
+            one.records += 1
+            one.duplicates += record["duplicates"]
+    return found
+
+
+def explain(key, ours, theirs, reference):
+    """The names of the rules that make the difference whole, or none."""
+    rules = []
+    if theirs is None or ours is None:
+        outer = reference.outer.get(key)
+        if ours is not None and outer and ours.packets <= outer:
+            return ["tunnel"]
+        if ours is None and theirs.layered == theirs.packets:
+            return ["tunnel"]
+        return []
+    lost = theirs.packets - ours.packets
+    lost_bytes = theirs.bytes - ours.bytes
+    payload = theirs.payload
+    if lost or lost_bytes:
+        sure = (theirs.copies, theirs.copy_bytes)
+        if (lost, lost_bytes) == sure and ours.duplicates >= lost:
+            rules.append("copies")
+            payload -= theirs.copy_payload if key[0] == "udp" else 0
+        elif theirs.copies <= lost <= theirs.maybe and ours.duplicates >= lost and 0 < lost_bytes <= theirs.maybe_bytes:
+            rules.append("copies")
+            if key[0] == "udp":
+                # Each packet's headers are 28 or 48 bytes.
+                header = 48 if ":" in key[1] else 28
+                payload -= lost_bytes - lost * header
+        elif theirs.layered and reference.outer.get(key):
+            rules.append("tunnel")
+        else:
+            return []
+    missing = payload - ours.payload
+    if missing == 0:
+        return rules
+    if key[0] == "udp":
+        if ours.payload == theirs.payload_by_ip:
+            return rules + ["ip-length"]
+        return []
+    if missing == theirs.before:
+        return rules + ["before-first"]
+    if 0 < missing <= theirs.beyond:
+        return rules + ["beyond-gap"]
+    if -missing == theirs.headless:
+        return rules + ["fragment"] if theirs.headless else []
+    if missing < 0 and ours.records > max(1, theirs.connections):
+        return rules + ["idle"]
+    return []
+
+
+def text(key):
+    return "{} {}:{} > {}:{}".format(*key)
+
+
+def compare(path, arguments, totals):
+    with Unpacked(path) as plain:
+        try:
+            ours = run_sekisho(arguments.sekisho, arguments.internal, plain)
+        except RuntimeError as error:
+            print(f"{path}: not read: {error}")
+            return True
+        reference = Reference(plain)
+    theirs = reference.accounts
+    equal, lines, unexplained = 0, [], 0
+    # An end that sent nothing has no account on either side.
+    keys = {key for key, one in ours.items() if one.packets} | {key for key, one in theirs.items() if one.packets}
+    for key in sorted(keys, key=str):
+        one, other = ours.get(key), theirs.get(key)
+        one = one if one and one.packets else None
+        a = one.numbers() if one else None
+        b = (other.packets, other.bytes, other.payload - other.reset_text * 0) if other else None
+        if a == b:
+            equal += 1
+            continue
+        rules = explain(key, one, other, reference)
+        for rule in rules:
+            totals[rule] += 1
+        unexplained += not rules
+        lines.append(
+            f"    {text(key)}: packets, bytes, payload {a} tshark {b}: " + (", ".join(rules) or "UNEXPLAINED")
+            + ("" if rules or not other else f" {vars(other)} records {one and one.records}")
+        )
+    totals["compared"] += len(keys)
+    totals["equal"] += equal
+    totals["unexplained"] += unexplained
+    print(f"{path}: {len(keys)} compared, {equal} equal, {len(keys) - equal} different, {unexplained} unexplained")
+    if lines and not arguments.summary:
+        print("\n".join(lines))
+    sys.stdout.flush()
+    return unexplained > 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.epilog = "rules:\n" + "\n".join(f"  {name}: {what}" for name, what in RULES.items())
+    parser.add_argument("--sekisho", required=True, help="the program")
+    parser.add_argument("--internal", default="", help="networks that are inside")
+    parser.add_argument("--summary", action="store_true", help="leave out the line of each difference")
+    parser.add_argument("paths", nargs="+", help="capture files, or folders of them")
+    arguments = parser.parse_args()
+    totals = defaultdict(int)
+    failed = [compare(path, arguments, totals) for path in captures(arguments.paths)]
+    print(f"{len(failed)} files: " + ", ".join(f"{count} {name}" for name, count in sorted(totals.items())))
+    return 1 if any(failed) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
