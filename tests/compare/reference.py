@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 
 FIELDS = (
     "frame.time_epoch frame.protocols ip.src ip.dst ip.len ip.hdr_len ip.id ip.proto ip.frag_offset ip.flags.mf "
-    "ipv6.src ipv6.dst ipv6.plen ipv6.fraghdr.offset ipv6.fraghdr.more ipv6.fraghdr.ident "
+    "ipv6.src ipv6.dst ipv6.plen ipv6.fraghdr.nxt ipv6.fraghdr.offset ipv6.fraghdr.more ipv6.fraghdr.ident "
     "tcp.srcport tcp.dstport tcp.seq_raw tcp.ack_raw tcp.len tcp.hdr_len tcp.flags tcp.checksum "
     "udp.srcport udp.dstport udp.length udp.checksum"
 ).split()
@@ -20,6 +20,8 @@ OPTIONS = (
 ).split()
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 COPY_WINDOW = 0.020
+# A SYN like the first, this much later, is another connection.
+REUSE_AFTER = 60.0
 
 
 class Account:
@@ -31,11 +33,30 @@ class Account:
         self.payload_by_ip = 0
         self.copies = self.copy_bytes = self.copy_payload = 0
         self.maybe = self.maybe_bytes = self.maybe_payload = 0
-        self.fragments = self.headless = self.reset_text = self.resets = self.layered = 0
+        self.fragments = self.headless = self.reset_text = 0
+        # Frames with more than one IP header, and of links that Sekisho does not read.
+        self.layered = self.alien = 0
+        # IP bytes, where a packet longer than what carries it counts for what is there.
+        self.bytes_there = 0
         # TCP only: bytes from before the first one met, bytes beyond a gap that nobody acknowledged,
         # bytes acknowledged but not seen.
         self.before = self.beyond = self.missing = 0
         self.connections = 0
+
+    def numbers(self):
+        return self.packets, self.bytes, self.payload
+
+
+class Outer:
+    """Packets of a tunnel, by the tunnel's own 5-tuple."""
+
+    def __init__(self):
+        self.packets = self.bytes = self.payload = 0
+
+    def take(self, one):
+        self.packets += 1
+        self.bytes += one["len"]
+        self.payload += one["payload"] if isinstance(one["payload"], int) else 0
 
 
 class Line:
@@ -43,9 +64,9 @@ class Line:
 
     def __init__(self):
         self.origin = self.last = None
+        self.at = 0.0
         self.ranges = []
         self.ack_max = 0
-        self.first = None
 
     def place(self, seq):
         if self.origin is None:
@@ -55,8 +76,6 @@ class Line:
 
     def add(self, seq, length):
         start = self.place(seq)
-        if self.first is None:
-            self.first = 0 if self.origin is not None and start >= 0 else start
         end = start + length
         self.last = max(self.last, end)
         if self.ranges and self.ranges[-1][0] <= start <= self.ranges[-1][1]:
@@ -122,9 +141,10 @@ def decode(path, extra=()):
 class Reference:
     def __init__(self, path):
         self.accounts = defaultdict(Account)
-        # Packets by the key of a layer that is not the innermost: (outer key) -> packets.
-        self.outer = defaultdict(int)
-        self.inner_of = defaultdict(set)
+        # What each 5-tuple carried that is not innermost.
+        self.outer = defaultdict(Outer)
+        # Packets whose IPv6 extension headers tshark gave up on, by addresses.
+        self.malformed = defaultdict(int)
         self._first = {}
         self._lines = {}
         self._synced = {}
@@ -147,25 +167,31 @@ class Reference:
 
         found = layers(frame["frame.protocols"])
         keys = []
-        for kind, at, transport, which in found:
-            one = self._layer(field, kind, at, transport, which)
-            if one:
-                keys.append(one)
-        if not keys:
+        for at_layer, (kind, at, transport, which) in enumerate(found, 1):
+            keys.append(self._layer(field, kind, at, transport, which, is_last=at_layer == len(found)))
+        is_alien = bool({"wlan", "fddi"} & set(frame["frame.protocols"].split(":")))
+        if not keys or keys[-1] is None:
+            for outer in filter(None, keys[:-1]):
+                self.outer[outer["key"]].take(outer)
+            if found and found[-1][0] == "ipv6" and frame["frame.protocols"].rpartition(":")[2].startswith("ipv6."):
+                at = found[-1][1]
+                self.malformed[field("ipv6.src", at), field("ipv6.dst", at)] += 1
             return
-        for outer in keys[:-1]:
-            self.outer[outer["key"]] += 1
-            self.inner_of[outer["key"]].add(keys[-1]["key"])
-        self._count(float(frame["frame.time_epoch"]), keys[-1], len(keys) > 1)
+        for outer in filter(None, keys[:-1]):
+            self.outer[outer["key"]].take(outer)
+        account = self.accounts[keys[-1]["key"]]
+        account.layered += len(keys) > 1
+        account.alien += is_alien
+        self._count(float(frame["frame.time_epoch"]), keys[-1])
 
-    def _layer(self, field, kind, at, transport, which):
+    def _layer(self, field, kind, at, transport, which, is_last):
         one = {"seq": None, "udp_len": None, "is_fragment": False, "offset": 0, "flags": 0, "payload": None}
         if kind == "ip":
             source, destination = field("ip.src", at), field("ip.dst", at)
             one["len"] = field("ip.len", at)
             one["id"] = field("ip.id", at)
             header = field("ip.hdr_len", at)
-            offset = field("ip.frag_offset", at) or 0
+            offset = 8 * (field("ip.frag_offset", at) or 0)
             one["offset"] = offset
             more = str(field("ip.flags.mf", at)) in ("1", "True")
             one["is_fragment"] = bool(offset) or more
@@ -179,10 +205,9 @@ class Reference:
             one["id"] = 0
             one["ip_payload"] = plen if isinstance(plen, int) else 0
             ident = field("ipv6.fraghdr.ident", 0)
-            offset = field("ipv6.fraghdr.offset", 0)
-            proto = {"tcp": 6, "udp": 17}.get(transport)
+            proto = field("ipv6.fraghdr.nxt", 0)
             if ident != "":
-                offset = (offset or 0)
+                offset = 8 * (field("ipv6.fraghdr.offset", 0) or 0)
                 one["offset"] = offset
                 more = str(field("ipv6.fraghdr.more", 0)) in ("1", "True")
                 one["is_fragment"] = bool(offset) or more
@@ -195,6 +220,9 @@ class Reference:
             one["seq"], one["ack"] = field("tcp.seq_raw", which), field("tcp.ack_raw", which)
             one["flags"], one["payload"] = field("tcp.flags", which), field("tcp.len", which)
             one["sum"] = field("tcp.checksum", which)
+            lengths = [field("ip.hdr_len", at) if kind == "ip" else 40, field("tcp.hdr_len", which), one["payload"]]
+            if not one["is_fragment"] and all(isinstance(length, int) for length in lengths):
+                one["there"] = min(one["len"], sum(lengths)) if kind == "ip" else one["len"]
             name = "tcp"
         elif transport == "udp":
             ports = (field("udp.srcport", which), field("udp.dstport", which))
@@ -225,17 +253,18 @@ class Reference:
                 header = header if isinstance(header, int) else 20
             one["payload"] = one["ip_payload"] - header
             origin = None if name == "udp" else one["seq"] - header + (1 if one["flags"] & SYN else 0)
-            self._first[packet] = (name, ports, origin)
+            # What follows the first fragment of an opened tunnel packet has no ports.
+            self._first[packet] = (name, ports, origin) if is_last else (name, (0, 0), None)
         one["key"] = (name, source, ports[0], destination, ports[1])
         return one
 
-    def _count(self, at, one, is_layered):
+    def _count(self, at, one):
         key = one["key"]
         account = self.accounts[key]
         payload = one["payload"] if isinstance(one["payload"], int) else 0
         account.packets += 1
         account.bytes += one["len"]
-        account.layered += is_layered
+        account.bytes_there += one.get("there", one["len"])
         account.fragments += one["is_fragment"]
         if self._is_copy(at, one):
             sure = one["id"] not in (0, "") or one["is_fragment"]
@@ -253,15 +282,16 @@ class Reference:
         if not isinstance(one["seq"], int):
             account.headless += payload
             return
-        self._count_tcp(key, account, one, payload)
+        self._count_tcp(at, key, account, one, payload)
 
-    def _count_tcp(self, key, account, one, payload):
+    def _count_tcp(self, at, key, account, one, payload):
         flags = one["flags"] if isinstance(one["flags"], int) else 0
         back = (key[0], key[3], key[4], key[1], key[2])
         if flags & SYN:
             start = (one["seq"] + 1) & 0xFFFFFFFF
             line = self._lines.get(key)
-            if line is None or (line.origin is not None and line.origin != start):
+            is_late = line is not None and at - line.at > REUSE_AFTER and not flags & ACK
+            if line is None or (line.origin is not None and line.origin != start) or is_late:
                 if line is not None and not flags & ACK:
                     # The ports are used again: both directions begin anew.
                     for each in (key, back):
@@ -272,9 +302,9 @@ class Reference:
                 self._lines[key] = line = Line()
                 account.connections += 1
             line.origin, line.last = start, line.last or 0
+            line.at = at
         if flags & RST:
             account.reset_text += payload
-            account.resets += 1
             return
         if payload:
             if key not in self._lines:
@@ -282,16 +312,21 @@ class Reference:
                 account.connections += 1
             seq = one["seq"] + (1 if flags & SYN else 0)
             self._lines[key].add(seq & 0xFFFFFFFF, payload)
+            self._lines[key].at = at
         elif key not in self._lines and not flags & SYN:
             self._lines[key] = Line()
             self._lines[key].place(one["seq"])
             account.connections += 1
-        if flags & ACK and back in self._lines and isinstance(one["ack"], int):
+        if flags & ACK and isinstance(one["ack"], int):
+            if back not in self._lines:
+                # What is acknowledged first is where the line begins.
+                self._lines[back] = Line()
+            self._lines[back].place(one["ack"])
             self._lines[back].acknowledge(one["ack"])
 
     def _is_copy(self, at, one):
         """Was the same packet seen within 20 ms?"""
-        mark = (one["key"], one["id"], one["len"], one["seq"], one.get("ack"), one["flags"], one.get("sum"), one["offset"])
+        mark = (one["key"], one["id"], one["len"], one["seq"], one.get("ack"), one["flags"], one["offset"])
         while self._queue and self._queue[0][0] < at - COPY_WINDOW:
             then, old = self._queue.popleft()
             if self._recent.get(old) == then:
