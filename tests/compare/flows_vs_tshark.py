@@ -20,6 +20,7 @@ RULES = {
     "reset-text": "a reset's text is no application data",
     "ip-length": "UDP payload goes by the length in the IP header, not by that in the UDP header",
     "tunnel": "the tunnel is counted at another layer than tshark's innermost",
+    "border": "a tunnel that itself crosses the border counts as the flow of its own ends",
     "link": "FDDI and 802.11 are not read",
     "option": "tshark calls an option of the IPv6 header malformed and does not look for what follows it",
     "longer-than-carrier": "an IP packet longer than the tunnel or PPPoE packet it is in counts for what is there",
@@ -68,11 +69,22 @@ def explain(key, ours, theirs, reference):
         if ours.numbers() == tuple(a + b for a, b in zip(known, (outer.packets, outer.bytes, outer.payload))):
             return ["tunnel"]
     if ours is None:
+        if key in reference.claimed:
+            return ["border"]
         if theirs.alien == theirs.packets:
             return ["link"]
         return ["tunnel"] if theirs.layered == theirs.packets else []
     if theirs is None:
-        return ["tunnel"] if outer and ours.packets <= outer.packets else []
+        if outer and ours.packets <= outer.packets:
+            return ["tunnel"]
+        # With the fragments that follow, which the reference counts without ports.
+        later = reference.accounts.get((key[0], key[1], 0, key[3], 0))
+        if outer and later and ours.numbers() == (
+            outer.packets + later.packets, outer.bytes + later.bytes, outer.payload + later.payload
+        ):
+            reference.claimed.add((key[0], key[1], 0, key[3], 0))
+            return ["border"]
+        return []
     lost = theirs.packets - ours.packets
     if 0 < -lost <= reference.malformed.get((key[1], key[3]), 0):
         return ["option"]
@@ -128,7 +140,7 @@ def compare(path, arguments, totals):
     equal, lines, unexplained = 0, [], 0
     # An end that sent nothing has no account on either side.
     keys = {key for key, one in ours.items() if one.packets} | {key for key, one in theirs.items() if one.packets}
-    for key in sorted(keys, key=str):
+    for key in sorted(keys, key=lambda key: (key not in ours, str(key))):
         one, other = ours.get(key), theirs.get(key)
         one = one if one and one.packets else None
         a = one.numbers() if one else None

@@ -143,6 +143,8 @@ class Reference:
         self.accounts = defaultdict(Account)
         # What each 5-tuple carried that is not innermost.
         self.outer = defaultdict(Outer)
+        # Accounts without ports that belong to a tunnel after all.
+        self.claimed = set()
         # Packets whose IPv6 extension headers tshark gave up on, by addresses.
         self.malformed = defaultdict(int)
         self._first = {}
