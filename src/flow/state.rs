@@ -30,6 +30,8 @@ pub(super) struct Flow {
 struct Half {
     stream: Stream,
     is_heard: bool,
+    /// Packets sent since the other end was heard last.
+    unanswered: u16,
     /// Largest window advertised, unscaled.
     window: u16,
     /// Scale of that window, once a SYN told it.
@@ -91,8 +93,10 @@ impl Flow {
         tcp_seq: Option<u32>,
     ) -> u64 {
         self.last_at = self.last_at.max(at);
+        self.half_mut(sender.other()).unanswered = 0;
         let half = self.half_mut(sender);
         half.is_heard = true;
+        half.unanswered = half.unanswered.saturating_add(1);
         half.unreported.packets += 1;
         half.unreported.wire += u64::from(segment.ip_len);
         if segment.protocol != Protocol::TCP {
@@ -170,7 +174,9 @@ impl Flow {
         };
         Reach {
             window: 2 * window.max(u64::from(u16::MAX)),
-            is_two_sided: receiver.is_heard && self.half(sender).is_heard,
+            is_two_sided: [&self.low, &self.high]
+                .iter()
+                .all(|half| half.is_heard && half.unanswered < UNANSWERED_MAX),
         }
     }
 
@@ -295,6 +301,11 @@ fn initiator(key: &FlowKey, sender: Sender, tcp: Option<&Tcp<'_>>) -> (Sender, b
     };
     (guess, true)
 }
+
+/// Packets without an answer after which the other direction no longer reaches the capture: a receiver
+/// acknowledges every second full segment (RFC 5681, section 4.2), and offloading stretches that to
+/// 64 KiB, some forty segments.
+const UNANSWERED_MAX: u16 = 256;
 
 /// Smallest and largest number of bytes after which a flow reports without waiting for the tick.
 const RUNG_MIN: u64 = 1 << 20;

@@ -7,8 +7,10 @@
 //! acknowledgement of bytes that were not seen is a *claim*: it counts once the sender goes on from
 //! there, the receiver repeats it twice, or the flow ends without its denying it. Whatever lies further ahead than the receiver's window
 //! is refused, until both directions agree on it: then the capture lost that much. Where only one
-//! direction is seen there is nothing to ask, and it is believed within the largest window TCP has.
-//! So a forged segment adds nothing for good, and a real one is never lost for long.
+//! direction is seen, or the other has fallen silent, there is nothing to ask, and it is believed
+//! within the largest window TCP has. What still waits when the flow ends is believed unless the
+//! receiver spoke time and again without covering it. So a forged segment adds nothing for good, and
+//! a real one is never lost for long.
 
 use smallvec::SmallVec;
 
@@ -37,8 +39,10 @@ struct Trouble {
     holes: Ranges,
     /// Ranges above `next` that were seen and wait for corroboration, lowest first, disjoint.
     islands: Ranges,
-    /// A range too far ahead to be an island.
+    /// A range too far ahead to be an island, as far as it went on without a gap.
     far: Option<(u64, u64)>,
+    /// How often the receiver spoke and covered neither islands nor the far range.
+    denied: u8,
     claim: Option<Claim>,
 }
 
@@ -107,6 +111,7 @@ impl Stream {
         if start > self.next {
             let gap = start - self.next;
             if !reach.is_two_sided && gap <= WINDOW_MAX {
+                self.promote_below(start, &mut added);
                 self.believe(start, end, &mut added);
             } else if reach.is_two_sided && gap <= reach.window {
                 self.trouble().wait(start, end, &mut added);
@@ -152,7 +157,7 @@ impl Stream {
         }
         let mut added = Added::default();
         if offset <= self.next {
-            self.deny_claim(offset);
+            self.deny(offset);
         } else if offset == self.next + 1 {
             // The one number beyond may be that of a FIN that comes late: only data makes it a byte.
             self.trouble().claim.get_or_insert(Claim::at(offset));
@@ -187,19 +192,29 @@ impl Stream {
         added
     }
 
-    /// Takes the end of the flow: a claim that nobody denied is believed, islands are let go.
+    /// Takes the end of the flow: what nobody denied is believed, the rest is let go.
     pub(super) fn finish(&mut self) -> Added {
         let mut added = Added::default();
-        let Some(trouble) = self.trouble.take() else { return added };
-        if let Some(Claim { offset, is_far: false, .. }) = trouble.claim
+        let Some(trouble) = &self.trouble else { return added };
+        let is_denied = trouble.denied >= DENIALS_BELIEVED;
+        let (claim, far) = (trouble.claim, trouble.far);
+        if let Some(Claim { offset, is_far: false, .. }) = claim
             && offset > self.next + 1
         {
             // The last number may be a FIN's.
-            self.next = offset - 1;
-            self.deliver(self.next, &mut added);
+            self.promote_below(offset - 1, &mut added);
+            self.skip_to(offset - 1);
+            self.deliver(offset - 1, &mut added);
         }
-        let is_refused = !trouble.islands.is_empty();
-        self.rejected = self.rejected.saturating_add(u32::from(is_refused));
+        if is_denied {
+            self.rejected = self.rejected.saturating_add(1);
+        } else {
+            self.promote_below(u64::MAX, &mut added);
+            if let Some((start, end)) = far {
+                self.believe(start, end, &mut added);
+            }
+        }
+        self.trouble = None;
         added
     }
 
@@ -347,11 +362,14 @@ impl Stream {
         }
     }
 
-    /// The receiver is behind what it claimed: time and again, so it did not claim that; once, and the
+    /// The receiver is behind what it claimed, and behind what waits for its word: time and again, so it did not claim that; once, and the
     /// mirror may have shuffled its acknowledgements.
-    fn deny_claim(&mut self, offset: u64) {
-        if let Some(trouble) = &mut self.trouble
-            && let Some(claim) = &mut trouble.claim
+    fn deny(&mut self, offset: u64) {
+        let Some(trouble) = &mut self.trouble else { return };
+        if !trouble.islands.is_empty() || trouble.far.is_some() {
+            trouble.denied = trouble.denied.saturating_add(1);
+        }
+        if let Some(claim) = &mut trouble.claim
             && offset < claim.offset
         {
             claim.denied += 1;
@@ -367,11 +385,18 @@ impl Stream {
     fn keep_far(&mut self, start: u64, end: u64, reach: Reach, added: &mut Added) {
         self.rejected = self.rejected.saturating_add(1);
         let trouble = self.trouble();
-        if !reach.is_two_sided && trouble.far.is_some_and(|(_, far_end)| far_end == start) {
-            trouble.far = None;
-            self.believe(start, end, added);
-        } else {
-            trouble.far = Some((start, end));
+        match trouble.far {
+            Some((far_start, far_end)) if far_end == start && reach.is_two_sided => {
+                trouble.far = Some((far_start, end));
+            }
+            Some((far_start, far_end)) if far_end == start => {
+                trouble.far = None;
+                self.believe(far_start, end, added);
+            }
+            Some(_) | None => {
+                trouble.far = Some((start, end));
+                trouble.denied = 0;
+            }
         }
     }
 
@@ -430,6 +455,9 @@ impl Trouble {
 
     /// Adds `start..end` to the islands.
     fn wait(&mut self, start: u64, end: u64, added: &mut Added) {
+        if self.islands.is_empty() {
+            self.denied = 0;
+        }
         let (mut low, mut high) = (start, end);
         let mut known = 0;
         self.islands.retain(|&mut (from, to)| {
