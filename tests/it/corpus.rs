@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,7 +11,7 @@ use sekisho::alert::{RankingEntry, Record, Summary};
 use sekisho::capture::FileSource;
 use sekisho::capture::error::CaptureError;
 use sekisho::config::{Keys, Settings};
-use sekisho::engine::{Analyst, Run, replay, summarize};
+use sekisho::engine::{Analyst, Run, count, replay, summarize};
 
 use crate::support::{corpus, root, tool};
 
@@ -229,6 +230,37 @@ fn every_capture_is_read_whole() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(compared > 900, "only {compared} captures compared");
+}
+
+/// Disks fill up and transfers break anywhere: every prefix of a capture is read to its end or refused
+/// with an error, every frame of it accounted for, and never more of them than in a longer one.
+#[test]
+fn every_prefix_is_read_to_its_end() {
+    let Some(corpus) = corpus() else { return };
+    let is_small = |capture: &&Recorded| {
+        fs::metadata(corpus.join(&capture.path)).is_ok_and(|file| file.len() <= 4000)
+    };
+    let captures = captures(&corpus);
+    let small: Vec<&Recorded> = captures.iter().filter(is_small).step_by(4).collect();
+    assert!(small.len() > 100, "only {} small captures", small.len());
+    let settings = Settings::of(&Keys::default()).unwrap();
+    let run = Run { workers: 1, ..settings.run };
+    for capture in small {
+        let bytes = fs::read(corpus.join(&capture.path)).unwrap();
+        let mut most = 0;
+        for len in 0..=bytes.len() {
+            let prefix = std::io::Cursor::new(bytes[..len].to_vec());
+            let options = sekisho::capture::Options::default();
+            let Ok(mut source) = FileSource::read(Path::new("prefix"), prefix, options) else {
+                continue;
+            };
+            let counted = count(&mut source, &run, |_, _| ControlFlow::Continue(())).unwrap();
+            let frames = source.counters().frames;
+            assert_eq!(counted.decoded + counted.rejects.total(), frames, "{} {len}", capture.path);
+            assert!(frames >= most, "{} {len}", capture.path);
+            most = frames;
+        }
+    }
 }
 
 /// `docs/corpus.md` says what replay makes of each capture; `make corpus-table` writes it anew.
