@@ -50,6 +50,8 @@ struct Trouble {
 #[derive(Debug, Clone, Copy)]
 struct Claim {
     offset: u64,
+    /// What the receiver said last, which is no less.
+    latest: u64,
     /// How often it was repeated or surpassed.
     repeated: u8,
     /// How often the receiver was behind it afterwards.
@@ -60,7 +62,7 @@ struct Claim {
 
 impl Claim {
     fn at(offset: u64) -> Self {
-        Self { offset, repeated: 0, denied: 0, is_far: false }
+        Self { offset, latest: offset, repeated: 0, denied: 0, is_far: false }
     }
 }
 
@@ -138,6 +140,10 @@ impl Stream {
 
     /// Takes the FIN that follows the bytes up to `seq`.
     pub(super) fn fin(&mut self, seq: u32, reach: Reach) {
+        if self.origin.is_none() {
+            // A FIN met first says where the bytes end, not where they begin.
+            return;
+        }
         let offset = clamp(self.offset_of(seq));
         if offset <= self.next.saturating_add(reach.window) {
             self.fin = Some(offset);
@@ -198,7 +204,7 @@ impl Stream {
         let Some(trouble) = &self.trouble else { return added };
         let is_denied = trouble.denied >= DENIALS_BELIEVED;
         let (claim, far) = (trouble.claim, trouble.far);
-        if let Some(Claim { offset, is_far: false, .. }) = claim
+        if let Some(Claim { latest: offset, is_far: false, .. }) = claim
             && offset > self.next + 1
         {
             // The last number may be a FIN's.
@@ -320,6 +326,7 @@ impl Stream {
         match &mut trouble.claim {
             Some(claim) if !claim.is_far && offset >= claim.offset => {
                 claim.repeated += 1;
+                claim.latest = offset;
                 if claim.repeated >= CLAIMS_BELIEVED {
                     // All but the last number, which may be a FIN's.
                     let believed = claim.offset - 1;
