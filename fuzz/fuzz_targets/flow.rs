@@ -133,7 +133,8 @@ fuzz_target!(|input: ([u32; 2], Vec<(u8, u16, u16)>)| {
             assert!(*payload <= model.seen_count() && *acked <= model.acked as u64);
         }
     }
-    for _ in 0..3 {
+    // Three times for each of two claims: an older one is believed first.
+    for _ in 0..6 {
         for side in 0..2 {
             let (seq, ack) = (
                 model[side].number(model[side].next),
