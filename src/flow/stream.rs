@@ -306,17 +306,21 @@ impl Stream {
 
     /// The receiver acknowledges what was not seen. Answers how far that is believed.
     fn claim(&mut self, offset: u64, reach: Reach) -> Option<u64> {
-        let next = self.next;
+        let (next, acked) = (self.next, self.acked);
         let trouble = self.trouble();
         if let Some((start, end)) = trouble.far
             && next <= start
             && start < offset
             && offset <= end.saturating_add(reach.window)
         {
-            // Both directions have gone on: the capture lost what is between.
+            // Both directions have gone on: the capture lost what is between. On a line on which they
+            // had agreed on nothing yet there is no such stretch: it was taken to begin too early,
+            // as after a forged SYN, so its beginning moves.
             trouble.far = None;
-            trouble.wait(start, end, &mut Added::default());
-            return Some(offset);
+            let moved = if acked == 0 { start - next } else { 0 };
+            trouble.wait(start - moved, end - moved, &mut Added::default());
+            self.origin = self.origin.map(|origin| origin.wrapping_add(moved as u32));
+            return Some(offset - moved);
         }
         if offset - next > reach.window.max(WINDOW_UNKNOWN) {
             trouble.claim = Some(Claim { is_far: true, ..Claim::at(offset) });
@@ -583,10 +587,23 @@ mod tests {
     fn both_directions_together_prove_a_jump() {
         let mut stream = stream(0);
         fresh(&mut stream, 1, 1000);
+        assert_eq!(stream.ack(501, BOTH).acked, 500);
         assert_eq!(fresh(&mut stream, 50_000_001, 1000), 0);
         assert_eq!(stream.rejected(), 1);
         let added = stream.ack(50_001_001, BOTH);
-        assert_eq!((added.fresh, added.acked), (1000, 50_001_000));
+        assert_eq!((added.fresh, added.acked), (1000, 50_000_500));
+    }
+
+    /// A forged reset and a forged SYN make the table begin the line somewhere else: what follows is
+    /// the connection as it was, not two gigabytes that were lost on the way.
+    #[test]
+    fn a_line_begun_at_a_forged_place_is_moved() {
+        let mut stream = stream(0);
+        assert_eq!(fresh(&mut stream, 2_000_000_001, 1000), 0);
+        let added = stream.ack(2_000_001_001, BOTH);
+        assert_eq!((added.fresh, added.acked), (1000, 1000));
+        assert_eq!(fresh(&mut stream, 2_000_001_001, 500), 500);
+        assert_eq!(stream.ack(2_000_001_501, BOTH).acked, 500);
     }
 
     #[test]
