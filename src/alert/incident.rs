@@ -121,13 +121,13 @@ impl Incident {
         }
     }
 
-    pub(super) fn refresh(&mut self, facts: Facts) {
-        if facts.day != self.facts.day {
-            self.carried = self.carried.plus(&self.facts.today);
-        }
-        self.facts = facts;
+    /// Takes over a new look at it.
+    pub(super) fn refresh(&mut self, case: Case<'_>, finding: &Finding) {
+        self.facts.finding = finding.clone();
+        self.recount(case);
     }
 
+    /// Brings its counts up to date.
     pub(super) fn recount(&mut self, case: Case<'_>) {
         if case.day != self.facts.day {
             self.carried = self.carried.plus(&self.facts.today);
@@ -247,12 +247,7 @@ impl Incident {
 }
 
 impl Facts {
-    pub(super) fn of(
-        case: Case<'_>,
-        finding: &Finding,
-        threshold: Bits,
-        labels: impl FnOnce() -> Labels,
-    ) -> Self {
+    pub(super) fn of(case: Case<'_>, finding: &Finding, labels: impl FnOnce() -> Labels) -> Self {
         let mut facts = Self {
             day: case.day,
             started: case.pair.first_at,
@@ -263,12 +258,19 @@ impl Facts {
             destinations: Vec::new(),
             first_seen: finding.known.host_since.unwrap_or(case.pair.first_at),
             labels: labels(),
-            hosts_30d: case.baseline.hosts_within(case.pair.destination, case.day, 30)
-                + usize::from(finding.known.host_since.is_none()),
-            no_alert_below_bytes: detect::bytes_at_threshold(case, finding.measure, threshold),
+            hosts_30d: 0,
+            no_alert_below_bytes: 0,
         };
         facts.recount(case);
         facts
+    }
+
+    /// Finds what costs a walk over all hosts, or many verdicts: only for what is told.
+    pub(super) fn weigh(&mut self, case: Case<'_>, threshold: Bits) {
+        self.hosts_30d = case.baseline.hosts_within(case.pair.destination, case.day, 30)
+            + usize::from(self.finding.known.host_since.is_none());
+        self.no_alert_below_bytes =
+            detect::bytes_at_threshold(case, self.finding.measure, threshold);
     }
 
     pub(super) fn recount(&mut self, case: Case<'_>) {

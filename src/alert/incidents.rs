@@ -46,11 +46,42 @@ pub struct Incidents {
     budget: Budget,
     incidents: BTreeMap<Key, Incident>,
     open: BTreeSet<Key>,
+    /// No open incident can have been quiet for long enough before this.
+    next_close: Timestamp,
     /// Largest score of each pair today, and the threshold it was above.
     peaks: IndexMap<(Addr, Destination), (Bits, Option<Bits>), foldhash::fast::RandomState>,
     /// Each host's best of the day.
-    best: IndexMap<Addr, RankingEntry, foldhash::fast::RandomState>,
+    best: IndexMap<Addr, Best, foldhash::fast::RandomState>,
     paged: u64,
+}
+
+/// A host's best verdict of the day.
+#[derive(Debug, Clone)]
+struct Best {
+    finding: Finding,
+    destination: Destination,
+    threshold: Bits,
+    alerted: bool,
+}
+
+impl Best {
+    fn into_entry(self, host: Addr, day: Day) -> RankingEntry {
+        RankingEntry {
+            schema: "sekisho.ranking/1",
+            day,
+            rank: 0,
+            host,
+            score_bits: self.finding.score,
+            threshold_bits: self.threshold,
+            why: self.finding.terms.iter().map(text::why).collect(),
+            destination: match self.finding.subject {
+                Subject::Destination => self.destination.to_string(),
+                Subject::Many => "*".to_owned(),
+            },
+            bytes_out: self.finding.bytes(),
+            alerted: self.alerted,
+        }
+    }
 }
 
 impl Incidents {
@@ -61,6 +92,7 @@ impl Incidents {
             options,
             incidents: BTreeMap::new(),
             open: BTreeSet::new(),
+            next_close: Timestamp::MAX,
             peaks: IndexMap::default(),
             best: IndexMap::default(),
             paged: 0,
@@ -103,16 +135,18 @@ impl Incidents {
             }
             Some(_) | None => Kind::Open,
         };
-        let facts = Facts::of(case, finding, threshold, labels);
         let incident = match kind {
             Kind::Open | Kind::Reopen => {
                 self.open.insert(key);
+                self.next_close =
+                    self.next_close.min(case.pair.last_at.plus(self.options.quiet_after));
+                let facts = Facts::of(case, finding, labels);
                 let old = self.incidents.remove(&key).filter(|_| kind == Kind::Reopen);
                 self.incidents.entry(key).or_insert(Incident::open(&key, facts, severity, old))
             }
             Kind::Update | Kind::Close => match self.incidents.get_mut(&key) {
                 Some(incident) => {
-                    incident.refresh(facts);
+                    incident.refresh(case, finding);
                     incident
                 }
                 None => return (true, None),
@@ -121,6 +155,7 @@ impl Incidents {
         if kind == Kind::Update && !incident.has_news(finding, severity) {
             return (true, None);
         }
+        incident.facts.weigh(case, threshold);
         let newly_paged = incident.raise(finding, severity);
         let time = incident.facts.last;
         let alert = incident.tell(&key, kind, None, time, &self.options, &self.budget);
@@ -163,7 +198,7 @@ impl Incidents {
 
     /// Closes what has been quiet until `now`.
     pub fn advance(&mut self, now: Timestamp, tell: &mut Vec<Alert>) {
-        if self.open.is_empty() {
+        if now < self.next_close {
             return;
         }
         let quiet_after = self.options.quiet_after;
@@ -177,6 +212,9 @@ impl Incidents {
         for key in quiet {
             tell.extend(self.close(&key, ClosedBecause::Quiet));
         }
+        let open = self.open.iter().filter_map(|key| self.incidents.get(key));
+        let next = open.map(|incident| incident.facts.last.plus(quiet_after)).min();
+        self.next_close = next.unwrap_or(Timestamp::MAX);
     }
 
     /// Closes everything: there is no more input.
@@ -196,8 +234,8 @@ impl Incidents {
         self.incidents
             .retain(|key, incident| open.contains(key) || day.since(incident.facts.day) <= keep);
         let mut ranking = Ranking::default();
-        for (_, entry) in std::mem::take(&mut self.best) {
-            ranking.add(entry);
+        for (host, best) in std::mem::take(&mut self.best) {
+            ranking.add(best.into_entry(host, day));
         }
         ranking.finish()
     }
@@ -220,27 +258,13 @@ impl Incidents {
                 peak.1 = Some(threshold);
             }
         }
-        let better = |best: &RankingEntry| {
-            (finding.score, finding.bytes()) > (best.score_bits, best.bytes_out)
-        };
-        if self.best.get(&case.host.addr()).is_none_or(better) {
-            let alerted = self.best.get(&case.host.addr()).is_some_and(|best| best.alerted);
-            let entry = RankingEntry {
-                schema: "sekisho.ranking/1",
-                day: case.day,
-                rank: 0,
-                host: case.host.addr(),
-                score_bits: finding.score,
-                threshold_bits: threshold,
-                why: finding.terms.iter().map(text::why).collect(),
-                destination: match finding.subject {
-                    Subject::Destination => case.pair.destination.to_string(),
-                    Subject::Many => "*".to_owned(),
-                },
-                bytes_out: finding.bytes(),
-                alerted,
-            };
-            self.best.insert(case.host.addr(), entry);
+        let worth = |finding: &Finding| (finding.score, finding.bytes());
+        let known = self.best.get(&case.host.addr());
+        if known.is_none_or(|best| worth(finding) > worth(&best.finding)) {
+            let alerted = known.is_some_and(|best| best.alerted);
+            let destination = case.pair.destination;
+            let best = Best { finding: finding.clone(), destination, threshold, alerted };
+            self.best.insert(case.host.addr(), best);
         }
     }
 

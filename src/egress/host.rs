@@ -14,8 +14,6 @@ use crate::time::{Day, Timestamp};
 pub struct Host {
     addr: Addr,
     group: Group,
-    first_at: Timestamp,
-    last_at: Timestamp,
     total_out: Counters,
     total_in: u64,
     largest: Option<(Destination, u64)>,
@@ -31,7 +29,6 @@ struct Today {
     windows_max: WindowSums,
     young_out: u64,
     young_clipped: u64,
-    bytes_in: u64,
     bytes_out: u64,
     is_marked: bool,
     /// Bytes to young destinations at which their sum is judged again.
@@ -213,12 +210,10 @@ impl Pair {
 }
 
 impl Host {
-    pub(super) fn new(addr: Addr, group: Group, at: Timestamp) -> Self {
+    pub(super) fn new(addr: Addr, group: Group) -> Self {
         Self {
             addr,
             group,
-            first_at: at,
-            last_at: at,
             total_out: Counters::default(),
             total_in: 0,
             largest: None,
@@ -235,11 +230,6 @@ impl Host {
     /// The group it is compared with.
     pub fn group(&self) -> Group {
         self.group
-    }
-
-    /// When it was first and last seen.
-    pub fn seen(&self) -> (Timestamp, Timestamp) {
-        (self.first_at, self.last_at)
     }
 
     /// All it sent to the outside.
@@ -303,10 +293,8 @@ impl Host {
         self.today.pairs.contains_key(&destination)
     }
 
-    pub(super) fn receive(&mut self, at: Timestamp, bytes: u64) {
-        self.last_at = self.last_at.max(at);
+    pub(super) fn receive(&mut self, bytes: u64) {
         self.total_in += bytes;
-        self.today.bytes_in += bytes;
     }
 
     pub(super) fn receive_from(&mut self, destination: Destination, from: &Counters) {

@@ -155,9 +155,9 @@ impl Egress {
         if !self.hosts.contains_key(&crossing.host) && self.hosts.len() >= self.options.hosts_max {
             self.forget_host();
         }
-        let start = || Host::new(crossing.host, group_of(crossing.host), delta.started_at);
+        let start = || Host::new(crossing.host, group_of(crossing.host));
         let host = self.hosts.entry(crossing.host).or_insert_with(start);
-        host.receive(delta.last_at, back.sent);
+        host.receive(back.sent);
         let destination = Destination(crossing.peer);
         if out.sent == 0 {
             host.receive_from(destination, back);
