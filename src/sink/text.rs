@@ -71,8 +71,9 @@ impl<W: Write> Text<W> {
         )?;
         writeln!(
             to,
-            "{} inside hosts sent {} outside and received {}; {} stayed inside, {} was between strangers",
+            "{} inside {} sent {} outside and received {}; {} stayed inside, {} was between strangers",
             summary.hosts,
+            if summary.hosts == 1 { "host" } else { "hosts" },
             bytes_text(summary.bytes_out),
             bytes_text(summary.bytes_in),
             bytes_text(summary.bytes_inside),
