@@ -10,27 +10,35 @@ use serde::{Serialize, Serializer};
 ///
 /// Ordered by value, so that an ordered pair of endpoints names a flow in either direction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Addr(u128);
+pub struct Addr {
+    // Two halves and not a u128, whose alignment would make an endpoint 32 bytes instead of 24.
+    high: u64,
+    low: u64,
+}
 
 impl Addr {
     /// An IPv4 address from its four bytes on the wire.
     pub const fn from_v4(bytes: [u8; 4]) -> Self {
-        Self(V4_PREFIX | u32::from_be_bytes(bytes) as u128)
+        Self { high: 0, low: V4_PREFIX | u32::from_be_bytes(bytes) as u64 }
     }
 
     /// An IPv6 address from its sixteen bytes on the wire.
     pub const fn from_v6(bytes: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bytes))
+        Self::from_bits(u128::from_be_bytes(bytes))
+    }
+
+    const fn from_bits(bits: u128) -> Self {
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
     }
 
     /// The address as the standard library's type; an IPv4-mapped one comes out as IPv4.
     pub fn to_ip(self) -> IpAddr {
-        Ipv6Addr::from_bits(self.0).to_canonical()
+        Ipv6Addr::from_bits(self.to_bits()).to_canonical()
     }
 
     /// The address as one number, IPv4 in its mapped form.
     pub const fn to_bits(self) -> u128 {
-        self.0
+        (self.high as u128) << 64 | self.low as u128
     }
 }
 
@@ -183,8 +191,9 @@ impl Subnets {
 
     /// Does one of the networks hold this address?
     pub fn contains(&self, addr: Addr) -> bool {
-        let after = self.ranges.partition_point(|&(first, _)| first <= addr.0);
-        after > 0 && addr.0 <= self.ranges[after - 1].1
+        let addr = addr.to_bits();
+        let after = self.ranges.partition_point(|&(first, _)| first <= addr);
+        after > 0 && addr <= self.ranges[after - 1].1
     }
 
     /// These networks without the part that `other` holds too.
@@ -228,7 +237,7 @@ impl FromIterator<IpNet> for Subnets {
         let nets: Vec<IpNet> = nets.into_iter().collect();
         let mut ranges: Vec<(u128, u128)> = nets
             .iter()
-            .map(|net| (Addr::from(net.network()).0, Addr::from(net.broadcast()).0))
+            .map(|net| (Addr::from(net.network()).to_bits(), Addr::from(net.broadcast()).to_bits()))
             .collect();
         ranges.sort_unstable();
         let mut merged: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
@@ -244,13 +253,13 @@ impl FromIterator<IpNet> for Subnets {
 
 /// The fewest networks that hold exactly these addresses.
 fn covering(first: u128, last: u128) -> IpSubnets {
-    match (Addr(first).to_ip(), Addr(last).to_ip()) {
+    match (Addr::from_bits(first).to_ip(), Addr::from_bits(last).to_ip()) {
         (IpAddr::V4(first), IpAddr::V4(last)) => Ipv4Subnets::new(first, last, 0).into(),
         _ => Ipv6Subnets::new(Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last), 0).into(),
     }
 }
 
-const V4_PREFIX: u128 = 0xffff_0000_0000;
+const V4_PREFIX: u64 = 0xffff_0000_0000;
 
 const PRIVATE: [&str; 5] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];

@@ -1,6 +1,6 @@
 //! What makes two segments part of one flow.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,7 +10,7 @@ use crate::decode::Segment;
 use crate::net::{Addr, Endpoint, Protocol};
 
 /// Canonical 5-tuple: one key for both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
     /// The lesser end.
     pub low: Endpoint,
@@ -91,6 +91,18 @@ impl FlowKey {
             hash.update(port.to_be_bytes());
         }
         format!("1:{}", BASE64_STANDARD.encode(hash.finalize()))
+    }
+}
+
+impl Hash for FlowKey {
+    /// In three steps instead of one a field.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u128(self.low.addr.to_bits());
+        hasher.write_u128(self.high.addr.to_bits());
+        let ports = u64::from(self.low.port) << 16 | u64::from(self.high.port);
+        hasher.write_u128(
+            u128::from(ports) << 64 | u128::from(self.tag) << 8 | u128::from(self.protocol.0),
+        );
     }
 }
 

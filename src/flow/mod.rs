@@ -1,9 +1,12 @@
 //! Segments to flows: both directions of a conversation, counted once and reported in increments.
 
+mod arena;
 mod delta;
 mod duplicates;
 mod fragments;
+mod index;
 mod key;
+mod prefetch;
 mod state;
 mod stream;
 mod table;
@@ -13,4 +16,4 @@ mod wheel;
 pub use delta::{Counters, FlowDelta, FlowEnd, TunnelEnds};
 pub use duplicates::Duplicates;
 pub use key::{FlowKey, SHARDS, Sender};
-pub use table::{FlowCounters, FlowTable, Options};
+pub use table::{FlowCounters, FlowTable, Options, Place};

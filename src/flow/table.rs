@@ -3,15 +3,16 @@
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use hashbrown::HashTable;
-
 use crate::decode::Segment;
+use crate::flow::arena::Arena;
 use crate::flow::delta::{FlowDelta, FlowEnd};
 use crate::flow::fragments::Fragments;
+use crate::flow::index::Index;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
+use crate::flow::prefetch::prefetch_whole;
 use crate::flow::state::Flow;
 use crate::flow::wheel::Wheel;
-use crate::net::Protocol;
+use crate::net::{Endpoint, Protocol};
 use crate::time::Timestamp;
 
 /// How flows are told apart, how long they live, how many there may be.
@@ -73,14 +74,17 @@ impl FlowCounters {
     }
 }
 
+/// The hash of the flow that a segment belongs to: where a table looks for it.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Place(u32);
+
 /// One shard of the flow table.
 #[derive(Debug, Clone)]
 pub struct FlowTable {
     options: Options,
-    index: HashTable<u32>,
+    index: Index,
     hasher: foldhash::fast::RandomState,
-    flows: Vec<Flow>,
-    free: Vec<u32>,
+    flows: Arena<Flow>,
     wheel: Wheel,
     fragments: Fragments,
     /// Flows with something to report at the next tick.
@@ -96,10 +100,9 @@ impl FlowTable {
     pub fn new(options: Options) -> Self {
         Self {
             options,
-            index: HashTable::new(),
+            index: Index::new(),
             hasher: foldhash::fast::RandomState::default(),
-            flows: Vec::new(),
-            free: Vec::new(),
+            flows: Arena::new(),
             wheel: Wheel::new(),
             fragments: Fragments::new(),
             unreported: Vec::new(),
@@ -109,40 +112,54 @@ impl FlowTable {
         }
     }
 
-    /// Counts one segment. Reports the flow at once when it has sent another rung of bytes.
+    /// Says where a segment belongs, and asks for what [`FlowTable::approach`] will look at.
+    pub fn place(&self, segment: &Segment<'_>) -> Place {
+        let place = self.place_of(&self.key(segment.source, segment.destination, segment).0);
+        self.index.prefetch(place.0);
+        place
+    }
+
+    /// Asks for what [`FlowTable::observe`] will look at. To be called when some more segments have
+    /// been placed, so that their cache misses overlap.
+    pub fn approach(&self, place: Place) {
+        if let Some(slot) = self.index.find(place.0, |_| true) {
+            prefetch_whole(&self.flows[slot]);
+        }
+    }
+
+    /// Counts one segment, whose place this is. Reports the flow at once when it has sent another
+    /// rung of bytes.
     ///
     /// A copy that the mirror delivered again counts as that and as nothing else.
     pub fn observe(
         &mut self,
         at: Timestamp,
         segment: &Segment<'_>,
+        mut place: Place,
         is_copy: bool,
         mut report: impl FnMut(FlowDelta),
     ) {
-        let mut placed = (segment.source, segment.destination, segment.tcp.map(|tcp| tcp.seq));
+        let (mut source, mut destination) = (segment.source, segment.destination);
+        let mut tcp_seq = segment.tcp.map(|tcp| tcp.seq);
         if let Some(fragment) = segment.fragment {
-            placed = self.fragments.place(at, segment, fragment);
+            (source, destination, tcp_seq) = self.fragments.place(at, segment, fragment);
         }
-        let (source, destination, tcp_seq) = placed;
-        let (mut key, sender) = FlowKey::of(source, destination, segment.protocol);
-        key.tag = self.tag(segment);
-
+        let (key, sender) = self.key(source, destination, segment);
+        if segment.fragment.is_some() {
+            place = self.place_of(&key);
+        }
         if is_copy {
-            self.count_copy(at, key, sender);
+            self.count_copy(at, key, sender, place);
             return;
         }
-        let mut at_index = self.find_or_start(at, key, sender, segment, &mut report);
+        let mut at_index = self.find_or_start(at, key, sender, place, segment, &mut report);
         if let Some(tcp) = &segment.tcp
-            && self.flows[at_index as usize].is_restarted_by(sender, tcp)
+            && self.flows[at_index].is_restarted_by(sender, tcp)
         {
-            self.end(
-                at_index,
-                self.flows[at_index as usize].closed.unwrap_or(FlowEnd::Idle),
-                &mut report,
-            );
-            at_index = self.find_or_start(at, key, sender, segment, &mut report);
+            self.end(at_index, self.flows[at_index].closed.unwrap_or(FlowEnd::Idle), &mut report);
+            at_index = self.find_or_start(at, key, sender, place, segment, &mut report);
         }
-        let flow = &mut self.flows[at_index as usize];
+        let flow = &mut self.flows[at_index];
         let was_closed = flow.closed.is_some();
         self.counters.rejected += flow.count(at, sender, segment, tcp_seq);
         if flow.closed.is_some() && !was_closed {
@@ -159,11 +176,9 @@ impl FlowTable {
     }
 
     /// A copy follows its packet, so the flow is there; unless it was evicted in between.
-    fn count_copy(&mut self, at: Timestamp, key: FlowKey, sender: Sender) {
-        let hash = self.hasher.hash_one(key);
-        let known = self.index.find(hash, |&index| self.flows[index as usize].key == key);
-        if let Some(&index) = known {
-            let flow = &mut self.flows[index as usize];
+    fn count_copy(&mut self, at: Timestamp, key: FlowKey, sender: Sender, place: Place) {
+        if let Some(index) = self.find(&key, place) {
+            let flow = &mut self.flows[index];
             flow.count_copy(at, sender);
             if !flow.is_unreported {
                 flow.is_unreported = true;
@@ -178,7 +193,7 @@ impl FlowTable {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now.as_secs(), &mut due);
         for index in due.drain(..) {
-            let flow = &self.flows[index as usize];
+            let flow = &self.flows[index];
             let deadline = flow.last_at.plus(self.idle_timeout(flow));
             if deadline <= now {
                 self.end(index, flow.closed.unwrap_or(FlowEnd::Idle), &mut report);
@@ -191,15 +206,15 @@ impl FlowTable {
 
     /// Ends every flow: the input is over, or its clock was set back to `now`.
     pub fn end_all(&mut self, now: Timestamp, end: FlowEnd, mut report: impl FnMut(FlowDelta)) {
-        for index in 0..self.flows.len() {
+        for index in 0..self.flows.len() as u32 {
             let flow = &self.flows[index];
             if flow.is_live {
-                self.end(index as u32, flow.closed.unwrap_or(end), &mut report);
+                self.end(index, flow.closed.unwrap_or(end), &mut report);
             }
         }
         // A recording whose clock jumps to and fro pays for the flows of each jump, not for the table.
         self.flows.clear();
-        self.free.clear();
+        self.index.clear();
         self.unreported.clear();
         self.wheel.reset(now.as_secs());
     }
@@ -211,12 +226,28 @@ impl FlowTable {
 
     /// Is no flow held?
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.index.len() == 0
     }
 
     /// What the table has to say of its work.
     pub fn counters(&self) -> &FlowCounters {
         &self.counters
+    }
+
+    fn key(
+        &self,
+        source: Endpoint,
+        destination: Endpoint,
+        segment: &Segment<'_>,
+    ) -> (FlowKey, Sender) {
+        let (mut key, sender) = FlowKey::of(source, destination, segment.protocol);
+        key.tag = self.tag(segment);
+        (key, sender)
+    }
+
+    /// The upper half of the hash: it depends on all of the key.
+    fn place_of(&self, key: &FlowKey) -> Place {
+        Place((self.hasher.hash_one(key) >> 32) as u32)
     }
 
     fn tag(&self, segment: &Segment<'_>) -> u32 {
@@ -227,17 +258,20 @@ impl FlowTable {
         }
     }
 
+    fn find(&self, key: &FlowKey, place: Place) -> Option<u32> {
+        self.index.find(place.0, |index| self.flows[index].key == *key)
+    }
+
     fn find_or_start(
         &mut self,
         at: Timestamp,
         key: FlowKey,
         sender: Sender,
+        place: Place,
         segment: &Segment<'_>,
         report: &mut impl FnMut(FlowDelta),
     ) -> u32 {
-        let hash = self.hasher.hash_one(key);
-        if let Some(&index) = self.index.find(hash, |&index| self.flows[index as usize].key == key)
-        {
+        if let Some(index) = self.find(&key, place) {
             return index;
         }
         if self.index.len() >= (self.options.flows_max / SHARDS).max(1) {
@@ -245,19 +279,8 @@ impl FlowTable {
         }
         let flow = Flow::start(at, key, sender, segment);
         let deadline = at.plus(self.idle_timeout(&flow)).as_secs() + 1;
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.flows[index as usize] = flow;
-                index
-            }
-            None => {
-                self.flows.push(flow);
-                (self.flows.len() - 1) as u32
-            }
-        };
-        self.index.insert_unique(hash, index, |&other| {
-            self.hasher.hash_one(self.flows[other as usize].key)
-        });
+        let index = self.flows.insert(flow);
+        self.index.insert(place.0, index);
         self.wheel.insert(index, deadline);
         self.counters.started += 1;
         index
@@ -266,19 +289,19 @@ impl FlowTable {
     /// Ends the flow that has been idle longest among the next few.
     fn evict(&mut self, report: &mut impl FnMut(FlowDelta)) {
         let victim = (0..self.flows.len())
-            .map(|step| (self.hand + step) % self.flows.len())
+            .map(|step| ((self.hand + step) % self.flows.len()) as u32)
             .filter(|&index| self.flows[index].is_live)
             .take(EVICTION_SAMPLE)
             .min_by_key(|&index| self.flows[index].last_at);
         if let Some(index) = victim {
-            self.hand = index + 1;
+            self.hand = index as usize + 1;
             self.counters.evicted += 1;
-            self.end(index as u32, FlowEnd::Evicted, report);
+            self.end(index, FlowEnd::Evicted, report);
         }
     }
 
     fn end(&mut self, index: u32, end: FlowEnd, report: &mut impl FnMut(FlowDelta)) {
-        let flow = &mut self.flows[index as usize];
+        let flow = &mut self.flows[index];
         flow.is_live = false;
         let key = flow.key;
         let refused = flow.finish();
@@ -286,17 +309,14 @@ impl FlowTable {
         self.counters.carried += u64::from(flow.has_carried());
         self.counters.one_sided += u64::from(flow.has_carried() && flow.is_one_sided());
         report(flow.take_delta(Some(end)));
-        let hash = self.hasher.hash_one(key);
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == index) {
-            entry.remove();
-        }
+        self.index.remove(self.place_of(&key).0, index);
         self.wheel.remove(index);
-        self.free.push(index);
+        self.flows.free(index);
     }
 
     fn report_all(&mut self, report: &mut impl FnMut(FlowDelta)) {
         for index in self.unreported.drain(..) {
-            let flow = &mut self.flows[index as usize];
+            let flow = &mut self.flows[index];
             flow.is_unreported = false;
             if flow.is_live && flow.has_unreported() {
                 report(flow.take_delta(None));

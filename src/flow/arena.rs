@@ -1,0 +1,67 @@
+//! Slots that stay where they are: growing moves nothing, so no packet waits for a copy of the table.
+
+use std::ops::{Index, IndexMut};
+
+/// Values by number, in chunks. Numbers of values taken out are given again.
+#[derive(Debug, Clone)]
+pub(super) struct Arena<T> {
+    chunks: Vec<Vec<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Arena<T> {
+    pub(super) fn new() -> Self {
+        Self { chunks: Vec::new(), free: Vec::new() }
+    }
+
+    /// Numbers given out so far, those taken back included.
+    pub(super) fn len(&self) -> usize {
+        match self.chunks.split_last() {
+            Some((last, full)) => full.len() * CHUNK + last.len(),
+            None => 0,
+        }
+    }
+
+    pub(super) fn insert(&mut self, value: T) -> u32 {
+        if let Some(number) = self.free.pop() {
+            self[number] = value;
+            return number;
+        }
+        let number = self.len() as u32;
+        match self.chunks.last_mut() {
+            Some(last) if last.len() < CHUNK => last.push(value),
+            Some(_) | None => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(value);
+                self.chunks.push(chunk);
+            }
+        }
+        number
+    }
+
+    /// Gives `number` to the next value that comes.
+    pub(super) fn free(&mut self, number: u32) {
+        self.free.push(number);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.chunks.clear();
+        self.free.clear();
+    }
+}
+
+impl<T> Index<u32> for Arena<T> {
+    type Output = T;
+
+    fn index(&self, number: u32) -> &T {
+        &self.chunks[number as usize / CHUNK][number as usize % CHUNK]
+    }
+}
+
+impl<T> IndexMut<u32> for Arena<T> {
+    fn index_mut(&mut self, number: u32) -> &mut T {
+        &mut self.chunks[number as usize / CHUNK][number as usize % CHUNK]
+    }
+}
+
+const CHUNK: usize = 256;

@@ -1,0 +1,128 @@
+//! Which slot holds a flow: open addressing with linear probing (Knuth, TAOCP 3, section 6.4).
+
+use super::prefetch::prefetch;
+
+/// Slot numbers by the hash of their flow.
+///
+/// Cells stand in the order of their hashes, whose upper bits are the cell's home. So the table
+/// grows without asking anybody for a hash, and what is looked for lies in one cache line, or
+/// two.
+#[derive(Debug, Clone)]
+pub(super) struct Index {
+    cells: Vec<Cell>,
+    /// Bits that a hash is shifted right by to give its home.
+    shift: u32,
+    len: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    hash: u32,
+    slot: u32,
+}
+
+impl Cell {
+    const EMPTY: Self = Self { hash: 0, slot: u32::MAX };
+
+    fn is_empty(self) -> bool {
+        self.slot == u32::MAX
+    }
+}
+
+impl Index {
+    pub(super) fn new() -> Self {
+        Self { cells: vec![Cell::EMPTY; 1 << CELLS_MIN_LOG2], shift: 32 - CELLS_MIN_LOG2, len: 0 }
+    }
+
+    /// Flows held.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Asks for the cells of `hash` to be brought into the cache.
+    pub(super) fn prefetch(&self, hash: u32) {
+        prefetch(&self.cells[self.home(hash)]);
+    }
+
+    /// The first slot with this hash for which `is_it` holds.
+    pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut at = self.home(hash);
+        loop {
+            let cell = self.cells[at];
+            if cell.is_empty() {
+                return None;
+            }
+            if cell.hash == hash && is_it(cell.slot) {
+                return Some(cell.slot);
+            }
+            at = self.after(at);
+        }
+    }
+
+    /// Adds a slot, which is not there yet.
+    pub(super) fn insert(&mut self, hash: u32, slot: u32) {
+        if (self.len + 1) * 4 > self.cells.len() * 3 {
+            self.grow();
+        }
+        self.place(Cell { hash, slot });
+        self.len += 1;
+    }
+
+    /// Takes out a slot, which is there.
+    pub(super) fn remove(&mut self, hash: u32, slot: u32) {
+        let mut hole = self.home(hash);
+        while self.cells[hole].slot != slot {
+            if self.cells[hole].is_empty() {
+                return;
+            }
+            hole = self.after(hole);
+        }
+        self.len -= 1;
+        // Algorithm R: what follows moves up, so that no search stops short of it.
+        let mut at = hole;
+        loop {
+            at = self.after(at);
+            let cell = self.cells[at];
+            if cell.is_empty() {
+                break;
+            }
+            let from_home = at.wrapping_sub(self.home(cell.hash)) & (self.cells.len() - 1);
+            let from_hole = at.wrapping_sub(hole) & (self.cells.len() - 1);
+            if from_home >= from_hole {
+                self.cells[hole] = cell;
+                hole = at;
+            }
+        }
+        self.cells[hole] = Cell::EMPTY;
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    fn home(&self, hash: u32) -> usize {
+        (hash >> self.shift) as usize
+    }
+
+    fn after(&self, at: usize) -> usize {
+        (at + 1) & (self.cells.len() - 1)
+    }
+
+    fn place(&mut self, cell: Cell) {
+        let mut at = self.home(cell.hash);
+        while !self.cells[at].is_empty() {
+            at = self.after(at);
+        }
+        self.cells[at] = cell;
+    }
+
+    fn grow(&mut self) {
+        let doubled = vec![Cell::EMPTY; self.cells.len() * 2];
+        let cells = std::mem::replace(&mut self.cells, doubled);
+        self.shift -= 1;
+        cells.into_iter().filter(|cell| !cell.is_empty()).for_each(|cell| self.place(cell));
+    }
+}
+
+/// A new table holds so many cells: one page.
+const CELLS_MIN_LOG2: u32 = 9;
