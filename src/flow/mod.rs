@@ -7,6 +7,7 @@ mod fragments;
 mod index;
 mod key;
 mod prefetch;
+mod slot;
 mod state;
 mod stream;
 mod table;

@@ -1,73 +1,39 @@
-//! One flow in the table: what each end sent, and what is not yet reported.
+//! The whole account of one flow: what each end sent, and what is still open about it.
 
 use crate::decode::{Segment, Tcp};
-use crate::flow::delta::{Counters, FlowDelta, FlowEnd, TunnelEnds};
-use crate::flow::key::{FlowKey, Sender};
+use crate::flow::delta::{Counters, TunnelEnds};
+use crate::flow::key::Sender;
+use crate::flow::slot::{Close, Pending};
 use crate::flow::stream::{Added, Reach, Stream, WINDOW_UNKNOWN};
 use crate::flow::tcp_options::{sack_blocks, window_scale};
-use crate::net::{Endpoint, Protocol};
-use crate::time::Timestamp;
 
-#[derive(Debug, Clone)]
+/// The account of a flow that is not simple, or not simple just now.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Flow {
-    pub(super) key: FlowKey,
-    pub(super) started_at: Timestamp,
-    pub(super) last_at: Timestamp,
-    low: Half,
-    high: Half,
-    tunnel: Option<Box<TunnelEnds>>,
-    initiator: Sender,
-    initiator_inferred: bool,
-    pub(super) closed: Option<FlowEnd>,
+    pub(super) low: Half,
+    pub(super) high: Half,
+    pub(super) tunnel: Option<Box<TunnelEnds>>,
+    pub(super) closed: Option<Close>,
     /// A SYN that would start another connection on the same ports, until it is answered.
-    rival_syn: Option<(Sender, u32)>,
-    pub(super) is_unreported: bool,
-    pub(super) is_live: bool,
+    pub(super) rival_syn: Option<(Sender, u32)>,
 }
 
 /// What one end of a flow sent.
 #[derive(Debug, Clone, Default)]
-struct Half {
-    stream: Stream,
-    is_heard: bool,
+pub(super) struct Half {
+    pub(super) stream: Stream,
+    pub(super) is_heard: bool,
     /// Packets sent since the other end was heard last.
-    unanswered: u16,
+    pub(super) unanswered: u8,
     /// Largest window advertised, unscaled.
-    window: u16,
+    pub(super) window: u16,
     /// Scale of that window, once a SYN told it.
-    window_scale: Option<u8>,
-    unreported: Counters,
-    payload: u64,
-    sent: u64,
-    /// `unreported.sent` that is reported at once.
-    rung: u64,
+    pub(super) window_scale: Option<u8>,
+    pub(super) payload: u64,
+    pub(super) sent: u64,
 }
 
 impl Flow {
-    pub(super) fn start(
-        at: Timestamp,
-        key: FlowKey,
-        sender: Sender,
-        segment: &Segment<'_>,
-    ) -> Self {
-        let (initiator, initiator_inferred) = initiator(&key, sender, segment.tcp.as_ref());
-        let half = || Half { rung: RUNG_MIN, ..Half::default() };
-        Self {
-            key,
-            started_at: at,
-            last_at: at,
-            low: half(),
-            high: half(),
-            tunnel: segment.tunnel.map(|tunnel| Box::new(TunnelEnds::of(&tunnel, sender))),
-            initiator,
-            initiator_inferred,
-            closed: None,
-            rival_syn: None,
-            is_unreported: false,
-            is_live: true,
-        }
-    }
-
     /// Do these ports now carry another connection? True for the first SYN after a close, and for
     /// the answer to a SYN that came without one. A forged SYN alone changes nothing.
     pub(super) fn is_restarted_by(&mut self, sender: Sender, tcp: &Tcp<'_>) -> bool {
@@ -87,43 +53,43 @@ impl Flow {
     /// Counts one segment; answers how many of its claims were refused as impossible.
     pub(super) fn count(
         &mut self,
-        at: Timestamp,
         sender: Sender,
         segment: &Segment<'_>,
         tcp_seq: Option<u32>,
+        pending: &mut Pending,
     ) -> u64 {
-        self.last_at = self.last_at.max(at);
         self.half_mut(sender.other()).unanswered = 0;
         let half = self.half_mut(sender);
         half.is_heard = true;
         half.unanswered = half.unanswered.saturating_add(1);
-        half.unreported.packets += 1;
-        half.unreported.wire += u64::from(segment.ip_len);
-        if segment.protocol != Protocol::TCP {
-            half.add_payload(u64::from(segment.payload_len));
-            half.settle();
-            return 0;
-        }
-        let Some(seq) = tcp_seq else {
-            // A TCP fragment whose first part was missed: its place in the stream is unknown.
-            half.add_payload(u64::from(segment.payload_len));
-            half.settle();
-            return 0;
-        };
+        let counters = pending.of_mut(sender);
+        counters.packets += 1;
+        counters.wire += u64::from(segment.ip_len);
         let refused = self.refused();
-        match &segment.tcp {
-            Some(tcp) => self.count_tcp(sender, segment, tcp),
-            None => {
+        match (&segment.tcp, tcp_seq) {
+            (Some(tcp), Some(_)) => self.count_tcp(sender, segment, tcp, pending),
+            (None, Some(seq)) => {
                 let reach = self.reach(sender);
                 let half = self.half_mut(sender);
                 let added = half.stream.data(seq, segment.payload_len, reach);
-                half.add(added);
+                half.add(added, pending.of_mut(sender));
+            }
+            // Not TCP, or a TCP fragment whose first part was missed: it has no place in a stream.
+            (_, None) => {
+                let fresh = u64::from(segment.payload_len);
+                self.half_mut(sender).add(Added { fresh, ..Added::default() }, pending.of_mut(sender));
             }
         }
         self.refused() - refused
     }
 
-    fn count_tcp(&mut self, sender: Sender, segment: &Segment<'_>, tcp: &Tcp<'_>) {
+    fn count_tcp(
+        &mut self,
+        sender: Sender,
+        segment: &Segment<'_>,
+        tcp: &Tcp<'_>,
+        pending: &mut Pending,
+    ) {
         let mut seq = tcp.seq;
         self.half_mut(sender).note_window(tcp);
         let (reach, answer_reach) = (self.reach(sender), self.reach(sender.other()));
@@ -134,32 +100,33 @@ impl Flow {
         }
         // A reset's sequence number may be anything, and its text is no application data (RFC 9293).
         if tcp.has(Tcp::RST) {
-            self.closed.get_or_insert(FlowEnd::Rst);
+            self.closed.get_or_insert(Close::Rst);
             return;
         }
         let mut fresh = 0;
         if segment.payload_len > 0 {
             let added = half.stream.data(seq, segment.payload_len, reach);
             fresh = added.fresh;
-            half.add(added);
+            half.add(added, pending.of_mut(sender));
         }
         if tcp.has(Tcp::FIN) {
             half.stream.fin(seq.wrapping_add(segment.payload_len), reach);
         }
         if tcp.has(Tcp::ACK) {
+            let counters = pending.of_mut(sender.other());
             let other = self.half_mut(sender.other());
             let added = other.stream.ack(tcp.ack, answer_reach);
-            other.add(added);
+            other.add(added, counters);
             for (left, right) in sack_blocks(tcp.options) {
                 let added = other.stream.sack(left, right);
-                other.add(added);
+                other.add(added, counters);
             }
         }
-        if self.closed == Some(FlowEnd::Rst) && fresh > 0 {
+        if self.closed == Some(Close::Rst) && fresh > 0 {
             // It goes on: the reset was forged, or not for this connection.
             self.closed = None;
         } else if self.low.stream.is_finished() && self.high.stream.is_finished() {
-            self.closed.get_or_insert(FlowEnd::Fin);
+            self.closed.get_or_insert(Close::Fin);
         }
     }
 
@@ -180,58 +147,25 @@ impl Flow {
         }
     }
 
-    /// Counts a copy that the mirror delivered again.
-    pub(super) fn count_copy(&mut self, at: Timestamp, sender: Sender) {
-        self.last_at = self.last_at.max(at);
-        self.half_mut(sender).unreported.duplicates += 1;
-    }
-
     /// Settles what was still open; answers how many claims were refused as impossible.
-    pub(super) fn finish(&mut self) -> u64 {
+    pub(super) fn finish(&mut self, pending: &mut Pending) -> u64 {
         let refused = self.refused();
-        for half in [&mut self.low, &mut self.high] {
+        for (half, counters) in
+            [(&mut self.low, &mut pending.low), (&mut self.high, &mut pending.high)]
+        {
             let added = half.stream.finish();
-            half.add(added);
+            half.add(added, counters);
         }
         self.refused() - refused
     }
 
-    /// Did either end send anything?
-    pub(super) fn has_carried(&self) -> bool {
-        self.low.sent + self.high.sent > 0
-    }
-
-    /// Was only one end heard?
-    pub(super) fn is_one_sided(&self) -> bool {
-        self.low.is_heard != self.high.is_heard
+    /// Did either end send anything, and was only one end heard?
+    pub(super) fn has_carried(&self) -> (bool, bool) {
+        (self.low.sent + self.high.sent > 0, self.low.is_heard != self.high.is_heard)
     }
 
     fn refused(&self) -> u64 {
         u64::from(self.low.stream.rejected()) + u64::from(self.high.stream.rejected())
-    }
-
-    pub(super) fn has_reached_rung(&self) -> bool {
-        [&self.low, &self.high].iter().any(|half| half.unreported.sent >= half.rung)
-    }
-
-    pub(super) fn has_unreported(&self) -> bool {
-        [&self.low, &self.high]
-            .iter()
-            .any(|half| half.unreported.packets + half.unreported.duplicates > 0)
-    }
-
-    pub(super) fn take_delta(&mut self, end: Option<FlowEnd>) -> FlowDelta {
-        FlowDelta {
-            key: self.key,
-            initiator: self.initiator,
-            initiator_inferred: self.initiator_inferred,
-            started_at: self.started_at,
-            last_at: self.last_at,
-            low: self.low.take(),
-            high: self.high.take(),
-            tunnel: self.tunnel.as_deref().copied(),
-            end,
-        }
     }
 
     fn half(&self, side: Sender) -> &Half {
@@ -250,11 +184,15 @@ impl Flow {
 }
 
 impl Half {
-    fn add(&mut self, added: Added) {
-        self.unreported.retransmitted += added.repeated;
-        self.unreported.acked += added.acked;
-        self.add_payload(added.fresh);
-        self.settle();
+    fn add(&mut self, added: Added, counters: &mut Counters) {
+        counters.retransmitted += added.repeated;
+        counters.acked += added.acked;
+        counters.payload += added.fresh;
+        self.payload += added.fresh;
+        // `sent` is the greater of what was seen and what was acknowledged.
+        let sent = self.payload.max(self.stream.acked());
+        counters.sent += sent - self.sent;
+        self.sent = sent;
     }
 
     fn note_window(&mut self, tcp: &Tcp<'_>) {
@@ -265,48 +203,9 @@ impl Half {
             self.window = self.window.max(tcp.window);
         }
     }
-
-    fn add_payload(&mut self, fresh: u64) {
-        self.payload += fresh;
-        self.unreported.payload += fresh;
-    }
-
-    /// Brings `sent` up to the greater of what was seen and what was acknowledged.
-    fn settle(&mut self) {
-        let sent = self.payload.max(self.stream.acked());
-        self.unreported.sent += sent - self.sent;
-        self.sent = sent;
-    }
-
-    fn take(&mut self) -> Counters {
-        // Rungs grow with the flow: a verdict in flight costs the logarithm of its bytes.
-        self.rung = (self.sent / 8).clamp(RUNG_MIN, RUNG_MAX);
-        std::mem::take(&mut self.unreported)
-    }
-}
-
-/// The end that opened the flow, and whether that is a guess: by SYN, else the end whose port is not
-/// a well-known one, else the one who was heard first.
-fn initiator(key: &FlowKey, sender: Sender, tcp: Option<&Tcp<'_>>) -> (Sender, bool) {
-    if let Some(tcp) = tcp
-        && tcp.has(Tcp::SYN)
-    {
-        return (if tcp.has(Tcp::ACK) { sender.other() } else { sender }, false);
-    }
-    let is_well_known = |end: Endpoint| (1..1024).contains(&end.port);
-    let guess = match (is_well_known(key.low), is_well_known(key.high)) {
-        (true, false) => Sender::High,
-        (false, true) => Sender::Low,
-        (true, true) | (false, false) => sender,
-    };
-    (guess, true)
 }
 
 /// Packets without an answer after which the other direction no longer reaches the capture: a receiver
 /// acknowledges every second full segment (RFC 5681, section 4.2), and offloading stretches that to
 /// 64 KiB, some forty segments.
-const UNANSWERED_MAX: u16 = 256;
-
-/// Smallest and largest number of bytes after which a flow reports without waiting for the tick.
-const RUNG_MIN: u64 = 1 << 20;
-const RUNG_MAX: u64 = 64 << 20;
+const UNANSWERED_MAX: u8 = 255;

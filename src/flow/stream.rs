@@ -88,7 +88,40 @@ pub(super) struct Added {
     pub(super) acked: u64,
 }
 
+/// A stream without trouble.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plain {
+    pub(super) origin: Option<u32>,
+    pub(super) next: u64,
+    pub(super) acked: u64,
+    /// Was a FIN seen that follows the bytes so far?
+    pub(super) is_fin_next: bool,
+}
+
+impl From<Plain> for Stream {
+    fn from(plain: Plain) -> Self {
+        Self {
+            origin: plain.origin,
+            next: plain.next,
+            acked: plain.acked,
+            fin: plain.is_fin_next.then_some(plain.next),
+            ..Self::default()
+        }
+    }
+}
+
 impl Stream {
+    /// The stream as a plain one, if it is that.
+    pub(super) fn plain(&self) -> Option<Plain> {
+        let is_plain = self.trouble.is_none() && self.fin.is_none_or(|fin| fin == self.next);
+        is_plain.then_some(Plain {
+            origin: self.origin,
+            next: self.next,
+            acked: self.acked,
+            is_fin_next: self.fin.is_some(),
+        })
+    }
+
     /// Takes the SYN of this direction.
     pub(super) fn syn(&mut self, seq: u32) {
         self.origin.get_or_insert(seq.wrapping_add(1));

@@ -3,13 +3,14 @@
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use crate::decode::Segment;
+use crate::decode::{Segment, Tcp};
 use crate::flow::arena::Arena;
-use crate::flow::delta::{FlowDelta, FlowEnd};
+use crate::flow::delta::{FlowDelta, FlowEnd, TunnelEnds};
 use crate::flow::fragments::Fragments;
 use crate::flow::index::Index;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
 use crate::flow::prefetch::prefetch_whole;
+use crate::flow::slot::{NIL, Pending, Phase, Slot};
 use crate::flow::state::Flow;
 use crate::flow::wheel::Wheel;
 use crate::net::{Endpoint, Protocol};
@@ -84,12 +85,14 @@ pub struct FlowTable {
     options: Options,
     index: Index,
     hasher: foldhash::fast::RandomState,
-    flows: Arena<Flow>,
+    slots: Arena<Slot>,
+    /// The accounts that are more than a slot can hold.
+    wide: Arena<Flow>,
     wheel: Wheel,
     fragments: Fragments,
-    /// Flows with something to report at the next tick.
-    unreported: Vec<u32>,
-    due: Vec<u32>,
+    /// What there is to report at the next tick.
+    pending: Vec<Pending>,
+    due: Vec<(u16, u32)>,
     /// Where the search for a flow to evict goes on.
     hand: usize,
     counters: FlowCounters,
@@ -102,10 +105,11 @@ impl FlowTable {
             options,
             index: Index::new(),
             hasher: foldhash::fast::RandomState::default(),
-            flows: Arena::new(),
+            slots: Arena::new(),
+            wide: Arena::new(),
             wheel: Wheel::new(),
             fragments: Fragments::new(),
-            unreported: Vec::new(),
+            pending: Vec::new(),
             due: Vec::new(),
             hand: 0,
             counters: FlowCounters::default(),
@@ -123,7 +127,7 @@ impl FlowTable {
     /// been placed, so that their cache misses overlap.
     pub fn approach(&self, place: Place) {
         if let Some(slot) = self.index.find(place.0, |_| true) {
-            prefetch_whole(&self.flows[slot]);
+            prefetch_whole(&self.slots[slot]);
         }
     }
 
@@ -152,38 +156,37 @@ impl FlowTable {
             self.count_copy(at, key, sender, place);
             return;
         }
-        let mut at_index = self.find_or_start(at, key, sender, place, segment, &mut report);
-        if let Some(tcp) = &segment.tcp
-            && self.flows[at_index].is_restarted_by(sender, tcp)
+        let mut index = self.find_or_start(at, key, sender, place, segment, &mut report);
+        if let Some(tcp) = segment.tcp
+            && tcp.has(Tcp::SYN)
+            && self.with_flow(index, |flow, _| flow.is_restarted_by(sender, &tcp))
         {
-            self.end(at_index, self.flows[at_index].closed.unwrap_or(FlowEnd::Idle), &mut report);
-            at_index = self.find_or_start(at, key, sender, place, segment, &mut report);
+            self.end(index, self.ended(index).unwrap_or(FlowEnd::Idle), &mut report);
+            index = self.find_or_start(at, key, sender, place, segment, &mut report);
         }
-        let flow = &mut self.flows[at_index];
-        let was_closed = flow.closed.is_some();
-        self.counters.rejected += flow.count(at, sender, segment, tcp_seq);
-        if flow.closed.is_some() && !was_closed {
-            self.wheel.remove(at_index);
-            self.wheel.insert(at_index, at.plus(self.options.closed_linger).as_secs() + 1);
+        let pending = self.pending_of(index);
+        let slot = &mut self.slots[index];
+        slot.last_at = slot.last_at.max(at);
+        if !slot.count(sender, segment, &mut self.pending[pending]) {
+            let was_open = slot.phase == Phase::Open;
+            self.counters.rejected +=
+                self.with_flow(index, |flow, pending| flow.count(sender, segment, tcp_seq, pending));
+            if was_open {
+                self.settle_phase(index, at);
+            }
         }
-        if !flow.is_unreported {
-            flow.is_unreported = true;
-            self.unreported.push(at_index);
-        }
-        if flow.has_reached_rung() {
-            report(flow.take_delta(None));
+        if self.pending[pending].has_reached_rung() {
+            self.report(index, None, &mut report);
         }
     }
 
     /// A copy follows its packet, so the flow is there; unless it was evicted in between.
     fn count_copy(&mut self, at: Timestamp, key: FlowKey, sender: Sender, place: Place) {
         if let Some(index) = self.find(&key, place) {
-            let flow = &mut self.flows[index];
-            flow.count_copy(at, sender);
-            if !flow.is_unreported {
-                flow.is_unreported = true;
-                self.unreported.push(index);
-            }
+            let slot = &mut self.slots[index];
+            slot.last_at = slot.last_at.max(at);
+            let pending = self.pending_of(index);
+            self.pending[pending].of_mut(sender).duplicates += 1;
         }
     }
 
@@ -192,13 +195,16 @@ impl FlowTable {
         self.report_all(&mut report);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now.as_secs(), &mut due);
-        for index in due.drain(..) {
-            let flow = &self.flows[index];
-            let deadline = flow.last_at.plus(self.idle_timeout(flow));
+        for (timer, index) in due.drain(..) {
+            let slot = &self.slots[index];
+            if slot.phase == Phase::Free || slot.timer != timer {
+                continue;
+            }
+            let deadline = slot.last_at.plus(self.idle_timeout(slot));
             if deadline <= now {
-                self.end(index, flow.closed.unwrap_or(FlowEnd::Idle), &mut report);
+                self.end(index, self.ended(index).unwrap_or(FlowEnd::Idle), &mut report);
             } else {
-                self.wheel.insert(index, deadline.as_secs() + 1);
+                self.slots[index].timer = self.wheel.insert(index, deadline.as_secs() + 1);
             }
         }
         self.due = due;
@@ -206,16 +212,16 @@ impl FlowTable {
 
     /// Ends every flow: the input is over, or its clock was set back to `now`.
     pub fn end_all(&mut self, now: Timestamp, end: FlowEnd, mut report: impl FnMut(FlowDelta)) {
-        for index in 0..self.flows.len() as u32 {
-            let flow = &self.flows[index];
-            if flow.is_live {
-                self.end(index, flow.closed.unwrap_or(end), &mut report);
+        for index in 0..self.slots.len() as u32 {
+            if self.slots[index].phase != Phase::Free {
+                self.end(index, self.ended(index).unwrap_or(end), &mut report);
             }
         }
         // A recording whose clock jumps to and fro pays for the flows of each jump, not for the table.
-        self.flows.clear();
+        self.slots.clear();
+        self.wide.clear();
         self.index.clear();
-        self.unreported.clear();
+        self.pending.clear();
         self.wheel.reset(now.as_secs());
     }
 
@@ -259,7 +265,7 @@ impl FlowTable {
     }
 
     fn find(&self, key: &FlowKey, place: Place) -> Option<u32> {
-        self.index.find(place.0, |index| self.flows[index].key == *key)
+        self.index.find(place.0, |index| self.slots[index].is(key))
     }
 
     fn find_or_start(
@@ -277,22 +283,27 @@ impl FlowTable {
         if self.index.len() >= (self.options.flows_max / SHARDS).max(1) {
             self.evict(report);
         }
-        let flow = Flow::start(at, key, sender, segment);
-        let deadline = at.plus(self.idle_timeout(&flow)).as_secs() + 1;
-        let index = self.flows.insert(flow);
+        let slot = Slot::start(at, key, sender, segment);
+        let deadline = at.plus(self.idle_timeout(&slot)).as_secs() + 1;
+        let index = self.slots.insert(slot);
         self.index.insert(place.0, index);
-        self.wheel.insert(index, deadline);
+        self.slots[index].timer = self.wheel.insert(index, deadline);
+        if let Some(tunnel) = &segment.tunnel {
+            let tunnel = Some(Box::new(TunnelEnds::of(tunnel, sender)));
+            self.slots[index].wide =
+                self.wide.insert(Flow { tunnel, ..self.slots[index].widen() });
+        }
         self.counters.started += 1;
         index
     }
 
     /// Ends the flow that has been idle longest among the next few.
     fn evict(&mut self, report: &mut impl FnMut(FlowDelta)) {
-        let victim = (0..self.flows.len())
-            .map(|step| ((self.hand + step) % self.flows.len()) as u32)
-            .filter(|&index| self.flows[index].is_live)
+        let victim = (0..self.slots.len())
+            .map(|step| ((self.hand + step) % self.slots.len()) as u32)
+            .filter(|&index| self.slots[index].phase != Phase::Free)
             .take(EVICTION_SAMPLE)
-            .min_by_key(|&index| self.flows[index].last_at);
+            .min_by_key(|&index| self.slots[index].last_at);
         if let Some(index) = victim {
             self.hand = index as usize + 1;
             self.counters.evicted += 1;
@@ -301,32 +312,120 @@ impl FlowTable {
     }
 
     fn end(&mut self, index: u32, end: FlowEnd, report: &mut impl FnMut(FlowDelta)) {
-        let flow = &mut self.flows[index];
-        flow.is_live = false;
-        let key = flow.key;
-        let refused = flow.finish();
-        self.counters.rejected += refused;
-        self.counters.carried += u64::from(flow.has_carried());
-        self.counters.one_sided += u64::from(flow.has_carried() && flow.is_one_sided());
-        report(flow.take_delta(Some(end)));
+        self.pending_of(index);
+        let (has_carried, is_one_sided) = match self.slots[index].wide {
+            NIL => self.slots[index].has_carried(),
+            wide => {
+                let pending = self.slots[index].pending as usize;
+                self.counters.rejected += self.wide[wide].finish(&mut self.pending[pending]);
+                self.wide[wide].has_carried()
+            }
+        };
+        self.counters.carried += u64::from(has_carried);
+        self.counters.one_sided += u64::from(has_carried && is_one_sided);
+        self.report(index, Some(end), report);
+        let slot = &mut self.slots[index];
+        self.pending[slot.pending as usize].slot = NIL;
+        slot.phase = Phase::Free;
+        let (key, wide) = (slot.key(), slot.wide);
+        if wide != NIL {
+            self.wide[wide] = Flow::default();
+            self.wide.free(wide);
+        }
         self.index.remove(self.place_of(&key).0, index);
-        self.wheel.remove(index);
-        self.flows.free(index);
+        self.slots.free(index);
     }
 
-    fn report_all(&mut self, report: &mut impl FnMut(FlowDelta)) {
-        for index in self.unreported.drain(..) {
-            let flow = &mut self.flows[index];
-            flow.is_unreported = false;
-            if flow.is_live && flow.has_unreported() {
-                report(flow.take_delta(None));
-            }
+    /// How a flow that has closed ends.
+    fn ended(&self, index: u32) -> Option<FlowEnd> {
+        match self.slots[index].phase {
+            Phase::Closed(close) => Some(close.end()),
+            Phase::Open | Phase::Free => None,
         }
     }
 
-    fn idle_timeout(&self, flow: &Flow) -> Duration {
-        match flow.key.protocol {
-            Protocol::TCP if flow.closed.is_some() => self.options.closed_linger,
+    /// Hands out the whole account of a flow, and keeps it in short afterwards if that can be.
+    fn with_flow<T>(&mut self, index: u32, work: impl FnOnce(&mut Flow, &mut Pending) -> T) -> T {
+        let pending = self.pending_of(index);
+        let pending = &mut self.pending[pending];
+        let slot = &mut self.slots[index];
+        if slot.wide == NIL {
+            let mut flow = slot.widen();
+            let result = work(&mut flow, pending);
+            slot.phase = flow.closed.map_or(Phase::Open, Phase::Closed);
+            if !slot.shorten(&flow) {
+                slot.wide = self.wide.insert(flow);
+            }
+            return result;
+        }
+        let flow = &mut self.wide[slot.wide];
+        let result = work(flow, pending);
+        slot.phase = flow.closed.map_or(Phase::Open, Phase::Closed);
+        if slot.shorten(flow) {
+            *flow = Flow::default();
+            self.wide.free(std::mem::replace(&mut slot.wide, NIL));
+        }
+        result
+    }
+
+    /// A flow that has just closed waits for late segments no longer than that takes.
+    fn settle_phase(&mut self, index: u32, at: Timestamp) {
+        let slot = &mut self.slots[index];
+        if slot.phase != Phase::Open {
+            let deadline = at.plus(self.options.closed_linger).as_secs() + 1;
+            slot.timer = self.wheel.insert(index, deadline);
+        }
+    }
+
+    /// Where the flow's report is gathered.
+    fn pending_of(&mut self, index: u32) -> usize {
+        let slot = &mut self.slots[index];
+        if slot.pending == NIL {
+            slot.pending = self.pending.len() as u32;
+            let wide = (slot.wide != NIL).then(|| &self.wide[slot.wide]);
+            self.pending.push(slot.pending(index, wide));
+        }
+        slot.pending as usize
+    }
+
+    /// Reports what is new of a flow that has something pending.
+    fn report(
+        &mut self,
+        index: u32,
+        end: Option<FlowEnd>,
+        report: &mut impl FnMut(FlowDelta),
+    ) {
+        let slot = &self.slots[index];
+        let wide = (slot.wide != NIL).then(|| &self.wide[slot.wide]);
+        let pending = &mut self.pending[slot.pending as usize];
+        let Pending { low, high, .. } =
+            std::mem::replace(pending, slot.pending(index, wide));
+        let tunnel = wide.and_then(|flow| flow.tunnel.as_deref().copied());
+        report(slot.delta(low, high, tunnel, end));
+    }
+
+    fn report_all(&mut self, report: &mut impl FnMut(FlowDelta)) {
+        let mut pending = std::mem::take(&mut self.pending);
+        for Pending { slot: index, low, high, .. } in pending.drain(..) {
+            if index == NIL {
+                continue;
+            }
+            let slot = &mut self.slots[index];
+            slot.pending = NIL;
+            if low.packets + low.duplicates + high.packets + high.duplicates > 0 {
+                let tunnel = match slot.wide {
+                    NIL => None,
+                    wide => self.wide[wide].tunnel.as_deref().copied(),
+                };
+                report(slot.delta(low, high, tunnel, None));
+            }
+        }
+        self.pending = pending;
+    }
+
+    fn idle_timeout(&self, slot: &Slot) -> Duration {
+        match slot.protocol() {
+            Protocol::TCP if slot.phase != Phase::Open => self.options.closed_linger,
             Protocol::TCP => self.options.tcp_idle,
             Protocol::UDP => self.options.udp_idle,
             _ => self.options.other_idle,

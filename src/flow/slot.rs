@@ -1,0 +1,419 @@
+//! A flow as the table holds it: in short where its account is simple, as nearly all are.
+
+use crate::decode::{Segment, Tcp};
+use crate::flow::delta::{Counters, FlowDelta, FlowEnd, TunnelEnds};
+use crate::flow::key::{FlowKey, Sender};
+use crate::flow::state::{Flow, Half};
+use crate::flow::stream::{Plain, Stream};
+use crate::flow::tcp_options::window_scale;
+use crate::net::{Addr, Endpoint, Protocol};
+use crate::time::Timestamp;
+
+/// One flow of the table. A million of them are 104 MB.
+///
+/// While everything came in order and below 2 GiB, both ends' accounts stand in the slot itself and
+/// are counted there. Whatever else comes is counted by a [`Flow`], which holds all there can be to
+/// an account: made for that one segment, and kept only while it is needed.
+#[derive(Debug, Clone)]
+pub(super) struct Slot {
+    low_addr: Addr,
+    high_addr: Addr,
+    pub(super) started_at: Timestamp,
+    pub(super) last_at: Timestamp,
+    low: Short,
+    high: Short,
+    tag: u32,
+    /// Its place among the flows with something to report, or [`NIL`].
+    pub(super) pending: u32,
+    /// The account that did not fit here, or [`NIL`].
+    pub(super) wide: u32,
+    low_port: u16,
+    high_port: u16,
+    /// The second at which the wheel looks at it, modulo one turn.
+    pub(super) timer: u16,
+    protocol: Protocol,
+    initiator: Initiator,
+    pub(super) phase: Phase,
+}
+
+/// Where a flow is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The slot holds no flow.
+    Free,
+    Open,
+    /// Closed, and waiting for late segments.
+    Closed(Close),
+}
+
+/// How a TCP connection was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Close {
+    Fin,
+    Rst,
+}
+
+impl Close {
+    pub(super) fn end(self) -> FlowEnd {
+        match self {
+            Self::Fin => FlowEnd::Fin,
+            Self::Rst => FlowEnd::Rst,
+        }
+    }
+}
+
+/// The end that opened a flow, and how that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Initiator {
+    Seen(Sender),
+    Inferred(Sender),
+}
+
+/// What one end sent, in short: nothing is missing, nothing waits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Short {
+    /// TCP: the sequence number that comes next.
+    next_seq: u32,
+    /// Bytes sent: payload, and for TCP the offset of `next_seq`.
+    sent: u32,
+    acked: u32,
+    window: u16,
+    unanswered: u8,
+    bits: u8,
+}
+
+impl Short {
+    /// The end was heard.
+    const HEARD: u8 = 0x10;
+    /// Its first sequence number is known.
+    const BEGUN: u8 = 0x20;
+    /// It said FIN, after the bytes so far.
+    const FIN: u8 = 0x40;
+    /// The window scale; this value where it is not known.
+    const SCALE: u8 = 0x0f;
+
+    const NEW: Self =
+        Self { next_seq: 0, sent: 0, acked: 0, window: 0, unanswered: 0, bits: Self::SCALE };
+
+    fn is(&self, bit: u8) -> bool {
+        self.bits & bit != 0
+    }
+
+    fn set_scale(&mut self, scale: Option<u8>) {
+        self.bits = self.bits & !Self::SCALE | scale.unwrap_or(Self::SCALE);
+    }
+
+    fn scale(&self) -> Option<u8> {
+        let scale = self.bits & Self::SCALE;
+        (scale != Self::SCALE).then_some(scale)
+    }
+
+    fn widen(&self, protocol: Protocol) -> Half {
+        let sent = u64::from(self.sent);
+        let stream = Plain {
+            origin: self.is(Self::BEGUN).then(|| self.next_seq.wrapping_sub(self.sent)),
+            next: if protocol == Protocol::TCP { sent } else { 0 },
+            acked: self.acked.into(),
+            is_fin_next: self.is(Self::FIN),
+        };
+        Half {
+            stream: Stream::from(stream),
+            is_heard: self.is(Self::HEARD),
+            unanswered: self.unanswered,
+            window: self.window,
+            window_scale: self.scale(),
+            payload: sent,
+            sent,
+        }
+    }
+
+    /// The short form of a half, if it has one.
+    fn of(half: &Half, protocol: Protocol) -> Option<Self> {
+        let plain = half.stream.plain()?;
+        let sent = u32::try_from(half.sent).ok().filter(|&sent| sent < SHORT_MAX)?;
+        let is_whole = protocol != Protocol::TCP || plain.next == half.sent;
+        if half.payload != half.sent || !is_whole {
+            return None;
+        }
+        let mut short = Self {
+            next_seq: plain.origin.unwrap_or(0).wrapping_add(sent),
+            sent,
+            acked: plain.acked as u32,
+            window: half.window,
+            unanswered: half.unanswered,
+            bits: 0,
+        };
+        for (is_so, bit) in [
+            (half.is_heard, Self::HEARD),
+            (plain.origin.is_some(), Self::BEGUN),
+            (plain.is_fin_next, Self::FIN),
+        ] {
+            short.bits |= if is_so { bit } else { 0 };
+        }
+        short.set_scale(half.window_scale);
+        Some(short)
+    }
+}
+
+/// What a flow has to report.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    /// The slot, or [`NIL`] once it has ended.
+    pub(super) slot: u32,
+    /// Bytes sent by an end that are reported at once.
+    rungs: [u32; 2],
+    pub(super) low: Counters,
+    pub(super) high: Counters,
+}
+
+impl Pending {
+    pub(super) fn has_reached_rung(&self) -> bool {
+        self.low.sent >= u64::from(self.rungs[0]) || self.high.sent >= u64::from(self.rungs[1])
+    }
+
+    pub(super) fn of_mut(&mut self, side: Sender) -> &mut Counters {
+        match side {
+            Sender::Low => &mut self.low,
+            Sender::High => &mut self.high,
+        }
+    }
+}
+
+impl Slot {
+    pub(super) fn start(
+        at: Timestamp,
+        key: FlowKey,
+        sender: Sender,
+        segment: &Segment<'_>,
+    ) -> Self {
+        Self {
+            low_addr: key.low.addr,
+            high_addr: key.high.addr,
+            started_at: at,
+            last_at: at,
+            low: Short::NEW,
+            high: Short::NEW,
+            tag: key.tag,
+            pending: NIL,
+            wide: NIL,
+            low_port: key.low.port,
+            high_port: key.high.port,
+            timer: 0,
+            protocol: key.protocol,
+            initiator: Initiator::of(&key, sender, segment.tcp.as_ref()),
+            phase: Phase::Open,
+        }
+    }
+
+    pub(super) fn is(&self, key: &FlowKey) -> bool {
+        self.low_addr == key.low.addr
+            && self.high_addr == key.high.addr
+            && self.low_port == key.low.port
+            && self.high_port == key.high.port
+            && self.protocol == key.protocol
+            && self.tag == key.tag
+    }
+
+    pub(super) fn key(&self) -> FlowKey {
+        FlowKey {
+            low: Endpoint { addr: self.low_addr, port: self.low_port },
+            high: Endpoint { addr: self.high_addr, port: self.high_port },
+            tag: self.tag,
+            protocol: self.protocol,
+        }
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Counts a segment if that can be done in short. If not, nothing has changed.
+    ///
+    /// Does what [`Flow::count`] would do; the test below holds them side by side.
+    pub(super) fn count(
+        &mut self,
+        sender: Sender,
+        segment: &Segment<'_>,
+        pending: &mut Pending,
+    ) -> bool {
+        if self.wide != NIL || segment.payload_len >= SHORT_MAX {
+            return false;
+        }
+        let is_tcp = self.protocol == Protocol::TCP;
+        let (own, other) = match sender {
+            Sender::Low => (&mut self.low, &mut self.high),
+            Sender::High => (&mut self.high, &mut self.low),
+        };
+        if own.sent >= SHORT_MAX - segment.payload_len {
+            return false;
+        }
+        let mut acked = 0;
+        match &segment.tcp {
+            Some(tcp) if self.phase == Phase::Open => {
+                let Some(newly_acked) = own.take(other, tcp, segment.payload_len) else {
+                    return false;
+                };
+                acked = newly_acked;
+            }
+            None if !is_tcp => own.sent += segment.payload_len,
+            Some(_) | None => return false,
+        }
+        own.bits |= Short::HEARD;
+        own.unanswered = own.unanswered.saturating_add(1);
+        other.unanswered = 0;
+        let counters = pending.of_mut(sender);
+        counters.packets += 1;
+        counters.wire += u64::from(segment.ip_len);
+        counters.payload += u64::from(segment.payload_len);
+        counters.sent += u64::from(segment.payload_len);
+        pending.of_mut(sender.other()).acked += u64::from(acked);
+        true
+    }
+
+    /// The whole account of a flow that is held in short.
+    pub(super) fn widen(&self) -> Flow {
+        Flow {
+            low: self.low.widen(self.protocol),
+            high: self.high.widen(self.protocol),
+            tunnel: None,
+            closed: match self.phase {
+                Phase::Closed(close) => Some(close),
+                Phase::Open | Phase::Free => None,
+            },
+            rival_syn: None,
+        }
+    }
+
+    /// Takes the account back in short, if it has that form.
+    pub(super) fn shorten(&mut self, flow: &Flow) -> bool {
+        if flow.tunnel.is_some() || flow.rival_syn.is_some() {
+            return false;
+        }
+        let halves = Short::of(&flow.low, self.protocol).zip(Short::of(&flow.high, self.protocol));
+        let Some((low, high)) = halves else { return false };
+        (self.low, self.high) = (low, high);
+        true
+    }
+
+    /// Did either end send anything, and was only one end heard?
+    pub(super) fn has_carried(&self) -> (bool, bool) {
+        let is_one_sided = self.low.is(Short::HEARD) != self.high.is(Short::HEARD);
+        (self.low.sent + self.high.sent > 0, is_one_sided)
+    }
+
+    /// An empty report of this flow, whose number is `slot`.
+    pub(super) fn pending(&self, slot: u32, wide: Option<&Flow>) -> Pending {
+        let sent = match wide {
+            Some(flow) => [flow.low.sent, flow.high.sent],
+            None => [self.low.sent.into(), self.high.sent.into()],
+        };
+        Pending {
+            slot,
+            // Rungs grow with the flow: a verdict in flight costs the logarithm of its bytes.
+            rungs: sent.map(|sent| (sent / 8).clamp(RUNG_MIN, RUNG_MAX) as u32),
+            low: Counters::default(),
+            high: Counters::default(),
+        }
+    }
+
+    pub(super) fn delta(
+        &self,
+        low: Counters,
+        high: Counters,
+        tunnel: Option<TunnelEnds>,
+        end: Option<FlowEnd>,
+    ) -> FlowDelta {
+        let (initiator, initiator_inferred) = match self.initiator {
+            Initiator::Seen(side) => (side, false),
+            Initiator::Inferred(side) => (side, true),
+        };
+        FlowDelta {
+            key: self.key(),
+            initiator,
+            initiator_inferred,
+            started_at: self.started_at,
+            last_at: self.last_at,
+            low,
+            high,
+            tunnel,
+            end,
+        }
+    }
+}
+
+impl Short {
+    /// Takes a segment that goes on where the last one ended and acknowledges nothing unseen;
+    /// answers what it newly acknowledges. `None`, and no change, if it is not of that kind.
+    #[inline]
+    fn take(&mut self, other: &mut Self, tcp: &Tcp<'_>, len: u32) -> Option<u32> {
+        let is_syn = tcp.has(Tcp::SYN);
+        if tcp.flags & (Tcp::FIN | Tcp::RST) != 0 || (self.bits | other.bits) & Self::FIN != 0 {
+            return None;
+        }
+        if is_syn && (self.is(Self::BEGUN) || len > 0) {
+            return None;
+        }
+        if len > 0 && self.is(Self::BEGUN) && tcp.seq != self.next_seq {
+            return None;
+        }
+        let mut acked = 0;
+        if tcp.has(Tcp::ACK) {
+            if !other.is(Self::BEGUN) {
+                other.bits |= Self::BEGUN;
+                other.next_seq = tcp.ack;
+            }
+            // How far `next_seq` is ahead of it.
+            let behind = other.next_seq.wrapping_sub(tcp.ack);
+            if behind.cast_signed() < 0 {
+                return None;
+            }
+            acked = other.sent.saturating_sub(behind).saturating_sub(other.acked);
+            other.acked += acked;
+        }
+        if is_syn {
+            self.bits |= Self::BEGUN;
+            self.next_seq = tcp.seq.wrapping_add(1);
+            self.set_scale(window_scale(tcp));
+        } else {
+            // The window of a SYN is never scaled (RFC 7323).
+            self.window = self.window.max(tcp.window);
+        }
+        if len > 0 {
+            if !self.is(Self::BEGUN) {
+                self.bits |= Self::BEGUN;
+                self.next_seq = tcp.seq;
+            }
+            self.next_seq = self.next_seq.wrapping_add(len);
+            self.sent += len;
+        }
+        Some(acked)
+    }
+}
+
+impl Initiator {
+    /// The end that opened the flow: by SYN, else the end whose port is not a well-known one, else the
+    /// one who was heard first.
+    fn of(key: &FlowKey, sender: Sender, tcp: Option<&Tcp<'_>>) -> Self {
+        if let Some(tcp) = tcp
+            && tcp.has(Tcp::SYN)
+        {
+            return Self::Seen(if tcp.has(Tcp::ACK) { sender.other() } else { sender });
+        }
+        let is_well_known = |end: Endpoint| (1..1024).contains(&end.port);
+        Self::Inferred(match (is_well_known(key.low), is_well_known(key.high)) {
+            (true, false) => Sender::High,
+            (false, true) => Sender::Low,
+            (true, true) | (false, false) => sender,
+        })
+    }
+}
+
+/// No number.
+pub(super) const NIL: u32 = u32::MAX;
+
+/// Bytes from which an end's account is not held in short.
+const SHORT_MAX: u32 = 1 << 31;
+
+/// Smallest and largest number of bytes after which a flow reports without waiting for the tick.
+const RUNG_MIN: u64 = 1 << 20;
+const RUNG_MAX: u64 = 64 << 20;
