@@ -19,9 +19,9 @@ fuzz_target!(|input: (u16, u16, &[u8])| {
     };
     if let Ok(segment) = decode(&frame) {
         let captured = bytes.as_ptr_range();
-        let payload = segment.payload.as_ptr_range();
+        let payload = segment.payload().as_ptr_range();
         assert!(
-            segment.payload.is_empty()
+            segment.payload().is_empty()
                 || captured.start <= payload.start && payload.end <= captured.end,
             "payload from outside the frame"
         );

@@ -43,7 +43,7 @@ impl Packet<'_> {
             hop_limit: self.hop_limit,
             transport: transport.captured,
             payload_len: payload.len,
-            payload: payload.captured,
+            header_len: (transport.captured.len() - payload.captured.len()) as u16,
             tcp: None,
             fragment: self.fragment,
         }

@@ -75,21 +75,37 @@ pub struct Segment<'a> {
     pub identification: u16,
     /// Time to live or hop limit: routers count it down.
     pub hop_limit: u8,
-    /// The captured bytes from the transport header on.
+    /// The captured bytes from the transport header to the end of the payload.
     pub transport: &'a [u8],
     /// Transport payload by IP lengths, whatever was captured.
     pub payload_len: u32,
-    /// The captured part of the transport payload.
-    pub payload: &'a [u8],
+    /// Bytes of `transport` before the payload: 0 to 1020, the length of DCCP's longest header.
+    pub header_len: u16,
     /// The TCP header, when this is TCP and the header was captured.
-    pub tcp: Option<Tcp<'a>>,
+    pub tcp: Option<Tcp>,
     /// Whether this is a fragment of an IP packet, and which.
     pub fragment: Option<Fragment>,
 }
 
+impl<'a> Segment<'a> {
+    /// The captured part of the transport payload.
+    pub fn payload(&self) -> &'a [u8] {
+        &self.transport[usize::from(self.header_len)..]
+    }
+
+    /// The captured option bytes of the TCP header.
+    pub fn tcp_options(&self) -> &'a [u8] {
+        match self.tcp {
+            Some(_) => self.transport[..usize::from(self.header_len)].get(TCP_MIN..),
+            None => None,
+        }
+        .unwrap_or_default()
+    }
+}
+
 /// The facts of a TCP header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tcp<'a> {
+pub struct Tcp {
     /// Sequence number of the first payload byte (of the SYN, if it bears one).
     pub seq: u32,
     /// Acknowledgement number; meaningful when [`Tcp::ACK`] is set.
@@ -100,11 +116,9 @@ pub struct Tcp<'a> {
     pub header_len: u8,
     /// The window as sent, unscaled.
     pub window: u16,
-    /// The captured option bytes.
-    pub options: &'a [u8],
 }
 
-impl Tcp<'_> {
+impl Tcp {
     /// No more data from the sender.
     pub const FIN: u8 = 0x01;
     /// Opens a connection.
@@ -203,6 +217,9 @@ impl Around<'_> {
         Ok(())
     }
 }
+
+/// A TCP header without options.
+const TCP_MIN: usize = 20;
 
 /// A SPAN in ERSPAN of VXLAN of IP in IP has three.
 const TUNNELS_MAX: u8 = 4;

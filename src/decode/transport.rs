@@ -25,7 +25,6 @@ pub(super) fn tcp<'a>(packet: Packet<'_>, part: Part<'a>) -> Result<Segment<'a>,
         None if whole => return packet.broken(Protocol::TCP, part),
         None => part.skip_up_to(header_len),
     };
-    let options = part.limit(header_len).captured.get(TCP_MIN as usize..).unwrap_or_default();
     let mut segment =
         packet.segment(Protocol::TCP, ports([head[0], head[1], head[2], head[3]]), part, payload);
     segment.tcp = Some(Tcp {
@@ -34,7 +33,6 @@ pub(super) fn tcp<'a>(packet: Packet<'_>, part: Part<'a>) -> Result<Segment<'a>,
         flags: head[13],
         header_len: header_len as u8,
         window: u16::from_be_bytes([head[14], head[15]]),
-        options,
     });
     Ok(segment)
 }
@@ -69,8 +67,8 @@ pub(super) fn udp<'a>(packet: Packet<'_>, part: Part<'a>) -> Result<Segment<'a>,
     }
     let mut segment = packet.segment(Protocol::UDP, ports, part, payload);
     let stated = usize::from(u16::from_be_bytes([head[4], head[5]]));
-    if let Some(stated) = stated.checked_sub(head.len()) {
-        segment.payload = payload.captured.get(..stated).unwrap_or(payload.captured);
+    if stated >= head.len() {
+        segment.transport = segment.transport.get(..stated).unwrap_or(segment.transport);
     }
     Ok(segment)
 }

@@ -114,9 +114,14 @@ impl Worker {
                 place.1 = table.place(segment);
             }
         }
-        for (segment, &(shard, place)) in segments.iter().zip(&*places) {
-            if let (Ok(_), Some(table)) = (segment, &self.tables[shard]) {
+        for (segment, (shard, place)) in segments.iter().zip(&mut *places) {
+            if let (Ok(_), Some(table)) = (segment, &self.tables[*shard]) {
                 table.approach(place);
+            }
+        }
+        for (segment, (shard, place)) in segments.iter().zip(&*places) {
+            if let (Ok(_), Some(table)) = (segment, &self.tables[*shard]) {
+                table.arrive(place);
             }
         }
     }

@@ -22,6 +22,10 @@ impl<T> Arena<T> {
         }
     }
 
+    pub(super) fn get(&self, number: u32) -> Option<&T> {
+        self.chunks.get(number as usize / CHUNK)?.get(number as usize % CHUNK)
+    }
+
     pub(super) fn insert(&mut self, value: T) -> u32 {
         if let Some(number) = self.free.pop() {
             self[number] = value;

@@ -151,7 +151,7 @@ mod tests {
             hop_limit: 64,
             transport,
             payload_len: 0,
-            payload: &[],
+            header_len: 0,
             tcp: None,
             fragment: None,
         }

@@ -205,8 +205,10 @@ impl Slot {
         }
     }
 
+    #[inline]
     pub(super) fn is(&self, key: &FlowKey) -> bool {
-        self.low_addr == key.low.addr
+        self.phase != Phase::Free
+            && self.low_addr == key.low.addr
             && self.high_addr == key.high.addr
             && self.low_port == key.low.port
             && self.high_port == key.high.port
@@ -250,7 +252,7 @@ impl Slot {
         let mut acked = 0;
         match &segment.tcp {
             Some(tcp) if self.phase == Phase::Open => {
-                let Some(newly_acked) = own.take(other, tcp, segment.payload_len) else {
+                let Some(newly_acked) = own.take(other, segment, tcp) else {
                     return false;
                 };
                 acked = newly_acked;
@@ -345,7 +347,8 @@ impl Short {
     /// Takes a segment that goes on where the last one ended and acknowledges nothing unseen;
     /// answers what it newly acknowledges. `None`, and no change, if it is not of that kind.
     #[inline]
-    fn take(&mut self, other: &mut Self, tcp: &Tcp<'_>, len: u32) -> Option<u32> {
+    fn take(&mut self, other: &mut Self, segment: &Segment<'_>, tcp: &Tcp) -> Option<u32> {
+        let len = segment.payload_len;
         let is_syn = tcp.has(Tcp::SYN);
         if tcp.flags & (Tcp::FIN | Tcp::RST) != 0 || (self.bits | other.bits) & Self::FIN != 0 {
             return None;
@@ -373,7 +376,7 @@ impl Short {
         if is_syn {
             self.bits |= Self::BEGUN;
             self.next_seq = tcp.seq.wrapping_add(1);
-            self.set_scale(window_scale(tcp));
+            self.set_scale(window_scale(segment));
         } else {
             // The window of a SYN is never scaled (RFC 7323).
             self.window = self.window.max(tcp.window);
@@ -393,7 +396,7 @@ impl Short {
 impl Initiator {
     /// The end that opened the flow: by SYN, else the end whose port is not a well-known one, else the
     /// one who was heard first.
-    fn of(key: &FlowKey, sender: Sender, tcp: Option<&Tcp<'_>>) -> Self {
+    fn of(key: &FlowKey, sender: Sender, tcp: Option<&Tcp>) -> Self {
         if let Some(tcp) = tcp
             && tcp.has(Tcp::SYN)
         {

@@ -36,7 +36,7 @@ pub(super) struct Half {
 impl Flow {
     /// Do these ports now carry another connection? True for the first SYN after a close, and for
     /// the answer to a SYN that came without one. A forged SYN alone changes nothing.
-    pub(super) fn is_restarted_by(&mut self, sender: Sender, tcp: &Tcp<'_>) -> bool {
+    pub(super) fn is_restarted_by(&mut self, sender: Sender, tcp: &Tcp) -> bool {
         if !tcp.has(Tcp::SYN) {
             return false;
         }
@@ -87,11 +87,11 @@ impl Flow {
         &mut self,
         sender: Sender,
         segment: &Segment<'_>,
-        tcp: &Tcp<'_>,
+        tcp: &Tcp,
         pending: &mut Pending,
     ) {
         let mut seq = tcp.seq;
-        self.half_mut(sender).note_window(tcp);
+        self.half_mut(sender).note_window(segment, tcp);
         let (reach, answer_reach) = (self.reach(sender), self.reach(sender.other()));
         let half = self.half_mut(sender);
         if tcp.has(Tcp::SYN) {
@@ -117,7 +117,7 @@ impl Flow {
             let other = self.half_mut(sender.other());
             let added = other.stream.ack(tcp.ack, answer_reach);
             other.add(added, counters);
-            for (left, right) in sack_blocks(tcp.options) {
+            for (left, right) in sack_blocks(segment.tcp_options()) {
                 let added = other.stream.sack(left, right);
                 other.add(added, counters);
             }
@@ -195,9 +195,9 @@ impl Half {
         self.sent = sent;
     }
 
-    fn note_window(&mut self, tcp: &Tcp<'_>) {
+    fn note_window(&mut self, segment: &Segment<'_>, tcp: &Tcp) {
         if tcp.has(Tcp::SYN) {
-            self.window_scale = window_scale(tcp);
+            self.window_scale = window_scale(segment);
         } else {
             // The window of a SYN is never scaled (RFC 7323).
             self.window = self.window.max(tcp.window);

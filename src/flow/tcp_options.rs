@@ -2,14 +2,15 @@
 
 use smallvec::SmallVec;
 
-use crate::decode::Tcp;
+use crate::decode::Segment;
 
 /// The window scale of a SYN, at most 14 (RFC 7323): 0 when it has none, `None` when the capture cut
 /// the options off before it.
-pub(super) fn window_scale(syn: &Tcp<'_>) -> Option<u8> {
-    let is_whole = syn.options.len() + 20 >= usize::from(syn.header_len);
+pub(super) fn window_scale(syn: &Segment<'_>) -> Option<u8> {
+    let tcp = syn.tcp.as_ref()?;
+    let is_whole = syn.header_len >= u16::from(tcp.header_len);
     let mut scale = is_whole.then_some(0);
-    each_option(syn.options, |kind, value| {
+    each_option(syn.tcp_options(), |kind, value| {
         if let (WINDOW_SCALE, &[shift]) = (kind, value) {
             scale = Some(shift.min(14));
         }

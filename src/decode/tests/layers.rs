@@ -16,7 +16,7 @@ fn every_kind_reaches_the_flow() {
         } else {
             assert_eq!(ends, (addr(SOURCE6), addr(DESTINATION6)), "{name}");
         }
-        assert_eq!(segment.payload, PAYLOAD, "{name}");
+        assert_eq!(segment.payload(), PAYLOAD, "{name}");
         assert_eq!(segment.payload_len as usize, PAYLOAD.len(), "{name}");
         assert_eq!(segment.tcp.is_some(), segment.protocol == Protocol::TCP, "{name}");
     }
@@ -67,9 +67,9 @@ fn tcp_facts() {
     let segment = eth(&bytes);
     let tcp = segment.tcp.unwrap();
     assert_eq!((tcp.seq, tcp.ack, tcp.flags, tcp.window), (9, 8, 0x18, 0x2000));
-    assert_eq!(tcp.options, [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]);
+    assert_eq!(segment.tcp_options(), [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]);
     assert!(tcp.has(Tcp::ACK) && !tcp.has(Tcp::ACK | Tcp::SYN));
-    assert_eq!((segment.ip_len, segment.payload), (20 + 32 + 19, PAYLOAD));
+    assert_eq!((segment.ip_len, segment.payload()), (20 + 32 + 19, PAYLOAD));
 }
 
 /// 65,535 in a frame of 60 bytes must not count 64 KiB.
@@ -213,7 +213,7 @@ fn udp_counts_by_the_ip_length() {
         datagram[4..6].copy_from_slice(&u16be(stated));
         let bytes = ethernet(0x0800, &ipv4(17, &datagram));
         let segment = eth(&bytes);
-        assert_eq!((segment.payload_len, segment.payload.len()), (19, shown), "{stated}");
+        assert_eq!((segment.payload_len, segment.payload().len()), (19, shown), "{stated}");
     }
 }
 

@@ -108,7 +108,7 @@ proptest! {
             other => panic!("none is built: {other:?}"),
         };
         prop_assert_eq!((segment.source.port, segment.destination.port), ports);
-        prop_assert_eq!(segment.payload, payload);
+        prop_assert_eq!(segment.payload(), payload);
         prop_assert_eq!(segment.payload_len as usize, made.payload.len());
         prop_assert_eq!(segment.vlan, (made.vlans > 0).then_some(7));
     }
@@ -132,12 +132,12 @@ proptest! {
             prop_assert_eq!(segment.source.port, tcp.get_source());
             prop_assert_eq!(segment.destination.port, tcp.get_destination());
             prop_assert_eq!((ours.seq, ours.ack), (tcp.get_sequence(), tcp.get_acknowledgement()));
-            prop_assert_eq!(segment.payload, tcp.payload());
+            prop_assert_eq!(segment.payload(), tcp.payload());
         } else {
             let udp = UdpPacket::new(ip.payload()).unwrap();
             prop_assert_eq!(segment.source.port, udp.get_source());
             prop_assert_eq!(segment.destination.port, udp.get_destination());
-            prop_assert_eq!(segment.payload, udp.payload());
+            prop_assert_eq!(segment.payload(), udp.payload());
         }
     }
 }
