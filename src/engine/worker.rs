@@ -86,7 +86,9 @@ impl Worker {
         let mut segments = SmallVec::<[_; GROUP]>::new();
         let mut places = [(0, Place::default()); GROUP];
         for (heads, first) in batch.heads.chunks(GROUP).zip((first..).step_by(GROUP)) {
-            segments.extend(heads.iter().map(|&head| self.read(&batch.frame(head))));
+            for &head in heads {
+                segments.push(self.read(&batch.frame(head)));
+            }
             self.place(&segments, &mut places);
             for ((number, head), (segment, place)) in
                 (first..).zip(heads).zip(segments.iter().zip(&places))
@@ -161,6 +163,7 @@ impl Worker {
 
     /// Decodes a frame. Of a tunnel that itself crosses the border its own ends count, for that is
     /// where the bytes go: what it carries may be said to be between any two addresses.
+    #[inline(always)]
     fn read<'a>(&self, frame: &Frame<'a>) -> Result<Segment<'a>, Reject> {
         let inner = decode(frame);
         if let Ok(Segment { tunnel: Some(tunnel), .. }) = &inner

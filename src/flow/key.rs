@@ -48,7 +48,9 @@ pub const SHARDS: usize = 32;
 impl FlowKey {
     /// Builds the key of a segment and says which end sent it.
     pub fn of(source: Endpoint, destination: Endpoint, protocol: Protocol) -> (Self, Sender) {
-        let (low, high, sender) = if source <= destination {
+        // As numbers: the derived order of two structures costs five times as much.
+        let number = |end: Endpoint| (end.addr.to_bits(), end.port);
+        let (low, high, sender) = if number(source) <= number(destination) {
             (source, destination, Sender::Low)
         } else {
             (destination, source, Sender::High)
@@ -71,8 +73,7 @@ impl FlowKey {
     pub fn shard(segment: &Segment<'_>) -> usize {
         let (a, b) = (segment.source.addr.to_bits(), segment.destination.addr.to_bits());
         let mut hasher = foldhash::fast::FixedState::with_seed(0).build_hasher();
-        hasher.write_u128(a.min(b));
-        hasher.write_u128(a.max(b));
+        hasher.write_u128(a ^ b);
         // The low bits of foldhash are as good as its high ones.
         (hasher.finish() as usize) % SHARDS
     }

@@ -216,6 +216,22 @@ impl Slot {
             && self.tag == key.tag
     }
 
+    /// Is this the flow of a segment that the end `sender` sent?
+    #[inline]
+    pub(super) fn is_between(&self, segment: &Segment<'_>, sender: Sender, tag: u32) -> bool {
+        let (low, high) = match sender {
+            Sender::Low => (&segment.source, &segment.destination),
+            Sender::High => (&segment.destination, &segment.source),
+        };
+        self.phase != Phase::Free
+            && self.low_addr == low.addr
+            && self.high_addr == high.addr
+            && self.low_port == low.port
+            && self.high_port == high.port
+            && self.protocol == segment.protocol
+            && self.tag == tag
+    }
+
     pub(super) fn key(&self) -> FlowKey {
         FlowKey {
             low: Endpoint { addr: self.low_addr, port: self.low_port },
@@ -232,6 +248,7 @@ impl Slot {
     /// Counts a segment if that can be done in short. If not, nothing has changed.
     ///
     /// Does what [`Flow::count`] would do; the test below holds them side by side.
+    #[inline]
     pub(super) fn count(
         &mut self,
         sender: Sender,

@@ -76,11 +76,18 @@ impl FlowCounters {
 }
 
 /// Where a table looks for the flow of a segment.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Place {
     hash: u32,
     /// The slot that probably holds it, or [`NIL`].
     slot: u32,
+    sender: Sender,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { hash: 0, slot: NIL, sender: Sender::Low }
+    }
 }
 
 /// One shard of the flow table.
@@ -125,7 +132,8 @@ impl FlowTable {
     /// The three steps before [`FlowTable::observe`] only bring memory nearer. To be called for many
     /// segments each, so that their cache misses overlap.
     pub fn place(&self, segment: &Segment<'_>) -> Place {
-        let place = self.place_of(&self.key(segment.source, segment.destination, segment).0);
+        let (key, sender) = self.key(segment.source, segment.destination, segment);
+        let place = Place { hash: self.hash(&key), slot: NIL, sender };
         self.index.prefetch(place.hash);
         place
     }
@@ -159,26 +167,36 @@ impl FlowTable {
         is_copy: bool,
         mut report: impl FnMut(FlowDelta),
     ) {
-        let (mut source, mut destination) = (segment.source, segment.destination);
         let mut tcp_seq = segment.tcp.map(|tcp| tcp.seq);
+        let mut ends = (segment.source, segment.destination);
         if let Some(fragment) = segment.fragment {
-            (source, destination, tcp_seq) = self.fragments.place(at, segment, fragment);
+            (ends.0, ends.1, tcp_seq) = self.fragments.place(at, segment, fragment);
+            place.slot = NIL;
         }
-        let (key, sender) = self.key(source, destination, segment);
-        if segment.fragment.is_some() {
-            place = self.place_of(&key);
-        }
+        let known = match self.slots.get(place.slot) {
+            Some(slot) if slot.is_between(segment, place.sender, self.tag(segment)) => place.slot,
+            Some(_) | None => {
+                let (key, sender) = self.key(ends.0, ends.1, segment);
+                place = Place { hash: self.hash(&key), slot: NIL, sender };
+                match self.index.find(place.hash, |index| self.slots[index].is(&key)) {
+                    Some(index) => index,
+                    None if is_copy => return,
+                    None => self.start(at, key, place, segment, &mut report),
+                }
+            }
+        };
+        let (mut index, sender) = (known, place.sender);
         if is_copy {
-            self.count_copy(at, key, sender, place);
+            self.count_copy(at, index, sender);
             return;
         }
-        let mut index = self.find_or_start(at, key, sender, place, segment, &mut report);
-        if let Some(tcp) = segment.tcp
+        if let Some(tcp) = &segment.tcp
             && tcp.has(Tcp::SYN)
-            && self.with_flow(index, |flow, _| flow.is_restarted_by(sender, &tcp))
+            && self.with_flow(index, |flow, _| flow.is_restarted_by(sender, tcp))
         {
+            let key = self.slots[index].key();
             self.end(index, self.ended(index).unwrap_or(FlowEnd::Idle), &mut report);
-            index = self.find_or_start(at, key, sender, place, segment, &mut report);
+            index = self.start(at, key, place, segment, &mut report);
         }
         let pending = self.pending_of(index);
         let slot = &mut self.slots[index];
@@ -196,14 +214,11 @@ impl FlowTable {
         }
     }
 
-    /// A copy follows its packet, so the flow is there; unless it was evicted in between.
-    fn count_copy(&mut self, at: Timestamp, key: FlowKey, sender: Sender, place: Place) {
-        if let Some(index) = self.find(&key, place) {
-            let slot = &mut self.slots[index];
-            slot.last_at = slot.last_at.max(at);
-            let pending = self.pending_of(index);
-            self.pending[pending].of_mut(sender).duplicates += 1;
-        }
+    fn count_copy(&mut self, at: Timestamp, index: u32, sender: Sender) {
+        let slot = &mut self.slots[index];
+        slot.last_at = slot.last_at.max(at);
+        let pending = self.pending_of(index);
+        self.pending[pending].of_mut(sender).duplicates += 1;
     }
 
     /// Reports what is new, and ends what has been idle, at `now`.
@@ -268,8 +283,8 @@ impl FlowTable {
     }
 
     /// The upper half of the hash: it depends on all of the key.
-    fn place_of(&self, key: &FlowKey) -> Place {
-        Place { hash: (self.hasher.hash_one(key) >> 32) as u32, slot: NIL }
+    fn hash(&self, key: &FlowKey) -> u32 {
+        (self.hasher.hash_one(key) >> 32) as u32
     }
 
     fn tag(&self, segment: &Segment<'_>) -> u32 {
@@ -280,35 +295,24 @@ impl FlowTable {
         }
     }
 
-    fn find(&self, key: &FlowKey, place: Place) -> Option<u32> {
-        if place.slot != NIL && self.slots.get(place.slot).is_some_and(|slot| slot.is(key)) {
-            return Some(place.slot);
-        }
-        self.index.find(place.hash, |index| self.slots[index].is(key))
-    }
-
-    fn find_or_start(
+    fn start(
         &mut self,
         at: Timestamp,
         key: FlowKey,
-        sender: Sender,
         place: Place,
         segment: &Segment<'_>,
         report: &mut impl FnMut(FlowDelta),
     ) -> u32 {
-        if let Some(index) = self.find(&key, place) {
-            return index;
-        }
         if self.index.len() >= (self.options.flows_max / SHARDS).max(1) {
             self.evict(report);
         }
-        let slot = Slot::start(at, key, sender, segment);
+        let slot = Slot::start(at, key, place.sender, segment);
         let deadline = at.plus(self.idle_timeout(&slot)).as_secs() + 1;
         let index = self.slots.insert(slot);
         self.index.insert(place.hash, index);
         self.slots[index].timer = self.wheel.insert(index, deadline);
         if let Some(tunnel) = &segment.tunnel {
-            let tunnel = Some(Box::new(TunnelEnds::of(tunnel, sender)));
+            let tunnel = Some(Box::new(TunnelEnds::of(tunnel, place.sender)));
             self.slots[index].wide =
                 self.wide.insert(Flow { tunnel, ..self.slots[index].widen() });
         }
@@ -351,7 +355,7 @@ impl FlowTable {
             self.wide[wide] = Flow::default();
             self.wide.free(wide);
         }
-        self.index.remove(self.place_of(&key).hash, index);
+        self.index.remove(self.hash(&key), index);
         self.slots.free(index);
     }
 
@@ -397,6 +401,7 @@ impl FlowTable {
     }
 
     /// Where the flow's report is gathered.
+    #[inline]
     fn pending_of(&mut self, index: u32) -> usize {
         let slot = &mut self.slots[index];
         if slot.pending == NIL {
