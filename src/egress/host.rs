@@ -289,35 +289,45 @@ impl Host {
         self.today.bytes_out > 0
     }
 
-    pub(super) fn has_pair(&self, destination: Destination) -> bool {
-        self.today.pairs.contains_key(&destination)
+    pub(super) fn pair_index(&self, destination: Destination) -> Option<usize> {
+        self.today.pairs.get_index_of(&destination)
+    }
+
+    pub(super) fn pair_at(&self, index: usize) -> &Pair {
+        &self.today.pairs[index]
+    }
+
+    /// Starts today's pair with a destination it has none with; answers its index.
+    pub(super) fn start_pair(
+        &mut self,
+        destination: Destination,
+        delta: &FlowDelta,
+        is_young: bool,
+    ) -> usize {
+        self.today.pairs.insert_full(destination, Pair::new(destination, delta, is_young)).0
     }
 
     pub(super) fn receive(&mut self, bytes: u64) {
         self.total_in += bytes;
     }
 
-    pub(super) fn receive_from(&mut self, destination: Destination, from: &Counters) {
-        if let Some(pair) = self.today.pairs.get_mut(&destination) {
-            pair.receive(from);
-        }
+    pub(super) fn receive_from(&mut self, pair: usize, from: &Counters) {
+        self.today.pairs[pair].receive(from);
     }
 
     /// Adds what the host sent; answers whether the pair or the host should be judged.
     pub(super) fn send(
         &mut self,
-        destination: Destination,
+        pair: usize,
         delta: &FlowDelta,
         side: Sender,
-        is_young: impl FnOnce() -> bool,
         floor: u64,
     ) -> bool {
         let out = delta.sent_by(side);
         self.total_out.add(out);
         let today = &mut self.today;
         today.bytes_out += out.sent;
-        let start = || Pair::new(destination, delta, is_young());
-        let pair = today.pairs.entry(destination).or_insert_with(start);
+        let pair = &mut today.pairs[pair];
         pair.add(delta, side);
         if pair.is_young && delta.initiator == side {
             today.young_out += out.sent;

@@ -95,6 +95,8 @@ pub struct Touch {
     pub destination: Destination,
     /// Has enough been added, or enough time gone by, to judge the pair again?
     pub is_due: bool,
+    /// Where the two are held, until the next delta.
+    at: (usize, usize),
 }
 
 /// Egress of every host: today's sums per destination, and sliding windows.
@@ -152,34 +154,49 @@ impl Egress {
         self.totals.bytes_out += out.sent;
         self.totals.bytes_out_seen += out.payload;
         self.totals.bytes_in += back.sent;
-        if !self.hosts.contains_key(&crossing.host) && self.hosts.len() >= self.options.hosts_max {
-            self.forget_host();
-        }
-        let start = || Host::new(crossing.host, group_of(crossing.host));
-        let host = self.hosts.entry(crossing.host).or_insert_with(start);
-        host.receive(back.sent);
+        let host_at = match self.hosts.get_index_of(&crossing.host) {
+            Some(at) => at,
+            None => self.start_host(Host::new(crossing.host, group_of(crossing.host))),
+        };
         let destination = Destination(crossing.peer);
+        let host = &mut self.hosts[host_at];
+        host.receive(back.sent);
+        let known = host.pair_index(destination);
         if out.sent == 0 {
-            host.receive_from(destination, back);
-            let touch = Touch { host: crossing.host, destination, is_due: false };
-            return host.has_pair(destination).then_some(touch);
+            let at = (host_at, known?);
+            host.receive_from(at.1, back);
+            return Some(Touch { host: crossing.host, destination, is_due: false, at });
         }
-        if !host.has_pair(destination) && self.pairs >= self.options.pairs_max {
-            self.forget_pair(crossing.host);
-        }
-        let host = self.hosts.get_mut(&crossing.host)?;
         if !host.is_active() {
             self.active.push(crossing.host);
         }
-        self.pairs += usize::from(!host.has_pair(destination));
-        let is_due = host.send(
-            destination,
-            delta,
-            crossing.side,
-            || is_young(crossing.host, destination),
-            self.options.floor_bytes,
-        );
-        Some(Touch { host: crossing.host, destination, is_due })
+        let pair_at = match known {
+            Some(at) => at,
+            None => {
+                if self.pairs >= self.options.pairs_max {
+                    self.forget_pair(host_at);
+                }
+                self.pairs += 1;
+                let is_young = is_young(crossing.host, destination);
+                self.hosts[host_at].start_pair(destination, delta, is_young)
+            }
+        };
+        let host = &mut self.hosts[host_at];
+        let is_due = host.send(pair_at, delta, crossing.side, self.options.floor_bytes);
+        Some(Touch { host: crossing.host, destination, is_due, at: (host_at, pair_at) })
+    }
+
+    /// The host and the pair that the latest delta touched.
+    pub fn touched(&self, touch: &Touch) -> (&Host, &Pair) {
+        let host = &self.hosts[touch.at.0];
+        (host, host.pair_at(touch.at.1))
+    }
+
+    fn start_host(&mut self, host: Host) -> usize {
+        if self.hosts.len() >= self.options.hosts_max {
+            self.forget_host();
+        }
+        self.hosts.insert_full(host.addr(), host).0
     }
 
     /// Ends the day: what each host sent in it, in order of its first sending. Windows slide on.
@@ -259,9 +276,8 @@ impl Egress {
     }
 
     /// Makes room for a pair: of a few hosts and this one, the one with most pairs loses its smallest.
-    fn forget_pair(&mut self, newcomer: Addr) {
-        let newcomer = self.hosts.get_index_of(&newcomer);
-        let sample = sample(&mut self.hand, self.hosts.len()).chain(newcomer);
+    fn forget_pair(&mut self, newcomer: usize) {
+        let sample = sample(&mut self.hand, self.hosts.len()).chain([newcomer]);
         if let Some(index) = sample.max_by_key(|&index| self.hosts[index].pairs().len())
             && self.hosts[index].forget_pair()
         {

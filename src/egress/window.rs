@@ -36,7 +36,10 @@ impl SlidingSum {
     ///
     /// What is older than the window is not added. A clock set back by more than a window starts anew.
     pub fn add(&mut self, at: Timestamp, bytes: u64) -> u64 {
-        let slot = at.as_nanos() / self.slot_nanos;
+        let nanos = at.as_nanos();
+        // Most additions fall into the newest slot, and a division is the dearest thing here.
+        let is_newest = nanos.wrapping_sub(self.newest * self.slot_nanos) < self.slot_nanos;
+        let slot = if is_newest { self.newest } else { nanos / self.slot_nanos };
         if slot + 2 * (SLOTS as u64) < self.newest {
             *self = Self { newest: slot, sum: 0, slots: [0; SLOTS], ..*self };
         }

@@ -79,8 +79,7 @@ impl Analyst {
             self.baseline.learn(&day);
         }
         let Some(touch) = touch else { return };
-        let Some(host) = self.egress.host(touch.host) else { return };
-        let Some(pair) = host.pair(touch.destination) else { return };
+        let (host, pair) = self.egress.touched(&touch);
         let case =
             Case { host, pair, baseline: &self.baseline, day, floor_bytes: self.floor_bytes };
         // The last word on an incident is said with its flow's last byte counted.

@@ -69,3 +69,20 @@ impl<T> IndexMut<u32> for Arena<T> {
 }
 
 const CHUNK: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_given_again() {
+        let mut arena = Arena::new();
+        let numbers: Vec<u32> = (0..1000).map(|value| arena.insert(value)).collect();
+        assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
+        arena.free(300);
+        assert_eq!((arena.insert(-1), arena[300], arena.len()), (300, -1, 1000));
+        assert_eq!((arena.get(999), arena.get(1000), arena.get(u32::MAX)), (Some(&999), None, None));
+        arena.clear();
+        assert_eq!((arena.len(), arena.insert(5)), (0, 0));
+    }
+}

@@ -126,3 +126,45 @@ impl Index {
 
 /// A new table holds so many cells: one page.
 const CELLS_MIN_LOG2: u32 = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Against the simplest table there is. Hashes are few and lie at the table's end, so that
+        /// runs of cells are long and go round.
+        #[test]
+        fn finds_what_was_put_in(steps in prop::collection::vec((0u32..400, any::<bool>()), 1..1500)) {
+            let (mut index, mut model) = (Index::new(), std::collections::BTreeSet::new());
+            let hash = |slot: u32| u32::MAX - (slot % 61) * (1 << 20);
+            for (slot, is_in) in steps {
+                match (is_in, model.contains(&slot)) {
+                    (true, false) => index.insert(hash(slot), slot),
+                    (false, true) => index.remove(hash(slot), slot),
+                    _ => continue,
+                }
+                if is_in { model.insert(slot) } else { model.remove(&slot) };
+                prop_assert_eq!(index.len(), model.len());
+            }
+            for slot in 0..400 {
+                let found = index.find(hash(slot), |other| other == slot);
+                prop_assert_eq!(found.is_some(), model.contains(&slot));
+            }
+        }
+    }
+
+    /// Taking out what is not there changes nothing; growing keeps everything.
+    #[test]
+    fn grows() {
+        let mut index = Index::new();
+        let hash = |slot: u32| slot.wrapping_mul(0x9e37_79b9);
+        (0..10_000).for_each(|slot| index.insert(hash(slot), slot));
+        index.remove(hash(20_000), 20_000);
+        assert_eq!(index.len(), 10_000);
+        assert!((0..10_000).all(|slot| index.find(hash(slot), |other| other == slot).is_some()));
+        index.clear();
+        assert_eq!((index.len(), index.find(hash(7), |_| true)), (0, None));
+    }
+}

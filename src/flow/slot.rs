@@ -437,3 +437,94 @@ const SHORT_MAX: u32 = 1 << 31;
 /// Smallest and largest number of bytes after which a flow reports without waiting for the tick.
 const RUNG_MIN: u64 = 1 << 20;
 const RUNG_MAX: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A segment of a small connection: sequence numbers that mostly go on, flags as they come.
+    fn step() -> impl Strategy<Value = (bool, u8, u32, u32, u32, u16)> {
+        let flags = prop_oneof![
+            8 => Just(Tcp::ACK),
+            1 => Just(Tcp::SYN),
+            1 => Just(Tcp::SYN | Tcp::ACK),
+            1 => Just(Tcp::FIN | Tcp::ACK),
+            1 => Just(Tcp::RST),
+            1 => Just(0u8),
+        ];
+        let jump = prop_oneof![12 => Just(0u32), 1 => 0u32..3000, 1 => (u32::MAX - 3000)..];
+        let len = prop_oneof![3 => Just(0u32), 5 => 1u32..1500, 1 => Just(SHORT_MAX - 2000)];
+        (any::<bool>(), flags, jump.clone(), jump, len, any::<u16>())
+    }
+
+    proptest! {
+        /// The short form is nothing but that: whatever comes, the counts are those of the whole
+        /// account.
+        #[test]
+        fn counts_as_the_whole_account_does(
+            steps in prop::collection::vec(step(), 1..60),
+            origins in any::<[u32; 2]>(),
+        ) {
+            let end = |last, port| Endpoint { addr: Addr::from_v4([10, 0, 0, last]), port };
+            let ends = [end(1, 50_000), end(2, 443)];
+            let (key, _) = FlowKey::of(ends[0], ends[1], Protocol::TCP);
+            let mut next = origins;
+            let mut held: Option<(Slot, Option<Flow>, Flow, [Pending; 2])> = None;
+            for (is_back, flags, seq_jump, ack_jump, payload_len, window) in steps {
+                let (own, other) = (usize::from(is_back), usize::from(!is_back));
+                let seq = next[own].wrapping_add(seq_jump);
+                next[own] = seq.wrapping_add(payload_len + u32::from(flags & 3 != 0));
+                let segment = Segment {
+                    source: ends[own],
+                    destination: ends[other],
+                    protocol: Protocol::TCP,
+                    vlan: None,
+                    tunnel: None,
+                    ip_len: payload_len + 40,
+                    identification: 0,
+                    hop_limit: 64,
+                    transport: &[0; 20],
+                    payload_len,
+                    header_len: 20,
+                    tcp: Some(Tcp {
+                        seq,
+                        ack: next[other].wrapping_add(ack_jump),
+                        flags,
+                        header_len: 20,
+                        window,
+                    }),
+                    fragment: None,
+                };
+                let sender = if is_back { Sender::High } else { Sender::Low };
+                let (slot, wide, whole, pending) = held.get_or_insert_with(|| {
+                    let slot = Slot::start(Timestamp::EPOCH, key, sender, &segment);
+                    let whole = slot.widen();
+                    let pending = [slot.pending(0, None), slot.pending(0, None)];
+                    (slot, None, whole, pending)
+                });
+                let [short, full] = pending;
+                whole.count(sender, &segment, Some(seq), full);
+                if wide.is_some() || !slot.count(sender, &segment, short) {
+                    let mut flow = wide.take().unwrap_or_else(|| slot.widen());
+                    flow.count(sender, &segment, Some(seq), short);
+                    slot.phase = flow.closed.map_or(Phase::Open, Phase::Closed);
+                    *wide = (!slot.shorten(&flow)).then_some(flow);
+                }
+                prop_assert_eq!((short.low, short.high), (full.low, full.high));
+                prop_assert_eq!(slot.phase, whole.closed.map_or(Phase::Open, Phase::Closed));
+            }
+            if let Some((slot, wide, mut whole, [mut short, mut full])) = held {
+                wide.unwrap_or_else(|| slot.widen()).finish(&mut short);
+                whole.finish(&mut full);
+                prop_assert_eq!((short.low, short.high), (full.low, full.high));
+            }
+        }
+    }
+
+    /// What a million flows take is a promise.
+    #[test]
+    fn a_slot_is_small() {
+        assert_eq!(size_of::<Slot>(), 104);
+    }
+}

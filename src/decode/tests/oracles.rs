@@ -99,7 +99,7 @@ proptest! {
                 prop_assert_eq!(ours.seq, tcp.sequence_number());
                 prop_assert_eq!(ours.ack, tcp.acknowledgment_number());
                 prop_assert_eq!(ours.window, tcp.window_size());
-                prop_assert_eq!(ours.options, tcp.options());
+                prop_assert_eq!(segment.tcp_options(), tcp.options());
                 ((tcp.source_port(), tcp.destination_port()), tcp.payload())
             }
             TransportSlice::Udp(udp) => {
