@@ -145,8 +145,9 @@ fn on_workers<S: Source>(
             drop(to_worker);
             last.extend(from_worker.recv().into_iter().flatten());
             match thread.join() {
+                // All have read all frames.
                 Ok(own) if number == 0 => counters = own,
-                Ok(own) => counters.flows.add(&own.flows),
+                Ok(own) => counters.join(&own),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }

@@ -33,7 +33,7 @@ pub struct Position {
     shard: usize,
 }
 
-/// What a worker has counted. Every worker reads every frame, so one worker's frames are all frames.
+/// What a worker has counted.
 #[derive(Debug, Default, Clone)]
 pub struct WorkerCounters {
     /// Frames decoded to a segment.
@@ -42,20 +42,34 @@ pub struct WorkerCounters {
     pub rejects: Rejects,
     /// Earliest and latest frame.
     pub span: Option<(Timestamp, Timestamp)>,
-    /// Segments that the mirror delivered again.
-    pub duplicates: u64,
     /// How often time was set back.
     pub turned_back: u64,
-    /// The flow tables' own counters; these are of this worker's shards only.
+    /// Segments that the mirror delivered again, of this worker's shards.
+    pub duplicates: u64,
+    /// The flow tables' own counters, of this worker's shards.
     pub flows: FlowCounters,
+}
+
+impl WorkerCounters {
+    /// Adds what another worker, which read the same frames, counted of its own shards.
+    pub fn join(&mut self, other: &Self) {
+        self.duplicates += other.duplicates;
+        self.flows.add(&other.flows);
+    }
+}
+
+/// What is kept of the flows between some pairs of addresses.
+#[derive(Debug, Clone)]
+struct Shard {
+    table: FlowTable,
+    duplicates: Duplicates,
 }
 
 /// Counts the flows of some of the shards.
 #[derive(Debug, Clone)]
 pub struct Worker {
-    /// The shards' tables; `None` where another worker has it.
-    tables: Vec<Option<FlowTable>>,
-    duplicates: Duplicates,
+    /// The shards; `None` where another worker has it.
+    shards: Vec<Option<Shard>>,
     internal: Subnets,
     clock: PacketClock,
     next_tick: Timestamp,
@@ -65,12 +79,14 @@ pub struct Worker {
 impl Worker {
     /// Worker `number` of `count`.
     pub fn new(run: &Run, number: usize) -> Self {
-        let table = |shard| {
-            (shard % run.workers.max(1) == number).then(|| FlowTable::new(run.flow.clone()))
+        let shard = |shard| {
+            (shard % run.workers.max(1) == number).then(|| Shard {
+                table: FlowTable::new(run.flow.clone()),
+                duplicates: Duplicates::new(),
+            })
         };
         Self {
-            tables: (0..SHARDS).map(table).collect(),
-            duplicates: Duplicates::new(),
+            shards: (0..SHARDS).map(shard).collect(),
             internal: run.internal.clone(),
             clock: PacketClock::default(),
             next_tick: Timestamp::EPOCH,
@@ -112,18 +128,18 @@ impl Worker {
         for (segment, place) in segments.iter().zip(&mut *places) {
             let Ok(segment) = segment else { continue };
             place.0 = FlowKey::shard(segment);
-            if let Some(table) = &self.tables[place.0] {
-                place.1 = table.place(segment);
+            if let Some(shard) = &self.shards[place.0] {
+                place.1 = shard.table.place(segment);
             }
         }
         for (segment, (shard, place)) in segments.iter().zip(&mut *places) {
-            if let (Ok(_), Some(table)) = (segment, &self.tables[*shard]) {
-                table.approach(place);
+            if let (Ok(_), Some(shard)) = (segment, &self.shards[*shard]) {
+                shard.table.approach(place);
             }
         }
         for (segment, (shard, place)) in segments.iter().zip(&*places) {
-            if let (Ok(_), Some(table)) = (segment, &self.tables[*shard]) {
-                table.arrive(place);
+            if let (Ok(_), Some(shard)) = (segment, &self.shards[*shard]) {
+                shard.table.arrive(place);
             }
         }
     }
@@ -137,12 +153,11 @@ impl Worker {
         outbox: &mut Vec<(Position, FlowDelta)>,
     ) {
         self.counters.decoded += 1;
-        let is_copy = self.duplicates.is_copy(at, segment);
+        let position = Position { frame: number, is_own: true, shard };
+        let Some(Shard { table, duplicates }) = &mut self.shards[shard] else { return };
+        let is_copy = duplicates.is_copy(at, segment);
         self.counters.duplicates += u64::from(is_copy);
-        if let Some(table) = &mut self.tables[shard] {
-            let position = Position { frame: number, is_own: true, shard };
-            table.observe(at, segment, place, is_copy, |delta| outbox.push((position, delta)));
-        }
+        table.observe(at, segment, place, is_copy, |delta| outbox.push((position, delta)));
     }
 
     /// Ends all flows: there are no more frames.
@@ -155,8 +170,8 @@ impl Worker {
     pub fn counters(&self) -> WorkerCounters {
         let mut counters = self.counters.clone();
         counters.turned_back = self.clock.turned_back();
-        for table in self.tables.iter().flatten() {
-            counters.flows.add(table.counters());
+        for shard in self.shards.iter().flatten() {
+            counters.flows.add(shard.table.counters());
         }
         counters
     }
@@ -181,8 +196,8 @@ impl Worker {
             Advance::Forward(now) if now < self.next_tick => {}
             Advance::Forward(now) => {
                 self.next_tick = Timestamp::from_secs_nanos(now.as_secs(), 0).plus(TICK);
-                for (shard, table) in self.tables.iter_mut().enumerate() {
-                    if let Some(table) = table {
+                for (shard, own) in self.shards.iter_mut().enumerate() {
+                    if let Some(Shard { table, .. }) = own {
                         let position = Position { frame: number, is_own: false, shard };
                         table.tick(now, |delta| outbox.push((position, delta)));
                     }
@@ -202,8 +217,8 @@ impl Worker {
         end: FlowEnd,
         outbox: &mut Vec<(Position, FlowDelta)>,
     ) {
-        for (shard, table) in self.tables.iter_mut().enumerate() {
-            if let Some(table) = table {
+        for (shard, own) in self.shards.iter_mut().enumerate() {
+            if let Some(Shard { table, .. }) = own {
                 let position = Position { frame: number, is_own: false, shard };
                 table.end_all(now, end, |delta| outbox.push((position, delta)));
             }
