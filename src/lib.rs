@@ -5,6 +5,7 @@
 //! which [`egress`] sums for each inside host and outside destination. [`detect`] judges these sums
 //! against the [`baseline`] of finished days, [`alert`] makes incidents of the verdicts, and a [`sink`]
 //! tells them. The [`engine`] puts the stages on threads; [`config`] and [`rules`] say how they work.
+//! [`synth`] makes traffic up, to measure on.
 
 pub mod alert;
 pub mod baseline;
@@ -19,4 +20,5 @@ pub mod frame;
 pub mod net;
 pub mod rules;
 pub mod sink;
+pub mod synth;
 pub mod time;
