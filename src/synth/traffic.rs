@@ -35,7 +35,7 @@ pub struct Options {
     pub packets: u64,
     /// Flows in all; [`Kind::Flows`] has as many as packets.
     pub flows: u64,
-    /// Inside hosts that open them.
+    /// Inside hosts that open them; in a mix each has an address of IPv6 too.
     pub hosts: u32,
     /// Other seeds, other traffic.
     pub seed: u64,
@@ -131,9 +131,9 @@ impl Traffic {
             Kind::Mix | Kind::Bulk => packets.min(u64::from(options.hosts) * PORTS),
         };
         let flows_min = if options.kind == Kind::Flows { packets } else { 1 };
+        range("hosts", 1, u64::from(HOSTS_MAX), u64::from(options.hosts))?;
         range("packets", 1, u64::MAX / 2, packets)?;
         range("flows", flows_min, flows_max, flows)?;
-        range("hosts", 1, u64::from(HOSTS_MAX), u64::from(options.hosts))?;
         range("rate", 1, 1_000_000_000, options.rate)?;
         let mut random = Random::new(options.seed);
         let press = Press::new(&mut random);
@@ -233,7 +233,8 @@ impl Traffic {
     /// Conversations open at an even pace; in between any open one goes on.
     fn step_talks(&mut self, at: Timestamp, out: &mut Batch) {
         let Options { kind, packets, flows, hosts, .. } = self.options;
-        if kind == Kind::Mix && self.opened > 0 && self.random.chance(2) {
+        let must_open = packets - self.sent <= flows - self.opened;
+        if kind == Kind::Mix && !must_open && self.opened > 0 && self.random.chance(2) {
             let host = self.random.below(u64::from(hosts)) as u32;
             return self.press.arp(at, host, out);
         }
@@ -241,9 +242,7 @@ impl Traffic {
         let tenths = if kind == Kind::Mix { 9 } else { 1 };
         let due_at =
             u128::from(self.opened) * u128::from(packets) * tenths / (u128::from(flows) * 10);
-        let left = packets - self.sent;
-        let is_due =
-            self.opened < flows && (due_at <= u128::from(self.sent) || left <= flows - self.opened);
+        let is_due = self.opened < flows && (must_open || due_at <= u128::from(self.sent));
         let State::Talks(open) = &self.state else { return };
         let index = if is_due || open.is_empty() {
             let talk = self.open();
@@ -310,10 +309,11 @@ impl Traffic {
         let hosts = u64::from(self.options.hosts);
         let (host, turn) = (number % hosts, number / hosts);
         let (port, lap) = (turn % PORTS, turn / PORTS);
-        let chance = scramble(number ^ self.options.seed.rotate_left(32));
+        let seed = self.options.seed.rotate_left(32);
+        let chance = scramble(number ^ seed);
         let server = match self.options.kind {
             // A server is another on every lap of the ports, so that the tuple is new.
-            Kind::Min | Kind::Flows => scramble(host << 16 | port).wrapping_add(lap),
+            Kind::Min | Kind::Flows => scramble((host << 16 | port) ^ seed).wrapping_add(lap),
             // Half of the visits go to an eighth of the places.
             Kind::Mix | Kind::Bulk => {
                 let places = 4096 >> (3 * (chance >> 60 & 1));
