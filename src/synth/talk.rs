@@ -120,7 +120,7 @@ impl Server {
             (Self::Inside(number), false) => IpAddr::from([10, 200, 0, number]),
             (Self::Outside(number), false) => {
                 // 198.18.0.0/15 is set aside for benchmarks (RFC 2544).
-                Ipv4Addr::from_bits(0xc612_0000 | number % SERVERS).into()
+                Ipv4Addr::from_bits(0xc612_0000 | (number % SERVERS)).into()
             }
             (Self::Inside(number), true) => v6(0xfd00_00c8, u32::from(number)),
             (Self::Outside(number), true) => v6(0x2001_0db8, number % SERVERS),
