@@ -5,7 +5,7 @@
 //! which [`egress`] sums for each inside host and outside destination. [`detect`] judges these sums
 //! against the [`baseline`] of finished days, [`alert`] makes incidents of the verdicts, and a [`sink`]
 //! tells them. The [`engine`] puts the stages on threads; [`config`] and [`rules`] say how they work.
-//! [`bench`] measures all of it, on recorded traffic or on what [`synth`] makes up.
+//! [`mod@bench`] measures all of it, on recorded traffic or on what [`synth`] makes up.
 
 pub mod alert;
 pub mod baseline;
