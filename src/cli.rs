@@ -1,10 +1,14 @@
 //! What can be typed.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho::config::{Format, Keys};
 use sekisho::sink::FlowFormat;
+
+pub(crate) use bench::{Bench, Synth};
 
 /// Flags unusual uploads from workstations to outside hosts, while they run.
 #[derive(Debug, Parser)]
@@ -20,6 +24,10 @@ pub(crate) enum Mode {
     Replay(Box<Replay>),
     /// Read capture files; print a record of every flow
     Flows(Box<Flows>),
+    /// Measure this machine on recorded traffic, or how costs grow on traffic made up
+    Bench(Box<Bench>),
+    /// Write a capture of traffic made up; the same seed gives the same file
+    Synth(Synth),
     /// Print the JSON Schema of something that is written or read
     Schema {
         /// Of what
@@ -87,7 +95,7 @@ pub(crate) struct Common {
     /// Rules folder [default: the one that is built in]
     #[arg(long, env = "SEKISHO_RULES", value_name = "DIR")]
     rules: Option<PathBuf>,
-    /// Worker threads, or auto [default: auto]
+    /// Worker threads, or auto [default: auto; bench: 1]
     #[arg(long, env = "SEKISHO_WORKERS", value_name = "N|auto")]
     workers: Option<String>,
     /// Where to tell it [default: standard output]
@@ -132,7 +140,7 @@ impl Common {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
+pub(crate) enum FormatArg {
     /// For people
     Text,
     /// For programs: JSON lines
@@ -180,6 +188,12 @@ pub(crate) enum SchemaOf {
     Ranking,
     /// `sekisho.summary/1`
     Summary,
+    /// `sekisho.bench/1`
+    Bench,
+    /// `sekisho.scaling/1`
+    Scaling,
+    /// `sekisho.comparison/1`
+    Comparison,
     /// The files of the rules folder
     Rules,
 }

@@ -97,6 +97,12 @@ impl Batch {
         self.bytes.extend_from_slice(frame.bytes);
     }
 
+    /// Makes this batch hold what `other` holds, in the storage it has.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.bytes.clone_from(&other.bytes);
+        self.heads.clone_from(&other.heads);
+    }
+
     /// Empties the batch, keeping its storage.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -5,9 +5,11 @@
 //! which [`egress`] sums for each inside host and outside destination. [`detect`] judges these sums
 //! against the [`baseline`] of finished days, [`alert`] makes incidents of the verdicts, and a [`sink`]
 //! tells them. The [`engine`] puts the stages on threads; [`config`] and [`rules`] say how they work.
+//! [`mod@bench`] measures all of it, on recorded traffic or on what [`synth`] makes up.
 
 pub mod alert;
 pub mod baseline;
+pub mod bench;
 pub mod capture;
 pub mod config;
 pub mod decode;
@@ -19,4 +21,5 @@ pub mod frame;
 pub mod net;
 pub mod rules;
 pub mod sink;
+pub mod synth;
 pub mod time;

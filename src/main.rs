@@ -1,5 +1,6 @@
 //! Sekisho's command line: arguments to settings, settings to one mode, mode to exit code.
 
+mod allocator;
 mod cli;
 
 use std::fs::File;
@@ -11,22 +12,26 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use cli::{Cli, Common, Flows, Mode, Replay, RulesAction, SchemaOf};
+use cli::{Bench, Cli, Common, Flows, Mode, Replay, RulesAction, SchemaOf, Synth};
 use sekisho::alert::{Alert, RankingEntry, Record, Summary};
+use sekisho::bench::{self, Comparison, Report, scaling};
 use sekisho::capture::FileSource;
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst};
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, JsonLines, Sink, Text, printable};
+use sekisho::synth::{Traffic, write_pcap};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().mode {
         Mode::Replay(replay) => self::replay(&replay),
         Mode::Flows(flows) => self::flows(&flows),
+        Mode::Bench(bench) => self::bench(&bench),
+        Mode::Synth(synth) => self::synth(&synth),
         Mode::Schema { of } => schema(of),
         Mode::Rules { action: RulesAction::Check { dir } } => check_rules(dir.as_deref()),
     };
@@ -123,6 +128,73 @@ fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn bench(bench: &Bench) -> anyhow::Result<ExitCode> {
+    let common = &bench.common;
+    let keys = keys(bench.keys(), common)?;
+    let settings = Settings::of(&keys).map_err(explained)?;
+    if common.print_config {
+        print!("{}", toml::to_string_pretty(&keys)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let progress = progress(common, 0);
+    progress.set_style(ProgressStyle::with_template("{spinner} {msg}")?);
+    let tell = |what: &str| {
+        progress.set_message(what.to_owned());
+        progress.tick();
+    };
+    allocator::start();
+    let (text, json) = if let Some([old, new]) = bench.compare.as_deref() {
+        let comparison = Comparison::of(&Report::read(old)?, &Report::read(new)?);
+        (comparison.to_string(), serde_json::to_string_pretty(&comparison)?)
+    } else if let Some(axis) = bench.scaling {
+        let (axis, most, seed) = (axis.into(), bench.scaling_max, bench.seed);
+        let Settings { run, analyst, .. } = settings;
+        let plan = scaling::Plan { axis, most, seed, run, analyst, heap: allocator::heap };
+        let scaling = scaling::run(&plan, tell)?;
+        if let Some(path) = &bench.plot {
+            std::fs::write(path, scaling.svg())
+                .with_context(|| format!("{}: cannot be written", path.display()))?;
+        }
+        (scaling.to_string(), serde_json::to_string_pretty(&scaling)?)
+    } else {
+        let plan = bench::Plan {
+            files: bench.files.clone(),
+            capture: settings.capture,
+            run: settings.run,
+            analyst: settings.analyst,
+            stages: bench.stages(),
+            media: bench.media(),
+            loops: bench.loops(),
+            speed: bench.speed,
+            memory_max: bench.memory_max,
+            heap: allocator::heap,
+        };
+        let report = bench::run(&plan, tell)?;
+        (report.to_string(), serde_json::to_string_pretty(&report)?)
+    };
+    progress.finish_and_clear();
+    let told = match bench.format.into() {
+        Format::Text => text.trim_end(),
+        Format::Json => &json,
+    };
+    let mut out = output(common)?;
+    writeln!(out, "{told}")?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn synth(synth: &Synth) -> anyhow::Result<ExitCode> {
+    let mut traffic = Traffic::new(synth.options())?;
+    let path = &synth.output;
+    let mut write = || {
+        let mut out = BufWriter::new(File::create(path)?);
+        write_pcap(&mut traffic, &mut out)?;
+        out.flush()
+    };
+    write().with_context(|| format!("{}: cannot be written", path.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn warn(source: &FileSource) {
     for notice in source.notices() {
         eprintln!("sekisho: warning: {}", printable(&notice.to_string()));
@@ -135,6 +207,9 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Flow => serde_json::to_value(schemars::schema_for!(FlowRecord))?,
         SchemaOf::Ranking => serde_json::to_value(schemars::schema_for!(RankingEntry))?,
         SchemaOf::Summary => serde_json::to_value(schemars::schema_for!(Summary))?,
+        SchemaOf::Bench => serde_json::to_value(schemars::schema_for!(Report))?,
+        SchemaOf::Scaling => serde_json::to_value(schemars::schema_for!(scaling::Scaling))?,
+        SchemaOf::Comparison => serde_json::to_value(schemars::schema_for!(Comparison))?,
         SchemaOf::Rules => serde_json::to_value(
             RuleSet::schemas().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         )?,

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::support::root;
 
-fn sekisho() -> Command {
+/// The binary, in the repository, deaf to the environment of whoever runs the tests.
+pub(crate) fn sekisho() -> Command {
     let mut command = Command::cargo_bin("sekisho").unwrap();
     command.current_dir(root());
     for variable in

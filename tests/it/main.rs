@@ -4,6 +4,7 @@
 
 mod accounting;
 mod architecture;
+mod bench;
 mod cli;
 mod corpus;
 mod flows;

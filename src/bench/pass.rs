@@ -1,0 +1,214 @@
+//! One pass of a source through all stages up to one of them.
+
+use std::hint::black_box;
+use std::ops::ControlFlow;
+
+use super::clock::{Spent, timed};
+use super::error::BenchError;
+use super::feed::{Feed, Latencies};
+use super::machine;
+use super::replay::Plan;
+use super::stage::Stage;
+use crate::alert::{ClosedBecause, Summary};
+use crate::capture::{Polled, Source};
+use crate::decode::{Rejects, decode};
+use crate::egress::{Egress, Group};
+use crate::engine::{self, Analyst, WorkerCounters};
+use crate::flow::FlowDelta;
+use crate::frame::Batch;
+use crate::time::PacketClock;
+
+/// What a pass took and counted.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    pub(super) spent: Spent,
+    pub(super) packets: u64,
+    pub(super) counted: Counted,
+    /// Allocations for each packet, over the whole pass and over its second half.
+    pub(super) allocations: (f64, f64),
+    pub(super) peak_bytes: u64,
+    pub(super) latencies: Latencies,
+}
+
+/// What the stages counted; 0 for those that the pass did not reach.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) rejected: u64,
+    pub(super) flows: u64,
+    pub(super) deltas: u64,
+    pub(super) hosts: u64,
+}
+
+impl Pass {
+    /// Runs `source`, of which `expected` packets will come, through the stages up to `stage`.
+    pub(super) fn run<S: Source<Error: Into<BenchError>>>(
+        plan: &Plan,
+        stage: Stage,
+        expected: u64,
+        open: impl FnOnce() -> Result<S, BenchError>,
+    ) -> Result<Self, BenchError> {
+        machine::forget_peak();
+        let before = (plan.heap)().allocations;
+        let (outcome, spent) = timed(|| {
+            let mut feed = Feed::new(open()?, expected, plan.speed, plan.heap);
+            let counted = through(plan, stage, &mut feed)?;
+            Ok::<_, BenchError>((feed.finish(), counted))
+        });
+        let ((packets, steady, latencies), counted) = outcome?;
+        if packets != expected {
+            return Err(BenchError::Changed { then: expected, now: packets });
+        }
+        let allocated = (plan.heap)().allocations - before;
+        Ok(Self {
+            spent,
+            packets,
+            counted,
+            allocations: (allocated as f64 / packets.max(1) as f64, steady),
+            peak_bytes: machine::peak_bytes(),
+            latencies,
+        })
+    }
+}
+
+fn through<S: Source<Error: Into<BenchError>>>(
+    plan: &Plan,
+    stage: Stage,
+    feed: &mut Feed<S>,
+) -> Result<Counted, BenchError> {
+    match stage {
+        Stage::Read => read(feed, |batch| {
+            black_box(batch);
+        })
+        .map(|()| Counted::default()),
+        Stage::Decode => decode_all(feed),
+        Stage::Flow => count(plan, feed, |_| {}),
+        Stage::Egress => {
+            let mut sums = Sums::new(plan);
+            let counted = count(plan, feed, |delta| sums.fold(delta))?;
+            Ok(Counted { hosts: sums.egress.hosts().len() as u64, ..counted })
+        }
+        Stage::Detect => detect(plan, feed),
+    }
+}
+
+fn read<S: Source<Error: Into<BenchError>>>(
+    feed: &mut Feed<S>,
+    mut take: impl FnMut(&Batch),
+) -> Result<(), BenchError> {
+    let mut batch = Batch::default();
+    loop {
+        batch.clear();
+        match feed.poll(&mut batch)? {
+            Polled::Frames => take(&batch),
+            Polled::Idle(_) => {}
+            Polled::End => return Ok(()),
+        }
+        feed.judged();
+    }
+}
+
+fn decode_all<S: Source<Error: Into<BenchError>>>(
+    feed: &mut Feed<S>,
+) -> Result<Counted, BenchError> {
+    let mut rejects = Rejects::default();
+    read(feed, |batch| {
+        for frame in batch.frames() {
+            // By reference, as the pipeline does: moving a segment costs as much as decoding it.
+            match &decode(&frame) {
+                Ok(segment) => {
+                    black_box(segment);
+                }
+                Err(reject) => rejects.count(*reject),
+            }
+        }
+    })?;
+    Ok(Counted { rejected: rejected(&rejects), ..Counted::default() })
+}
+
+fn count<S: Source<Error: Into<BenchError>>>(
+    plan: &Plan,
+    feed: &mut Feed<S>,
+    mut take: impl FnMut(&FlowDelta),
+) -> Result<Counted, BenchError> {
+    let mut taken = 0;
+    let counters = engine::count(feed, &plan.run, |feed, deltas| {
+        deltas.iter().for_each(|(_, delta)| take(black_box(delta)));
+        taken += deltas.len() as u64;
+        feed.judged();
+        ControlFlow::Continue(())
+    })?;
+    Ok(Counted { deltas: taken, ..counted(&counters) })
+}
+
+fn detect<S: Source<Error: Into<BenchError>>>(
+    plan: &Plan,
+    feed: &mut Feed<S>,
+) -> Result<Counted, BenchError> {
+    let mut analyst = Analyst::new(plan.analyst.clone());
+    let counters = engine::replay(feed, &plan.run, &mut analyst, |feed, records| {
+        records.for_each(|record| {
+            black_box(record);
+        });
+        feed.judged();
+    })?;
+    let mut summary = Summary::default();
+    analyst.summarize(&mut summary);
+    Ok(Counted { hosts: summary.hosts as u64, ..counted(&counters) })
+}
+
+fn counted(counters: &WorkerCounters) -> Counted {
+    Counted {
+        rejected: rejected(&counters.rejects),
+        flows: counters.flows.started,
+        ..Counted::default()
+    }
+}
+
+fn rejected(rejects: &Rejects) -> u64 {
+    rejects.iter().map(|(_, count)| count).sum()
+}
+
+/// The sums alone, with nobody to judge them; a day is closed as the analyst does.
+struct Sums {
+    egress: Egress,
+    clock: PacketClock,
+}
+
+impl Sums {
+    fn new(plan: &Plan) -> Self {
+        Self { egress: Egress::new(plan.analyst.egress.clone()), clock: PacketClock::default() }
+    }
+
+    fn fold(&mut self, delta: &FlowDelta) {
+        if delta.low.packets + delta.high.packets > 0 {
+            self.clock.advance(delta.last_at);
+        }
+        let (day, is_another) = self.egress.day_of(self.clock.now());
+        if is_another {
+            black_box(self.egress.close_day(day));
+        }
+        black_box(self.egress.fold(delta, |_| Group::UNDECLARED, |_, _| false));
+        black_box(self.egress.take_forgotten());
+    }
+}
+
+/// Counts the flows of `source` and hands out their deltas, at most `most` of them.
+pub(super) fn deltas<S: Source<Error: Into<BenchError>>>(
+    plan: &Plan,
+    source: &mut S,
+    most: usize,
+) -> Result<Vec<FlowDelta>, BenchError> {
+    let mut all = Vec::new();
+    engine::count(source, &plan.run, |_, deltas| {
+        all.extend(deltas.iter().map(|(_, delta)| delta.clone()).take(most - all.len()));
+        if all.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .map_err(Into::into)?;
+    Ok(all)
+}
+
+/// Ends an analyst's day, as the end of the input does.
+pub(super) fn close(analyst: &mut Analyst) {
+    analyst.finish(ClosedBecause::Eof);
+    analyst.drain();
+}

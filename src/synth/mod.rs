@@ -1,0 +1,14 @@
+//! Traffic that nobody sent: seeded, and the same bytes on any machine.
+//!
+//! Only what is the same everywhere goes into it: a generator whose algorithm is fixed, integers, and
+//! logarithms from `libm`. [`traffic`](Traffic) has the plain kinds that benches and sizing need.
+
+mod file;
+mod packet;
+mod payload;
+mod random;
+mod talk;
+mod traffic;
+
+pub use file::write_pcap;
+pub use traffic::{Kind, Options, SynthError, Traffic};
