@@ -70,6 +70,8 @@ impl Pass {
     }
 }
 
+/// `benches/instructions.py` counts what happens in here, so it must be a function.
+#[inline(never)]
 fn through<S: Source<Error: Into<BenchError>>>(
     plan: &Plan,
     stage: Stage,
