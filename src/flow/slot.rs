@@ -1,7 +1,9 @@
 //! A flow as the table holds it: in short where its account is simple, as nearly all are.
 
+use std::num::NonZeroU16;
+
 use crate::decode::{Segment, Tcp};
-use crate::flow::delta::{Counters, FlowDelta, FlowEnd, TunnelEnds};
+use crate::flow::delta::{Closing, Counters, FlowDelta, FlowEnd};
 use crate::flow::key::{FlowKey, Sender};
 use crate::flow::state::{Flow, Half};
 use crate::flow::stream::{Plain, Stream};
@@ -31,6 +33,8 @@ pub(super) struct Slot {
     high_port: u16,
     /// The second at which the wheel looks at it, modulo one turn.
     pub(super) timer: u16,
+    /// The first VLAN number seen. 0, the priority tag, is none.
+    vlan: Option<NonZeroU16>,
     protocol: Protocol,
     initiator: Initiator,
     pub(super) phase: Phase,
@@ -50,14 +54,15 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Close {
     Fin,
-    Rst,
+    /// Who said it.
+    Rst(Sender),
 }
 
 impl Close {
     pub(super) fn end(self) -> FlowEnd {
         match self {
             Self::Fin => FlowEnd::Fin,
-            Self::Rst => FlowEnd::Rst,
+            Self::Rst(_) => FlowEnd::Rst,
         }
     }
 }
@@ -199,6 +204,7 @@ impl Slot {
             low_port: key.low.port,
             high_port: key.high.port,
             timer: 0,
+            vlan: None,
             protocol: key.protocol,
             initiator: Initiator::of(&key, sender, segment.tcp.as_ref()),
             phase: Phase::Open,
@@ -243,6 +249,15 @@ impl Slot {
 
     pub(super) fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Takes note of a segment, whatever it counts for.
+    #[inline]
+    pub(super) fn note(&mut self, at: Timestamp, segment: &Segment<'_>) {
+        self.last_at = self.last_at.max(at);
+        if self.vlan.is_none() {
+            self.vlan = segment.vlan.and_then(NonZeroU16::new);
+        }
     }
 
     /// Counts a segment if that can be done in short. If not, nothing has changed.
@@ -339,7 +354,7 @@ impl Slot {
         &self,
         low: Counters,
         high: Counters,
-        tunnel: Option<TunnelEnds>,
+        wide: Option<&Flow>,
         end: Option<FlowEnd>,
     ) -> FlowDelta {
         let (initiator, initiator_inferred) = match self.initiator {
@@ -354,7 +369,16 @@ impl Slot {
             last_at: self.last_at,
             low,
             high,
-            tunnel,
+            tunnel: wide.and_then(|flow| flow.tunnel.as_deref().copied()),
+            vlan: self.vlan.map(NonZeroU16::get),
+            closing: Closing {
+                low_fin: wide.map_or(self.low.is(Short::FIN), |flow| flow.low.stream.has_fin()),
+                high_fin: wide.map_or(self.high.is(Short::FIN), |flow| flow.high.stream.has_fin()),
+                reset_by: match self.phase {
+                    Phase::Closed(Close::Rst(side)) => Some(side),
+                    Phase::Closed(Close::Fin) | Phase::Open | Phase::Free => None,
+                },
+            },
             end,
         }
     }

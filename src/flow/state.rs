@@ -77,7 +77,8 @@ impl Flow {
             // Not TCP, or a TCP fragment whose first part was missed: it has no place in a stream.
             (_, None) => {
                 let fresh = u64::from(segment.payload_len);
-                self.half_mut(sender).add(Added { fresh, ..Added::default() }, pending.of_mut(sender));
+                self.half_mut(sender)
+                    .add(Added { fresh, ..Added::default() }, pending.of_mut(sender));
             }
         }
         self.refused() - refused
@@ -100,7 +101,7 @@ impl Flow {
         }
         // A reset's sequence number may be anything, and its text is no application data (RFC 9293).
         if tcp.has(Tcp::RST) {
-            self.closed.get_or_insert(Close::Rst);
+            self.closed.get_or_insert(Close::Rst(sender));
             return;
         }
         let mut fresh = 0;
@@ -122,7 +123,7 @@ impl Flow {
                 other.add(added, counters);
             }
         }
-        if self.closed == Some(Close::Rst) && fresh > 0 {
+        if matches!(self.closed, Some(Close::Rst(_))) && fresh > 0 {
             // It goes on: the reset was forged, or not for this connection.
             self.closed = None;
         } else if self.low.stream.is_finished() && self.high.stream.is_finished() {

@@ -262,6 +262,11 @@ impl Stream {
         self.acked
     }
 
+    /// Was a FIN seen?
+    pub(super) fn has_fin(&self) -> bool {
+        self.fin.is_some()
+    }
+
     /// Was the FIN seen and acknowledged?
     pub(super) fn is_finished(&self) -> bool {
         self.fin.is_some_and(|fin| self.acked >= fin)
