@@ -192,11 +192,14 @@ impl FlowTable {
         }
         if let Some(tcp) = &segment.tcp
             && tcp.has(Tcp::SYN)
-            && self.with_flow(index, |flow, _| flow.is_restarted_by(sender, tcp))
+            && let Some(reach) = self.with_flow(index, |flow, _| {
+                flow.is_restarted_by(sender, tcp).then(|| flow.reach(sender))
+            })
         {
             let key = self.slots[index].key();
             self.end(index, self.ended(index).unwrap_or(FlowEnd::Idle), &mut report);
             index = self.start(at, key, place, segment, &mut report);
+            self.with_flow(index, |flow, _| flow.follow(&reach));
         }
         let pending = self.pending_of(index);
         let slot = &mut self.slots[index];
