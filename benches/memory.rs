@@ -5,7 +5,7 @@
 
 use sekisho::config::{Keys, Settings};
 use sekisho::engine::Analyst;
-use sekisho::flow::{Counters, FlowDelta, FlowKey, Sender};
+use sekisho::flow::{Closing, Counters, FlowDelta, FlowKey, Sender};
 use sekisho::net::{Addr, Endpoint, Protocol};
 use sekisho::time::Timestamp;
 
@@ -57,6 +57,8 @@ fn delta(day: u64, n: u32, scale: u32) -> FlowDelta {
         low,
         high,
         tunnel: None,
+        vlan: None,
+        closing: Closing::default(),
         end: None,
     }
 }

@@ -95,7 +95,7 @@ fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
     }
     let mut source = FileSource::open(&flows.files, settings.capture)?;
     let mut sink = sink::Flows::new(output(common)?, flows.format.into())?;
-    let mut ledger = Ledger::new(settings.analyst.egress.internal, &settings.run.flow);
+    let mut ledger = Ledger::new(settings.analyst.egress.internal);
     let progress = progress(common, source.total_bytes());
     let (mut written, mut has_inside) = (Ok(()), false);
     let outcome = engine::count(&mut source, &settings.run, |source, deltas| {

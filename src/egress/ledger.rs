@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::record::{FlowRecord, Sums};
-use crate::flow::{self, FlowDelta, FlowKey};
+use crate::flow::{FlowDelta, FlowKey};
 use crate::net::Subnets;
 
 /// Sums the deltas of open flows, and makes a record of each when it ends.
@@ -13,27 +13,13 @@ use crate::net::Subnets;
 #[derive(Debug, Clone)]
 pub struct Ledger {
     internal: Subnets,
-    vlans: Vlans,
     open: HashMap<FlowKey, Sums, foldhash::fast::RandomState>,
 }
 
-/// When is a key's tag a VLAN's number?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Vlans {
-    Never,
-    UnlessTunnelled,
-    Always,
-}
-
 impl Ledger {
-    /// An empty ledger for the deltas of tables with these options.
-    pub fn new(internal: Subnets, options: &flow::Options) -> Self {
-        let vlans = match (options.key_by_vlan, options.key_by_tunnel) {
-            (false, _) => Vlans::Never,
-            (true, true) => Vlans::UnlessTunnelled,
-            (true, false) => Vlans::Always,
-        };
-        Self { internal, vlans, open: HashMap::default() }
+    /// An empty ledger.
+    pub fn new(internal: Subnets) -> Self {
+        Self { internal, open: HashMap::default() }
     }
 
     /// Adds a delta; answers the flow's record when it was the last.
@@ -44,7 +30,7 @@ impl Ledger {
         };
         let mut sums = self.open.remove(&delta.key).unwrap_or_default();
         sums.add(delta);
-        Some(FlowRecord::of(&self.internal, delta, end, &sums, self.vlan(delta)))
+        Some(FlowRecord::of(&self.internal, delta, end, &sums))
     }
 
     /// Flows that are open now.
@@ -56,16 +42,6 @@ impl Ledger {
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
-
-    fn vlan(&self, delta: &FlowDelta) -> Option<u16> {
-        let is_vlan = match self.vlans {
-            Vlans::Never => false,
-            Vlans::UnlessTunnelled => delta.tunnel.is_none(),
-            Vlans::Always => true,
-        };
-        // Tag 0 is that of frames without a VLAN.
-        u16::try_from(delta.key.tag).ok().filter(|&tag| is_vlan && tag != 0)
-    }
 }
 
 #[cfg(test)]
@@ -73,7 +49,7 @@ mod tests {
     use super::*;
     use crate::decode::TunnelKind;
     use crate::egress::{FlowTunnel, Party, RecordEnd, Scope};
-    use crate::flow::{Counters, FlowEnd, Sender, TunnelEnds};
+    use crate::flow::{Closing, Counters, FlowEnd, Sender, TunnelEnds};
     use crate::net::{Addr, Endpoint, Protocol};
     use crate::time::Timestamp;
 
@@ -81,7 +57,7 @@ mod tests {
     const OUTSIDE: [u8; 4] = [203, 0, 113, 9];
 
     fn ledger() -> Ledger {
-        Ledger::new(Subnets::private(), &flow::Options::default())
+        Ledger::new(Subnets::private())
     }
 
     fn sent(payload: u64, acked: u64) -> Counters {
@@ -119,6 +95,8 @@ mod tests {
             low,
             high,
             tunnel: None,
+            vlan: None,
+            closing: Closing::default(),
             end,
         }
     }
@@ -208,27 +186,5 @@ mod tests {
         let record = ledger().fold(&upload).unwrap();
         assert_eq!((record.acked_out, record.acked_in), (None, None));
         assert_eq!((record.retransmitted_out, record.lost_out), (None, None));
-    }
-
-    #[test]
-    fn the_tag_is_a_vlan_only_where_vlans_tell_flows_apart() {
-        let nothing = Counters::default();
-        let mut tagged = delta(INSIDE, OUTSIDE, sent(5, 0), nothing, Some(FlowEnd::Eof));
-        tagged.key.tag = 7;
-        let mut tunnelled = tagged.clone();
-        let ends = (Addr::from_v4(INSIDE), Addr::from_v4(OUTSIDE));
-        tunnelled.tunnel =
-            Some(TunnelEnds { kind: TunnelKind::Vxlan, id: 7, low: ends.0, high: ends.1 });
-        for (key_by_vlan, key_by_tunnel, expected) in [
-            (false, false, [None, None]),
-            (false, true, [None, None]),
-            (true, false, [Some(7), Some(7)]),
-            (true, true, [Some(7), None]),
-        ] {
-            let options = flow::Options { key_by_vlan, key_by_tunnel, ..Default::default() };
-            let mut ledger = Ledger::new(Subnets::private(), &options);
-            let vlans = [&tagged, &tunnelled].map(|delta| ledger.fold(delta).unwrap().vlan);
-            assert_eq!(vlans, expected, "{options:?}");
-        }
     }
 }

@@ -10,7 +10,7 @@ mod window;
 pub use border::Scope;
 pub use host::{FlowBytes, Host, HostDay, Pair, PairDay};
 pub use ledger::Ledger;
-pub use record::{FlowRecord, FlowTunnel, Party, RecordEnd};
+pub use record::{FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
 pub use window::{SlidingSum, WINDOWS, WindowSums};
 
 use indexmap::IndexMap;

@@ -48,7 +48,7 @@ pub struct FlowRecord {
     pub name_source: Option<&'static str>,
     /// Owner of the outside end, if known.
     pub owner: Option<String>,
-    /// VLAN number; known only where VLANs tell flows apart (`flow.key_by_vlan`).
+    /// The first VLAN number seen; null without a tag.
     pub vlan: Option<u16>,
     /// The outermost tunnel that the first packet came out of.
     pub tunnel: Option<FlowTunnel>,
@@ -79,8 +79,22 @@ pub struct FlowRecord {
     pub one_sided: bool,
     /// Why the flow ended.
     pub end: RecordEnd,
+    /// Who closed it, for Zeek's `conn_state`.
+    #[serde(skip)]
+    pub closing: RecordClosing,
     /// Community id, version 1.
     pub community_id: String,
+}
+
+/// What `host` and `peer` said of the end of a TCP flow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordClosing {
+    /// Did `host` say FIN?
+    pub host_fin: bool,
+    /// Did `peer` say FIN?
+    pub peer_fin: bool,
+    /// Who reset it.
+    pub reset_by: Option<Party>,
 }
 
 /// One of the two ends of a [`FlowRecord`].
@@ -167,13 +181,7 @@ impl FlowRecord {
     }
 
     /// The record of a flow, of its last delta and its sums with that delta in them.
-    pub(super) fn of(
-        internal: &Subnets,
-        delta: &FlowDelta,
-        end: FlowEnd,
-        sums: &Sums,
-        vlan: Option<u16>,
-    ) -> Self {
+    pub(super) fn of(internal: &Subnets, delta: &FlowDelta, end: FlowEnd, sums: &Sums) -> Self {
         let (scope, side) = match Place::of(internal, delta) {
             Place::Border(crossing) => (Scope::Border, crossing.side),
             Place::Inside => (Scope::Inside, delta.initiator),
@@ -186,6 +194,7 @@ impl FlowRecord {
         let acked =
             |sent: &Counters, other: &Counters| (is_tcp && other.packets > 0).then_some(sent.acked);
         let acked_out = acked(out, back);
+        let party = |end| if end == side { Party::Host } else { Party::Peer };
         Self {
             schema: "sekisho.flow/1",
             start: delta.started_at,
@@ -195,14 +204,14 @@ impl FlowRecord {
             host_port: host.port,
             peer: peer.addr,
             peer_port: peer.port,
-            initiator: if delta.initiator == side { Party::Host } else { Party::Peer },
+            initiator: party(delta.initiator),
             initiator_inferred: delta.initiator_inferred,
             proto: delta.key.protocol,
             service: None,
             name: None,
             name_source: None,
             owner: None,
-            vlan,
+            vlan: delta.vlan,
             tunnel: delta.tunnel.map(|tunnel| {
                 let (host, peer) = match side {
                     Sender::Low => (tunnel.low, tunnel.high),
@@ -223,6 +232,11 @@ impl FlowRecord {
             duplicates: out.duplicates + back.duplicates,
             one_sided: out.packets == 0 || back.packets == 0,
             end: end.into(),
+            closing: RecordClosing {
+                host_fin: delta.closing.has_fin(side),
+                peer_fin: delta.closing.has_fin(side.other()),
+                reset_by: delta.closing.reset_by.map(party),
+            },
             community_id: delta.key.community_id(),
         }
     }

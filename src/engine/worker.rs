@@ -5,7 +5,9 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::decode::{Reject, Rejects, Segment, decode, outermost};
-use crate::flow::{self, Duplicates, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Place, SHARDS};
+use crate::flow::{
+    self, Duplicates, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Place, SHARDS,
+};
 use crate::frame::{Batch, Frame};
 use crate::net::Subnets;
 use crate::time::{Advance, PacketClock, Timestamp};

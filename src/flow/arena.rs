@@ -81,7 +81,10 @@ mod tests {
         assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
         arena.free(300);
         assert_eq!((arena.insert(-1), arena[300], arena.len()), (300, -1, 1000));
-        assert_eq!((arena.get(999), arena.get(1000), arena.get(u32::MAX)), (Some(&999), None, None));
+        assert_eq!(
+            (arena.get(999), arena.get(1000), arena.get(u32::MAX)),
+            (Some(&999), None, None)
+        );
         arena.clear();
         assert_eq!((arena.len(), arena.insert(5)), (0, 0));
     }

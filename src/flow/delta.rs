@@ -71,6 +71,10 @@ pub struct FlowDelta {
     pub high: Counters,
     /// The outermost tunnel that its first packet came out of.
     pub tunnel: Option<TunnelEnds>,
+    /// The first VLAN number seen.
+    pub vlan: Option<u16>,
+    /// How its ends closed it so far.
+    pub closing: Closing,
     /// Set in the flow's last report.
     pub end: Option<FlowEnd>,
 }
@@ -81,6 +85,27 @@ impl FlowDelta {
         match side {
             Sender::Low => &self.low,
             Sender::High => &self.high,
+        }
+    }
+}
+
+/// What the ends of a TCP flow said of its end.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Closing {
+    /// Did the lesser end say FIN?
+    pub low_fin: bool,
+    /// Did the greater end say FIN?
+    pub high_fin: bool,
+    /// Who reset it.
+    pub reset_by: Option<Sender>,
+}
+
+impl Closing {
+    /// Did `side` say FIN?
+    pub fn has_fin(&self, side: Sender) -> bool {
+        match side {
+            Sender::Low => self.low_fin,
+            Sender::High => self.high_fin,
         }
     }
 }

@@ -19,9 +19,12 @@ use crate::time::Timestamp;
 pub struct Duplicates {
     sets: Vec<[Entry; WAYS]>,
     hasher: foldhash::fast::FixedState,
-    /// Packets that came once, and packets that came again, lately.
+    /// Packets that came once lately, and packets that came again as they were.
     single: u32,
     twice: u32,
+    /// The mirror is taken to double what it shows until so many packets have come once, behind a
+    /// router, or time and again.
+    prior: u32,
 }
 
 /// A packet seen: half its hash, and when, in microseconds that wrap.
@@ -29,8 +32,12 @@ pub struct Duplicates {
 struct Entry {
     fingerprint: u32,
     micros: u32,
+    /// How often it came with the hop limit that it had first.
     copies: u8,
     hop_limit: u8,
+    /// Is the latest one that counted still without its copy?
+    is_odd: bool,
+    was_routed: bool,
 }
 
 impl Duplicates {
@@ -43,14 +50,16 @@ impl Duplicates {
             sets: vec![[Entry::default(); WAYS]; SETS],
             hasher: foldhash::fast::FixedState::with_seed(2),
             single: 0,
-            twice: AT_FIRST,
+            twice: 0,
+            prior: PRIOR,
         }
     }
 
     /// Is this packet a copy of one just seen? Takes note of it either way.
     ///
-    /// Packets without a number of their own may be alike and yet several: these count as copies only
-    /// while the mirror shows most packets twice, or when a router has changed the hop limit.
+    /// Packets without a number of their own may be alike and yet several. Behind a router these are
+    /// told from their copies by the hop limit; else, while the mirror shows most packets twice, each
+    /// second one is a copy; else none is.
     pub fn is_copy(&mut self, at: Timestamp, segment: &Segment<'_>) -> bool {
         let hash = self.hash(segment);
         let micros = (at.as_nanos() / 1000) as u32;
@@ -64,22 +73,49 @@ impl Duplicates {
         if let Some(known) =
             set.iter_mut().find(|entry| entry.fingerprint == fingerprint && is_near(entry))
         {
+            if known.hop_limit != segment.hop_limit {
+                if !known.was_routed {
+                    known.was_routed = true;
+                    self.prior = self.prior.saturating_sub(1);
+                    self.single = self.single.saturating_sub(u32::from(known.copies == 1));
+                }
+                return true;
+            }
+            let is_at_once = micros.wrapping_sub(known.micros) <= AT_ONCE;
+            let is_doubled = !known.was_routed
+                && (self.twice > self.single
+                    || is_at_once && self.twice + self.prior >= self.single);
             known.copies = known.copies.saturating_add(1);
             match known.copies {
+                // Late and without a number, it says nothing of a mirror.
+                2 if !is_at_once && !is_unmistakable(segment) => {}
                 2 => {
                     self.twice += 1;
-                    self.single = self.single.saturating_sub(1);
+                    self.single = self.single.saturating_sub(u32::from(!known.was_routed));
                 }
-                COPIES_MAX.. => self.twice = self.twice.saturating_sub(1),
-                _ => {}
+                // It says nothing for a mirror, nor against one that other packets show.
+                COPIES_MAX => self.twice = self.twice.saturating_sub(1),
+                3..COPIES_MAX => {}
+                _ => self.prior = self.prior.saturating_sub(1),
             }
-            let was_routed = known.hop_limit != segment.hop_limit;
-            return was_routed || is_unmistakable(segment) || self.twice > self.single;
+            let is_copy = is_unmistakable(segment) || known.is_odd && is_doubled;
+            known.is_odd = !is_copy;
+            if !is_copy {
+                // Its own copy may come as long after it.
+                known.micros = micros;
+            }
+            return is_copy;
         }
         let age = |entry: &Entry| micros.wrapping_sub(entry.micros);
         let oldest = (0..WAYS).max_by_key(|&way| (set[way].fingerprint == 0, age(&set[way])));
-        set[oldest.unwrap_or(0)] =
-            Entry { fingerprint, micros, copies: 1, hop_limit: segment.hop_limit };
+        set[oldest.unwrap_or(0)] = Entry {
+            fingerprint,
+            micros,
+            copies: 1,
+            hop_limit: segment.hop_limit,
+            is_odd: true,
+            was_routed: false,
+        };
         self.single += 1;
         if self.single + self.twice > MEMORY {
             self.single /= 2;
@@ -124,10 +160,13 @@ const WAYS: usize = 8;
 /// A TCP header without options; of UDP the header and 16 bytes more, for those without checksum.
 const TRANSPORT_HASHED: usize = 24;
 
-/// The mirror is taken to double what it shows until so many packets have come once.
-const AT_FIRST: u32 = 16;
+/// While little was seen, a copy comes within this many microseconds.
+const AT_ONCE: u32 = 1000;
 
-/// A packet that comes this often is a sender that repeats itself, not a mirror.
+/// More than this many packets between one and its copy, in the first moments, and it is missed.
+const PRIOR: u32 = 16;
+
+/// A packet that comes this often is of a sender that repeats itself.
 const COPIES_MAX: u8 = 5;
 
 /// Packets after which the count of what came once and twice is halved.
@@ -184,6 +223,23 @@ mod tests {
         assert_eq!(copies, 0);
     }
 
+    /// Two packets alike are all there is, and they are milliseconds apart.
+    #[test]
+    fn without_more_to_go_by_a_copy_comes_at_once() {
+        for (late, is_copy) in [(3, true), (5000, false)] {
+            let mut duplicates = Duplicates::new();
+            assert!(!duplicates.is_copy(micros(0), &datagram(0, &[1])));
+            assert_eq!(duplicates.is_copy(micros(late), &datagram(0, &[1])), is_copy);
+        }
+    }
+
+    /// Empty datagrams every five milliseconds, and nothing else, are no mirror's work.
+    #[test]
+    fn a_slow_sender_that_repeats_itself_is_no_mirror() {
+        let mut duplicates = Duplicates::new();
+        assert!((0..50).all(|n| !duplicates.is_copy(micros(n * 5000), &datagram(0, &[1]))));
+    }
+
     /// The same without numbers, but everything comes twice.
     #[test]
     fn a_mirror_that_doubles_everything_is_seen_through() {
@@ -197,5 +253,28 @@ mod tests {
             })
             .count();
         assert_eq!(copies, 1000);
+    }
+
+    /// A receiver repeats an acknowledgement, and the mirror doubles it: one in two was sent.
+    #[test]
+    fn of_packets_alike_that_all_come_twice_half_are_copies() {
+        for hops in [0, 1] {
+            let mut duplicates = Duplicates::new();
+            for n in 0..100u16 {
+                let body = n.to_be_bytes();
+                duplicates.is_copy(micros(u64::from(n)), &datagram(0, &body));
+                let copy = Segment { hop_limit: 64 - hops, ..datagram(0, &body) };
+                assert!(duplicates.is_copy(micros(u64::from(n) + 3), &copy));
+            }
+            let mut copies = 0;
+            for n in 0..50 {
+                // Two are sent before the first copy comes, and the run is longer than the window.
+                for (late, hops) in [(0, 0), (5, 0), (9, hops), (12, hops)] {
+                    let alike = Segment { hop_limit: 64 - hops, ..datagram(0, &[0]) };
+                    copies += u32::from(duplicates.is_copy(micros(200 + n * 900 + late), &alike));
+                }
+            }
+            assert_eq!(copies, 100, "{hops}");
+        }
     }
 }

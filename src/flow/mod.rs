@@ -14,7 +14,7 @@ mod table;
 mod tcp_options;
 mod wheel;
 
-pub use delta::{Counters, FlowDelta, FlowEnd, TunnelEnds};
+pub use delta::{Closing, Counters, FlowDelta, FlowEnd, TunnelEnds};
 pub use duplicates::Duplicates;
 pub use key::{FlowKey, SHARDS, Sender};
 pub use table::{FlowCounters, FlowTable, Options, Place};

@@ -1,10 +1,12 @@
 //! A flow as the table holds it: in short where its account is simple, as nearly all are.
 
+use std::num::NonZeroU16;
+
 use crate::decode::{Segment, Tcp};
-use crate::flow::delta::{Counters, FlowDelta, FlowEnd, TunnelEnds};
+use crate::flow::delta::{Closing, Counters, FlowDelta, FlowEnd};
 use crate::flow::key::{FlowKey, Sender};
 use crate::flow::state::{Flow, Half};
-use crate::flow::stream::{Plain, Stream};
+use crate::flow::stream::{Beginning, Plain, Stream};
 use crate::flow::tcp_options::window_scale;
 use crate::net::{Addr, Endpoint, Protocol};
 use crate::time::Timestamp;
@@ -31,6 +33,8 @@ pub(super) struct Slot {
     high_port: u16,
     /// The second at which the wheel looks at it, modulo one turn.
     pub(super) timer: u16,
+    /// The first VLAN number seen. 0, the priority tag, is none.
+    vlan: Option<NonZeroU16>,
     protocol: Protocol,
     initiator: Initiator,
     pub(super) phase: Phase,
@@ -50,14 +54,15 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Close {
     Fin,
-    Rst,
+    /// Who said it.
+    Rst(Sender),
 }
 
 impl Close {
     pub(super) fn end(self) -> FlowEnd {
         match self {
             Self::Fin => FlowEnd::Fin,
-            Self::Rst => FlowEnd::Rst,
+            Self::Rst(_) => FlowEnd::Rst,
         }
     }
 }
@@ -85,10 +90,8 @@ struct Short {
 impl Short {
     /// The end was heard.
     const HEARD: u8 = 0x10;
-    /// Its first sequence number is known.
-    const BEGUN: u8 = 0x20;
-    /// It said FIN, after the bytes so far.
-    const FIN: u8 = 0x40;
+    /// One of [`LINES`]: where its line begins, and whether it said FIN after the bytes so far.
+    const LINE: u8 = 0xe0;
     /// The window scale; this value where it is not known.
     const SCALE: u8 = 0x0f;
 
@@ -97,6 +100,28 @@ impl Short {
 
     fn is(&self, bit: u8) -> bool {
         self.bits & bit != 0
+    }
+
+    fn line(&self) -> u8 {
+        (self.bits & Self::LINE) >> 5
+    }
+
+    fn set_line(&mut self, line: u8) {
+        self.bits = self.bits & !Self::LINE | line << 5;
+    }
+
+    /// Is its first sequence number known?
+    fn is_begun(&self) -> bool {
+        self.line() != UNBEGUN
+    }
+
+    fn has_fin(&self) -> bool {
+        self.is_begun() && LINES[usize::from(self.line())].1
+    }
+
+    /// The sequence number of its first byte.
+    fn origin(&self) -> u32 {
+        self.next_seq.wrapping_sub(self.sent)
     }
 
     fn set_scale(&mut self, scale: Option<u8>) {
@@ -111,10 +136,11 @@ impl Short {
     fn widen(&self, protocol: Protocol) -> Half {
         let sent = u64::from(self.sent);
         let stream = Plain {
-            origin: self.is(Self::BEGUN).then(|| self.next_seq.wrapping_sub(self.sent)),
+            origin: self.is_begun().then(|| self.origin()),
             next: if protocol == Protocol::TCP { sent } else { 0 },
             acked: self.acked.into(),
-            is_fin_next: self.is(Self::FIN),
+            beginning: LINES[usize::from(self.line())].0,
+            is_fin_next: self.has_fin(),
         };
         Half {
             stream: Stream::from(stream),
@@ -141,15 +167,9 @@ impl Short {
             acked: plain.acked as u32,
             window: half.window,
             unanswered: half.unanswered,
-            bits: 0,
+            bits: if half.is_heard { Self::HEARD } else { 0 },
         };
-        for (is_so, bit) in [
-            (half.is_heard, Self::HEARD),
-            (plain.origin.is_some(), Self::BEGUN),
-            (plain.is_fin_next, Self::FIN),
-        ] {
-            short.bits |= if is_so { bit } else { 0 };
-        }
+        short.set_line(line(&plain)?);
         short.set_scale(half.window_scale);
         Some(short)
     }
@@ -199,6 +219,7 @@ impl Slot {
             low_port: key.low.port,
             high_port: key.high.port,
             timer: 0,
+            vlan: None,
             protocol: key.protocol,
             initiator: Initiator::of(&key, sender, segment.tcp.as_ref()),
             phase: Phase::Open,
@@ -243,6 +264,15 @@ impl Slot {
 
     pub(super) fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Takes note of a segment, whatever it counts for.
+    #[inline]
+    pub(super) fn note(&mut self, at: Timestamp, segment: &Segment<'_>) {
+        self.last_at = self.last_at.max(at);
+        if self.vlan.is_none() {
+            self.vlan = segment.vlan.and_then(NonZeroU16::new);
+        }
     }
 
     /// Counts a segment if that can be done in short. If not, nothing has changed.
@@ -300,12 +330,14 @@ impl Slot {
                 Phase::Open | Phase::Free => None,
             },
             rival_syn: None,
+            was_two_sided: false,
         }
     }
 
     /// Takes the account back in short, if it has that form.
     pub(super) fn shorten(&mut self, flow: &Flow) -> bool {
-        if flow.tunnel.is_some() || flow.rival_syn.is_some() {
+        let is_heard = flow.low.is_heard && flow.high.is_heard;
+        if flow.tunnel.is_some() || flow.rival_syn.is_some() || flow.was_two_sided && !is_heard {
             return false;
         }
         let halves = Short::of(&flow.low, self.protocol).zip(Short::of(&flow.high, self.protocol));
@@ -339,7 +371,7 @@ impl Slot {
         &self,
         low: Counters,
         high: Counters,
-        tunnel: Option<TunnelEnds>,
+        wide: Option<&Flow>,
         end: Option<FlowEnd>,
     ) -> FlowDelta {
         let (initiator, initiator_inferred) = match self.initiator {
@@ -354,7 +386,16 @@ impl Slot {
             last_at: self.last_at,
             low,
             high,
-            tunnel,
+            tunnel: wide.and_then(|flow| flow.tunnel.as_deref().copied()),
+            vlan: self.vlan.map(NonZeroU16::get),
+            closing: Closing {
+                low_fin: wide.map_or(self.low.has_fin(), |flow| flow.low.stream.has_fin()),
+                high_fin: wide.map_or(self.high.has_fin(), |flow| flow.high.stream.has_fin()),
+                reset_by: match self.phase {
+                    Phase::Closed(Close::Rst(side)) => Some(side),
+                    Phase::Closed(Close::Fin) | Phase::Open | Phase::Free => None,
+                },
+            },
             end,
         }
     }
@@ -367,19 +408,19 @@ impl Short {
     fn take(&mut self, other: &mut Self, segment: &Segment<'_>, tcp: &Tcp) -> Option<u32> {
         let len = segment.payload_len;
         let is_syn = tcp.has(Tcp::SYN);
-        if tcp.flags & (Tcp::FIN | Tcp::RST) != 0 || (self.bits | other.bits) & Self::FIN != 0 {
+        if tcp.flags & (Tcp::FIN | Tcp::RST) != 0 || self.has_fin() || other.has_fin() {
             return None;
         }
-        if is_syn && (self.is(Self::BEGUN) || len > 0) {
+        if is_syn && (self.is_begun() || len > 0) {
             return None;
         }
-        if len > 0 && self.is(Self::BEGUN) && tcp.seq != self.next_seq {
+        if len > 0 && self.is_begun() && tcp.seq != self.next_seq {
             return None;
         }
         let mut acked = 0;
         if tcp.has(Tcp::ACK) {
-            if !other.is(Self::BEGUN) {
-                other.bits |= Self::BEGUN;
+            if !other.is_begun() {
+                other.set_line(if is_syn { ANSWERED } else { BY_ACK });
                 other.next_seq = tcp.ack;
             }
             // How far `next_seq` is ahead of it.
@@ -387,11 +428,18 @@ impl Short {
             if behind.cast_signed() < 0 {
                 return None;
             }
+            if tcp.ack == other.origin() {
+                if is_syn || other.line() == BY_SYN {
+                    other.set_line(ANSWERED);
+                }
+            } else if is_syn {
+                return None;
+            }
             acked = other.sent.saturating_sub(behind).saturating_sub(other.acked);
             other.acked += acked;
         }
         if is_syn {
-            self.bits |= Self::BEGUN;
+            self.set_line(BY_SYN);
             self.next_seq = tcp.seq.wrapping_add(1);
             self.set_scale(window_scale(segment));
         } else {
@@ -399,12 +447,21 @@ impl Short {
             self.window = self.window.max(tcp.window);
         }
         if len > 0 {
-            if !self.is(Self::BEGUN) {
-                self.bits |= Self::BEGUN;
+            if !self.is_begun() {
+                self.set_line(BY_DATA);
                 self.next_seq = tcp.seq;
             }
             self.next_seq = self.next_seq.wrapping_add(len);
             self.sent += len;
+        } else if !is_syn {
+            match self.line() {
+                UNBEGUN => {
+                    self.set_line(BY_EMPTY);
+                    self.next_seq = tcp.seq;
+                }
+                BY_SYN if tcp.seq == self.origin() => self.set_line(ANSWERED),
+                _ => {}
+            }
         }
         Some(acked)
     }
@@ -427,6 +484,41 @@ impl Initiator {
         })
     }
 }
+
+/// The short form of where a line begins. What no longer makes a difference is left out of it.
+fn line(plain: &Plain) -> Option<u8> {
+    if plain.origin.is_none() {
+        return Some(UNBEGUN);
+    }
+    let beginning = match plain.beginning {
+        Beginning::Syn if plain.next > 0 => Beginning::Answered,
+        Beginning::Empty if plain.next > 0 => Beginning::Data,
+        Beginning::Ack if plain.acked > 0 => Beginning::Data,
+        beginning => beginning,
+    };
+    let place = LINES[1..].iter().position(|&line| line == (beginning, plain.is_fin_next))?;
+    Some(place as u8 + 1)
+}
+
+/// What says where a line begins, and whether a FIN follows the bytes so far.
+const LINES: [(Beginning, bool); 8] = [
+    (Beginning::Data, false),
+    (Beginning::Data, false),
+    (Beginning::Ack, false),
+    (Beginning::Empty, false),
+    (Beginning::Syn, false),
+    (Beginning::Answered, false),
+    (Beginning::Data, true),
+    (Beginning::Answered, true),
+];
+
+/// Places in [`LINES`]; nothing is known of the first yet.
+const UNBEGUN: u8 = 0;
+const BY_DATA: u8 = 1;
+const BY_ACK: u8 = 2;
+const BY_EMPTY: u8 = 3;
+const BY_SYN: u8 = 4;
+const ANSWERED: u8 = 5;
 
 /// No number.
 pub(super) const NIL: u32 = u32::MAX;
@@ -520,6 +612,34 @@ mod tests {
                 prop_assert_eq!((short.low, short.high), (full.low, full.high));
             }
         }
+    }
+
+    /// A flow's packets may cross several VLANs; the first says where it was met.
+    #[test]
+    fn the_first_vlan_number_is_kept() {
+        let end = |last| Endpoint { addr: Addr::from_v4([10, 0, 0, last]), port: 53 };
+        let tagged = |vlan| Segment {
+            source: end(1),
+            destination: end(2),
+            protocol: Protocol::UDP,
+            vlan,
+            tunnel: None,
+            ip_len: 28,
+            identification: 0,
+            hop_limit: 64,
+            transport: &[0; 8],
+            payload_len: 0,
+            header_len: 8,
+            tcp: None,
+            fragment: None,
+        };
+        let (key, sender) = FlowKey::of(end(1), end(2), Protocol::UDP);
+        let mut slot = Slot::start(Timestamp::EPOCH, key, sender, &tagged(None));
+        for vlan in [None, Some(0), Some(7), Some(8)] {
+            slot.note(Timestamp::EPOCH, &tagged(vlan));
+        }
+        let nothing = Counters::default();
+        assert_eq!(slot.delta(nothing, nothing, None, None).vlan, Some(7));
     }
 
     /// What a million flows take is a promise.

@@ -16,6 +16,8 @@ pub(super) struct Flow {
     pub(super) closed: Option<Close>,
     /// A SYN that would start another connection on the same ports, until it is answered.
     pub(super) rival_syn: Option<(Sender, u32)>,
+    /// Were both directions seen of the connection that had these ports before?
+    pub(super) was_two_sided: bool,
 }
 
 /// What one end of a flow sent.
@@ -50,6 +52,11 @@ impl Flow {
         self.closed.is_some()
     }
 
+    /// Takes over from a connection that had the same ports: the capture sees now what it saw then.
+    pub(super) fn follow(&mut self, before: &Reach) {
+        self.was_two_sided = before.is_two_sided;
+    }
+
     /// Counts one segment; answers how many of its claims were refused as impossible.
     pub(super) fn count(
         &mut self,
@@ -77,7 +84,8 @@ impl Flow {
             // Not TCP, or a TCP fragment whose first part was missed: it has no place in a stream.
             (_, None) => {
                 let fresh = u64::from(segment.payload_len);
-                self.half_mut(sender).add(Added { fresh, ..Added::default() }, pending.of_mut(sender));
+                self.half_mut(sender)
+                    .add(Added { fresh, ..Added::default() }, pending.of_mut(sender));
             }
         }
         self.refused() - refused
@@ -95,12 +103,13 @@ impl Flow {
         let (reach, answer_reach) = (self.reach(sender), self.reach(sender.other()));
         let half = self.half_mut(sender);
         if tcp.has(Tcp::SYN) {
-            half.stream.syn(seq);
+            let added = half.stream.syn(seq);
+            half.add(added, pending.of_mut(sender));
             seq = seq.wrapping_add(1);
         }
         // A reset's sequence number may be anything, and its text is no application data (RFC 9293).
         if tcp.has(Tcp::RST) {
-            self.closed.get_or_insert(Close::Rst);
+            self.closed.get_or_insert(Close::Rst(sender));
             return;
         }
         let mut fresh = 0;
@@ -108,6 +117,8 @@ impl Flow {
             let added = half.stream.data(seq, segment.payload_len, reach);
             fresh = added.fresh;
             half.add(added, pending.of_mut(sender));
+        } else if tcp.flags & (Tcp::SYN | Tcp::FIN) == 0 {
+            half.stream.empty(seq);
         }
         if tcp.has(Tcp::FIN) {
             half.stream.fin(seq.wrapping_add(segment.payload_len), reach);
@@ -115,6 +126,10 @@ impl Flow {
         if tcp.has(Tcp::ACK) {
             let counters = pending.of_mut(sender.other());
             let other = self.half_mut(sender.other());
+            if tcp.has(Tcp::SYN) {
+                let added = other.stream.syn(tcp.ack.wrapping_sub(1));
+                other.add(added, counters);
+            }
             let added = other.stream.ack(tcp.ack, answer_reach);
             other.add(added, counters);
             for (left, right) in sack_blocks(segment.tcp_options()) {
@@ -122,7 +137,7 @@ impl Flow {
                 other.add(added, counters);
             }
         }
-        if self.closed == Some(Close::Rst) && fresh > 0 {
+        if matches!(self.closed, Some(Close::Rst(_))) && fresh > 0 {
             // It goes on: the reset was forged, or not for this connection.
             self.closed = None;
         } else if self.low.stream.is_finished() && self.high.stream.is_finished() {
@@ -132,7 +147,7 @@ impl Flow {
 
     /// What `sender` may have outstanding: twice the other end's largest window, for the window may
     /// have grown in a segment that the capture lost.
-    fn reach(&self, sender: Sender) -> Reach {
+    pub(super) fn reach(&self, sender: Sender) -> Reach {
         let receiver = self.half(sender.other());
         let both_scale = self.low.window_scale.zip(self.high.window_scale);
         let window = match both_scale.and(receiver.window_scale) {
@@ -141,21 +156,20 @@ impl Flow {
         };
         Reach {
             window: 2 * window.max(u64::from(u16::MAX)),
-            is_two_sided: [&self.low, &self.high]
-                .iter()
-                .all(|half| half.is_heard && half.unanswered < UNANSWERED_MAX),
+            is_two_sided: [&self.low, &self.high].iter().all(|half| {
+                (half.is_heard || self.was_two_sided) && half.unanswered < UNANSWERED_MAX
+            }),
         }
     }
 
     /// Settles what was still open; answers how many claims were refused as impossible.
     pub(super) fn finish(&mut self, pending: &mut Pending) -> u64 {
         let refused = self.refused();
-        for (half, counters) in
-            [(&mut self.low, &mut pending.low), (&mut self.high, &mut pending.high)]
-        {
-            let added = half.stream.finish();
-            half.add(added, counters);
-        }
+        let (low_reach, high_reach) = (self.reach(Sender::Low), self.reach(Sender::High));
+        let added = self.low.stream.finish(low_reach, &self.high.stream);
+        self.low.add(added, &mut pending.low);
+        let added = self.high.stream.finish(high_reach, &self.low.stream);
+        self.high.add(added, &mut pending.high);
         self.refused() - refused
     }
 
@@ -197,7 +211,10 @@ impl Half {
 
     fn note_window(&mut self, segment: &Segment<'_>, tcp: &Tcp) {
         if tcp.has(Tcp::SYN) {
-            self.window_scale = window_scale(segment);
+            // A forged SYN must not widen the window.
+            if !self.stream.is_foreign_syn(tcp.seq) {
+                self.window_scale = window_scale(segment);
+            }
         } else {
             // The window of a SYN is never scaled (RFC 7323).
             self.window = self.window.max(tcp.window);

@@ -5,12 +5,16 @@
 //! Bytes that continue the line count at once. Bytes beyond a gap wait as an *island* until the other
 //! direction corroborates them (an acknowledgement or SACK that covers them) or the gap closes. An
 //! acknowledgement of bytes that were not seen is a *claim*: it counts once the sender goes on from
-//! there, the receiver repeats it twice, or the flow ends without its denying it. Whatever lies further ahead than the receiver's window
-//! is refused, until both directions agree on it: then the capture lost that much. Where only one
+//! there, the receiver repeats it twice, or the flow ends without its denying it; a claim made once
+//! and at the end, for one window. Whatever lies further ahead than the receiver's window is refused,
+//! until both directions have gone on there: then the capture lost that much. Where only one
 //! direction is seen, or the other has fallen silent, there is nothing to ask, and it is believed
 //! within the largest window TCP has. What still waits when the flow ends is believed unless the
 //! receiver spoke time and again without covering it. So a forged segment adds nothing for good, and
 //! a real one is never lost for long.
+//!
+//! Where the line begins is believed of a SYN once somebody goes on from there. Without a SYN the first
+//! number says it, until a SYN or its answer comes late.
 
 use smallvec::SmallVec;
 
@@ -21,6 +25,7 @@ use smallvec::SmallVec;
 pub(super) struct Stream {
     /// Sequence number of offset 0, once anything was met.
     origin: Option<u32>,
+    beginning: Beginning,
     /// Offset after the highest byte believed: seen, or acknowledged.
     next: u64,
     /// Offset up to which the other end acknowledged; never beyond `next`.
@@ -31,6 +36,20 @@ pub(super) struct Stream {
     trouble: Option<Box<Trouble>>,
     /// Segments and acknowledgements that cannot be true.
     rejected: u32,
+}
+
+/// What said where offset 0 is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Beginning {
+    #[default]
+    Data,
+    /// Without a SYN: whatever is before it was delivered.
+    Ack,
+    /// A segment without bytes; a keep-alive has the number before.
+    Empty,
+    Syn,
+    /// A SYN from which one of the ends went on.
+    Answered,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -50,7 +69,7 @@ struct Trouble {
 #[derive(Debug, Clone, Copy)]
 struct Claim {
     offset: u64,
-    /// What the receiver said last, which is no less.
+    /// The highest that the receiver said, which is no less, until it was often behind it.
     latest: u64,
     /// How often it was repeated or surpassed.
     repeated: u8,
@@ -63,6 +82,14 @@ struct Claim {
 impl Claim {
     fn at(offset: u64) -> Self {
         Self { offset, latest: offset, repeated: 0, denied: 0, is_far: false }
+    }
+
+    /// The receiver said another number, no less than `offset`: the mirror may have shuffled them.
+    fn say(&mut self, offset: u64) {
+        self.denied += u8::from(offset < self.latest);
+        if offset > self.latest || self.denied >= DENIALS_BELIEVED {
+            (self.latest, self.denied) = (offset, 0);
+        }
     }
 }
 
@@ -94,6 +121,7 @@ pub(super) struct Plain {
     pub(super) origin: Option<u32>,
     pub(super) next: u64,
     pub(super) acked: u64,
+    pub(super) beginning: Beginning,
     /// Was a FIN seen that follows the bytes so far?
     pub(super) is_fin_next: bool,
 }
@@ -104,6 +132,7 @@ impl From<Plain> for Stream {
             origin: plain.origin,
             next: plain.next,
             acked: plain.acked,
+            beginning: plain.beginning,
             fin: plain.is_fin_next.then_some(plain.next),
             ..Self::default()
         }
@@ -118,28 +147,95 @@ impl Stream {
             origin: self.origin,
             next: self.next,
             acked: self.acked,
+            beginning: self.beginning,
             is_fin_next: self.fin.is_some(),
         })
     }
 
-    /// Takes the SYN of this direction.
-    pub(super) fn syn(&mut self, seq: u32) {
-        self.origin.get_or_insert(seq.wrapping_add(1));
+    /// Takes the SYN of this direction, or what the answer to it says of its number.
+    pub(super) fn syn(&mut self, seq: u32) -> Added {
+        let mut added = Added::default();
+        let first = seq.wrapping_add(1);
+        self.origin.get_or_insert(first);
+        if let Some(earlier) = self.late_syn(seq) {
+            let was_delivered = self.acked > 0 || self.beginning == Beginning::Ack;
+            self.origin = Some(first);
+            self.move_by(earlier);
+            if was_delivered {
+                self.acked += earlier;
+                added.acked = earlier;
+            }
+        }
+        if self.origin == Some(first) && self.beginning != Beginning::Answered {
+            self.beginning = Beginning::Syn;
+        }
+        added
     }
 
     /// Would this SYN start another connection than the one at hand?
     pub(super) fn is_foreign_syn(&self, seq: u32) -> bool {
         self.origin.is_some_and(|origin| origin != seq.wrapping_add(1))
+            && self.late_syn(seq).is_none()
+    }
+
+    /// A SYN that the mirror shuffled behind the first data or their acknowledgement: by how many
+    /// bytes the line begins earlier than was thought.
+    fn late_syn(&self, seq: u32) -> Option<u64> {
+        let earlier = u64::from(self.origin?.wrapping_sub(seq.wrapping_add(1)));
+        let is_late = earlier > 0 && earlier + self.next <= SHUFFLED_MAX;
+        let has_syn = matches!(self.beginning, Beginning::Syn | Beginning::Answered);
+        (is_late && !has_syn).then_some(earlier)
+    }
+
+    /// Takes a segment without bytes: its number says where the line begins if nothing else did.
+    pub(super) fn empty(&mut self, seq: u32) {
+        match self.origin {
+            None => (self.origin, self.beginning) = (Some(seq), Beginning::Empty),
+            Some(origin) if origin == seq => self.note_answer(),
+            Some(_) => {}
+        }
+    }
+
+    /// The first number after that of a segment without bytes: one further, and that was a keep-alive.
+    fn note_keep_alive(&mut self, number: u32) {
+        if self.beginning == Beginning::Empty && self.is_empty() {
+            let is_next = |origin: u32| number == origin.wrapping_add(1);
+            self.origin = self.origin.map(|origin| origin.wrapping_add(is_next(origin).into()));
+        }
+    }
+
+    fn note_answer(&mut self) {
+        if self.beginning == Beginning::Syn {
+            self.beginning = Beginning::Answered;
+        }
+    }
+
+    /// A SYN from which nobody went on may be forged.
+    fn is_unanswered(&self) -> bool {
+        self.beginning == Beginning::Syn && self.is_empty()
+    }
+
+    /// What is far from a SYN that may be forged moves the beginning.
+    fn cautious(&self, reach: Reach) -> Reach {
+        if self.is_unanswered() && reach.is_two_sided {
+            return Reach { window: reach.window.min(SHUFFLED_MAX), ..reach };
+        }
+        reach
     }
 
     /// Takes `len` bytes at `seq`.
     pub(super) fn data(&mut self, seq: u32, len: u32, reach: Reach) -> Added {
+        self.note_keep_alive(seq);
         let start = self.offset_of(seq);
-        let end = start + i128::from(len);
         if start == i128::from(self.next) && self.trouble.is_none() {
             self.next += u64::from(len);
             return Added { fresh: u64::from(len), ..Added::default() };
         }
+        let reach = self.cautious(reach);
+        let is_far_off = start < -i128::from(SHUFFLED_MAX) && self.is_empty();
+        // Far from the beginning, as after a forged SYN: let it be ahead.
+        let start = if is_far_off && reach.is_two_sided { start + (1 << 32) } else { start };
+        let end = start + i128::from(len);
         // Bytes from before the first one met are of an account that is not ours.
         let (start, end) = (clamp(start), clamp(end));
         let mut added = self.settle_claim(end, reach);
@@ -185,7 +281,20 @@ impl Stream {
 
     /// Takes the other end's acknowledgement.
     pub(super) fn ack(&mut self, ack: u32, reach: Reach) -> Added {
-        let mut offset = clamp(self.offset_of(ack));
+        if self.origin.is_none() {
+            self.beginning = Beginning::Ack;
+        }
+        self.note_keep_alive(ack);
+        let reach = self.cautious(reach);
+        let mut offset = self.offset_of(ack);
+        if offset < 0 && self.is_empty() && self.trouble.as_ref().is_some_and(|it| it.far.is_some())
+        {
+            offset += 1 << 32;
+        }
+        if offset == 0 {
+            self.note_answer();
+        }
+        let mut offset = clamp(offset);
         if let Some(fin) = self.fin {
             if offset == fin + 1 {
                 offset = fin;
@@ -203,7 +312,8 @@ impl Stream {
         } else if self.islands_reach(offset) {
             self.promote_below(offset, &mut added);
         } else if !reach.is_two_sided && offset - self.next <= WINDOW_MAX {
-            self.skip_to(offset);
+            self.skip_to(offset - 1);
+            self.trouble().claim = Some(Claim::at(offset));
         } else {
             match self.claim(offset, reach) {
                 Some(believed) => offset = believed,
@@ -232,18 +342,29 @@ impl Stream {
     }
 
     /// Takes the end of the flow: what nobody denied is believed, the rest is let go.
-    pub(super) fn finish(&mut self) -> Added {
+    ///
+    /// A FIN of the receiver says that the sender's, if it was not seen, has the last number; so does a
+    /// sender of whom all but that number was seen.
+    pub(super) fn finish(&mut self, reach: Reach, receiver: &Self) -> Added {
         let mut added = Added::default();
         let Some(trouble) = &self.trouble else { return added };
         let is_denied = trouble.denied >= DENIALS_BELIEVED;
         let (claim, far) = (trouble.claim, trouble.far);
-        if let Some(Claim { latest: offset, is_far: false, .. }) = claim
-            && offset > self.next + 1
-        {
-            // The last number may be a FIN's.
-            self.promote_below(offset - 1, &mut added);
-            self.skip_to(offset - 1);
-            self.deliver(offset - 1, &mut added);
+        let seen = trouble.islands.last().map_or(self.next, |&(_, end)| end);
+        if let Some(Claim { offset, latest, repeated, is_far: false, .. }) = claim {
+            // Said once, it is believed for one window.
+            let is_near = latest <= self.next + reach.window / 2;
+            let latest = if is_near || repeated == 0 { latest } else { offset };
+            let is_fin = match self.fin {
+                Some(fin) => latest == fin + 1,
+                None => receiver.fin.is_some() || reach.is_two_sided && latest == seen + 1,
+            };
+            let offset = latest - u64::from(is_fin);
+            if offset > self.next && (is_near || repeated > 0) {
+                self.promote_below(offset, &mut added);
+                self.skip_to(offset);
+                self.deliver(offset, &mut added);
+            }
         }
         if is_denied {
             self.rejected = self.rejected.saturating_add(1);
@@ -260,6 +381,11 @@ impl Stream {
     /// Bytes acknowledged since offset 0.
     pub(super) fn acked(&self) -> u64 {
         self.acked
+    }
+
+    /// Was a FIN seen?
+    pub(super) fn has_fin(&self) -> bool {
+        self.fin.is_some()
     }
 
     /// Was the FIN seen and acknowledged?
@@ -279,8 +405,29 @@ impl Stream {
         i128::from(self.next) + i128::from(seq.wrapping_sub(near).cast_signed())
     }
 
+    /// Is nothing believed of this line but where it begins?
+    fn is_empty(&self) -> bool {
+        self.next == 0 && self.acked == 0
+    }
+
     fn trouble(&mut self) -> &mut Trouble {
         self.trouble.get_or_insert_default()
+    }
+
+    /// Puts `before` bytes that were not seen before offset 0.
+    fn move_by(&mut self, before: u64) {
+        self.next += before;
+        self.fin = self.fin.map(|fin| fin + before);
+        let trouble = self.trouble();
+        for range in trouble.holes.iter_mut().chain(&mut trouble.islands).chain(&mut trouble.far) {
+            *range = (range.0 + before, range.1 + before);
+        }
+        if let Some(claim) = &mut trouble.claim {
+            claim.offset += before;
+            claim.latest += before;
+        }
+        trouble.holes.insert(0, (0, before));
+        trouble.holes.truncate(RANGES_MAX);
     }
 
     /// Counts `start..end`, which lies beyond `next`, as seen and what is before it as a hole.
@@ -340,22 +487,38 @@ impl Stream {
     /// The receiver acknowledges what was not seen. Answers how far that is believed.
     fn claim(&mut self, offset: u64, reach: Reach) -> Option<u64> {
         let (next, acked) = (self.next, self.acked);
+        let limit = match self.is_unanswered() {
+            true => reach.window,
+            false => reach.window.max(WINDOW_UNKNOWN),
+        };
         let trouble = self.trouble();
         if let Some((start, end)) = trouble.far
             && next <= start
             && start < offset
             && offset <= end.saturating_add(reach.window)
         {
-            // Both directions have gone on: the capture lost what is between. On a line on which they
+            match &mut trouble.claim {
+                Some(claim) if (claim.offset..=claim.offset + reach.window).contains(&offset) => {
+                    if offset == claim.offset && claim.repeated == 0 {
+                        claim.repeated = 1;
+                        return None;
+                    }
+                }
+                Some(_) | None => {
+                    trouble.claim = Some(Claim { is_far: true, ..Claim::at(offset) });
+                    return None;
+                }
+            }
+            // Both directions have gone on there: the capture lost what is between. On a line on which they
             // had agreed on nothing yet there is no such stretch: it was taken to begin too early,
             // as after a forged SYN, so its beginning moves.
-            trouble.far = None;
+            (trouble.far, trouble.claim) = (None, None);
             let moved = if acked == 0 { start - next } else { 0 };
             trouble.wait(start - moved, end - moved, &mut Added::default());
             self.origin = self.origin.map(|origin| origin.wrapping_add(moved as u32));
             return Some(offset - moved);
         }
-        if offset - next > reach.window.max(WINDOW_UNKNOWN) {
+        if offset - next > limit {
             trouble.claim = Some(Claim { is_far: true, ..Claim::at(offset) });
             self.rejected = self.rejected.saturating_add(1);
             return None;
@@ -363,13 +526,17 @@ impl Stream {
         match &mut trouble.claim {
             Some(claim) if !claim.is_far && offset >= claim.offset => {
                 claim.repeated += 1;
-                claim.latest = offset;
+                claim.say(offset);
                 if claim.repeated >= CLAIMS_BELIEVED {
                     // All but the last number, which may be a FIN's.
                     let believed = claim.offset - 1;
-                    *claim = Claim::at(offset);
+                    *claim = Claim::at(claim.latest);
                     return Some(believed);
                 }
+            }
+            Some(claim) if !claim.is_far => {
+                (claim.offset, claim.repeated) = (offset, 0);
+                claim.say(offset);
             }
             Some(_) | None => trouble.claim = Some(Claim::at(offset)),
         }
@@ -380,11 +547,12 @@ impl Stream {
     fn settle_claim(&mut self, end: u64, reach: Reach) -> Added {
         let mut added = Added::default();
         if let Some(trouble) = &mut self.trouble
-            && let Some(Claim { offset: claim, .. }) = trouble.claim
+            && let Some(Claim { offset: claim, latest, is_far: false, .. }) = trouble.claim
             && end >= claim
             && end - claim <= reach.window
         {
-            trouble.claim = None;
+            let claim = if end >= latest { latest } else { claim };
+            trouble.claim = (latest > claim).then(|| Claim::at(latest));
             self.promote_below(claim, &mut added);
             self.skip_to(claim);
             self.deliver(claim, &mut added);
@@ -396,13 +564,13 @@ impl Stream {
     fn settle_reached(&mut self, added: &mut Added) {
         let next = self.next;
         if let Some(trouble) = &mut self.trouble
-            && let Some(claim) = trouble.claim
-            && claim.offset <= next + 1
+            && let Some(Claim { offset, latest, .. }) = trouble.claim
+            && offset <= next + 1
         {
-            if claim.offset <= next {
-                trouble.claim = None;
+            if offset <= next {
+                trouble.claim = (latest > next).then(|| Claim::at(latest));
             }
-            self.deliver(claim.offset.min(next), added);
+            self.deliver(latest.min(next), added);
         }
     }
 
@@ -529,6 +697,9 @@ const WINDOW_MAX: u64 = 1 << 30;
 /// The window taken for granted where its scale was not seen.
 pub(super) const WINDOW_UNKNOWN: u64 = 1 << 20;
 
+/// How far a SYN may come too late: within the first windows (RFC 6928), for it was the first to be sent.
+const SHUFFLED_MAX: u64 = 1 << 16;
+
 /// Times that a receiver must repeat or surpass a claim before it is believed alone.
 const CLAIMS_BELIEVED: u8 = 2;
 
@@ -623,8 +794,10 @@ mod tests {
         assert_eq!(stream.ack(501, BOTH).acked, 500);
         assert_eq!(fresh(&mut stream, 50_000_001, 1000), 0);
         assert_eq!(stream.rejected(), 1);
-        let added = stream.ack(50_001_001, BOTH);
-        assert_eq!((added.fresh, added.acked), (1000, 50_000_500));
+        assert_eq!(stream.ack(50_001_001, BOTH), Added::default());
+        assert_eq!(fresh(&mut stream, 50_001_001, 1000), 0);
+        let added = stream.ack(50_002_001, BOTH);
+        assert_eq!((added.fresh, added.acked), (2000, 50_001_500));
     }
 
     /// A forged reset and a forged SYN make the table begin the line somewhere else: what follows is
@@ -633,10 +806,10 @@ mod tests {
     fn a_line_begun_at_a_forged_place_is_moved() {
         let mut stream = stream(0);
         assert_eq!(fresh(&mut stream, 2_000_000_001, 1000), 0);
-        let added = stream.ack(2_000_001_001, BOTH);
-        assert_eq!((added.fresh, added.acked), (1000, 1000));
-        assert_eq!(fresh(&mut stream, 2_000_001_001, 500), 500);
-        assert_eq!(stream.ack(2_000_001_501, BOTH).acked, 500);
+        assert_eq!(stream.ack(2_000_001_001, BOTH), Added::default());
+        assert_eq!(fresh(&mut stream, 2_000_001_001, 500), 0);
+        let added = stream.ack(2_000_001_501, BOTH);
+        assert_eq!((added.fresh, added.acked), (1500, 1500));
     }
 
     #[test]
@@ -652,7 +825,7 @@ mod tests {
             seen += fresh(&mut stream, seq, 1000);
             assert!(stream.ack(seq + 1000, BOTH).acked <= 2000);
         }
-        let last = stream.finish();
+        let last = stream.finish(BOTH, &Stream::default());
         assert_eq!((seen, stream.acked(), last.fresh), (30_000, 30_000, 0));
     }
 
@@ -674,7 +847,54 @@ mod tests {
         assert_eq!(stream.data(1_001, 500, ALONE).fresh, 500);
         let mut answers = Stream::default();
         assert_eq!(answers.ack(5000, ALONE).acked, 0);
-        assert_eq!(answers.ack(2_000_000, ALONE).acked, 1_995_000);
+        assert_eq!(answers.ack(2_000_000, ALONE).acked, 1_994_999);
+        assert_eq!(answers.finish(ALONE, &Stream::default()).acked, 1);
+    }
+
+    /// Met in the middle of a silence: a keep-alive's number is of a byte that was sent before.
+    #[test]
+    fn a_keep_alive_met_first_is_no_byte() {
+        let mut stream = Stream::default();
+        stream.empty(1000);
+        assert_eq!(stream.ack(1001, BOTH).acked, 0);
+        stream.empty(1000);
+        assert_eq!(fresh(&mut stream, 1001, 100), 100);
+        assert_eq!(stream.ack(1101, BOTH).acked, 100);
+    }
+
+    /// Of an upload only the server's answers are seen, and both ends close: the last number is the
+    /// host's FIN.
+    #[test]
+    fn an_unseen_fin_is_no_byte() {
+        for server_closes in [false, true] {
+            let mut upload = Stream::default();
+            let mut answers = stream(0);
+            upload.ack(1, ALONE);
+            upload.ack(1001, ALONE);
+            if server_closes {
+                answers.fin(1, ALONE);
+            }
+            upload.ack(1002, ALONE);
+            if !server_closes {
+                answers.fin(1, ALONE);
+            }
+            upload.finish(ALONE, &answers);
+            assert_eq!(upload.acked(), 1000);
+        }
+    }
+
+    /// The mirror shuffled an acknowledgement before the SYN.
+    #[test]
+    fn a_late_syn_moves_the_beginning() {
+        let mut stream = Stream::default();
+        assert_eq!(stream.ack(1001, BOTH).acked, 0);
+        assert!(!stream.is_foreign_syn(0));
+        assert!(stream.is_foreign_syn(900_000_000));
+        assert_eq!(stream.syn(0).acked, 1000);
+        assert_eq!(fresh(&mut stream, 1, 1000), 1000);
+        assert_eq!(fresh(&mut stream, 1001, 1000), 1000);
+        assert_eq!(stream.ack(2001, BOTH).acked, 1000);
+        assert!(stream.is_foreign_syn(900));
     }
 
     proptest! {

@@ -192,19 +192,22 @@ impl FlowTable {
         }
         if let Some(tcp) = &segment.tcp
             && tcp.has(Tcp::SYN)
-            && self.with_flow(index, |flow, _| flow.is_restarted_by(sender, tcp))
+            && let Some(reach) = self.with_flow(index, |flow, _| {
+                flow.is_restarted_by(sender, tcp).then(|| flow.reach(sender))
+            })
         {
             let key = self.slots[index].key();
             self.end(index, self.ended(index).unwrap_or(FlowEnd::Idle), &mut report);
             index = self.start(at, key, place, segment, &mut report);
+            self.with_flow(index, |flow, _| flow.follow(&reach));
         }
         let pending = self.pending_of(index);
         let slot = &mut self.slots[index];
-        slot.last_at = slot.last_at.max(at);
+        slot.note(at, segment);
         if !slot.count(sender, segment, &mut self.pending[pending]) {
             let was_open = slot.phase == Phase::Open;
-            self.counters.rejected +=
-                self.with_flow(index, |flow, pending| flow.count(sender, segment, tcp_seq, pending));
+            self.counters.rejected += self
+                .with_flow(index, |flow, pending| flow.count(sender, segment, tcp_seq, pending));
             if was_open {
                 self.settle_phase(index, at);
             }
@@ -313,8 +316,7 @@ impl FlowTable {
         self.slots[index].timer = self.wheel.insert(index, deadline);
         if let Some(tunnel) = &segment.tunnel {
             let tunnel = Some(Box::new(TunnelEnds::of(tunnel, place.sender)));
-            self.slots[index].wide =
-                self.wide.insert(Flow { tunnel, ..self.slots[index].widen() });
+            self.slots[index].wide = self.wide.insert(Flow { tunnel, ..self.slots[index].widen() });
         }
         self.counters.started += 1;
         index
@@ -413,19 +415,12 @@ impl FlowTable {
     }
 
     /// Reports what is new of a flow that has something pending.
-    fn report(
-        &mut self,
-        index: u32,
-        end: Option<FlowEnd>,
-        report: &mut impl FnMut(FlowDelta),
-    ) {
+    fn report(&mut self, index: u32, end: Option<FlowEnd>, report: &mut impl FnMut(FlowDelta)) {
         let slot = &self.slots[index];
         let wide = (slot.wide != NIL).then(|| &self.wide[slot.wide]);
         let pending = &mut self.pending[slot.pending as usize];
-        let Pending { low, high, .. } =
-            std::mem::replace(pending, slot.pending(index, wide));
-        let tunnel = wide.and_then(|flow| flow.tunnel.as_deref().copied());
-        report(slot.delta(low, high, tunnel, end));
+        let Pending { low, high, .. } = std::mem::replace(pending, slot.pending(index, wide));
+        report(slot.delta(low, high, wide, end));
     }
 
     fn report_all(&mut self, report: &mut impl FnMut(FlowDelta)) {
@@ -437,11 +432,8 @@ impl FlowTable {
             let slot = &mut self.slots[index];
             slot.pending = NIL;
             if low.packets + low.duplicates + high.packets + high.duplicates > 0 {
-                let tunnel = match slot.wide {
-                    NIL => None,
-                    wide => self.wide[wide].tunnel.as_deref().copied(),
-                };
-                report(slot.delta(low, high, tunnel, None));
+                let wide = (slot.wide != NIL).then(|| &self.wide[slot.wide]);
+                report(slot.delta(low, high, wide, None));
             }
         }
         self.pending = pending;

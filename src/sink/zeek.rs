@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-use crate::egress::{FlowRecord, Party, RecordEnd, Scope};
+use crate::egress::{FlowRecord, Party, Scope};
 use crate::net::{Addr, Protocol};
 
 /// Writes the header lines. `#open` and `#close` are left out: the clock on the wall is not ours to
@@ -92,10 +92,8 @@ fn ends(record: &FlowRecord) -> (End, End) {
     }
 }
 
-/// Zeek's word for how the connection went, as far as a record tells; `OTH` where it does not.
-///
-/// A record does not say who reset a connection, nor whether one end had closed: the first is `OTH`
-/// where both ends were heard, the second is among `S1`.
+/// Zeek's word for how the connection went, as its own script says it (`base/protocols/conn`); `OTH` where
+/// no word fits.
 fn conn_state(record: &FlowRecord) -> &'static str {
     let (orig, resp) = ends(record);
     match record.proto {
@@ -106,27 +104,37 @@ fn conn_state(record: &FlowRecord) -> &'static str {
         _ => return "OTH",
     }
     let has_syn = !record.initiator_inferred;
-    match record.end {
-        RecordEnd::Fin => "SF",
-        // Whoever alone was heard sent the reset.
-        RecordEnd::Rst if resp.packets == 0 => "RSTOS0",
-        RecordEnd::Rst if orig.packets == 0 => "RSTRH",
+    // Zeek calls an end inactive that sent nothing, or that it met in the middle.
+    let is_inactive = |end: End| end.packets == 0 || !has_syn;
+    let choose = |is_true, yes, no| if is_true { yes } else { no };
+    if let Some(by) = record.closing.reset_by {
+        if by == record.initiator {
+            return choose(is_inactive(resp), "RSTOS0", "RSTO");
+        }
         // A SYN and its reset. Of a SYN-ACK out of nowhere and its reset, the latter is the shorter.
-        RecordEnd::Rst
-            if has_syn && orig.packets == 1 && resp.packets == 1 && orig.wire >= resp.wire =>
-        {
-            "REJ"
-        }
-        RecordEnd::Rst => "OTH",
-        RecordEnd::Idle | RecordEnd::Evicted | RecordEnd::Eof if !has_syn => "OTH",
-        RecordEnd::Idle | RecordEnd::Evicted | RecordEnd::Eof => {
-            match (orig.packets, resp.packets) {
-                (_, 0) if orig.payload == 0 => "S0",
-                // The SYN, and the acknowledgement of its answer.
-                (2.., 1..) => "S1",
-                _ => "OTH",
-            }
-        }
+        let is_answer = orig.packets == resp.packets && orig.wire >= resp.wire;
+        return match (is_inactive(orig), is_answer && orig.bytes() + resp.bytes() == 0) {
+            (true, _) => "RSTRH",
+            (false, true) => "REJ",
+            (false, false) => "RSTR",
+        };
+    }
+    let (host_fin, peer_fin) = (record.closing.host_fin, record.closing.peer_fin);
+    let (orig_fin, resp_fin) = match record.initiator {
+        Party::Host => (host_fin, peer_fin),
+        Party::Peer => (peer_fin, host_fin),
+    };
+    match (orig_fin, resp_fin) {
+        (true, true) => "SF",
+        (true, false) => choose(is_inactive(resp), "SH", "S2"),
+        (false, true) => choose(is_inactive(orig), "SHR", "S3"),
+        (false, false) if !has_syn => "OTH",
+        (false, false) => match (orig.packets, resp.packets) {
+            (_, 0) if orig.payload == 0 => "S0",
+            // The SYN, and the acknowledgement of its answer.
+            (2.., 1..) => "S1",
+            _ => "OTH",
+        },
     }
 }
 
@@ -197,6 +205,7 @@ const COLUMNS: [(&str, &str); 22] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::egress::{RecordClosing, RecordEnd};
     use crate::time::Timestamp;
 
     /// An upload of 1000 bytes from inside, without a hole and properly closed.
@@ -232,6 +241,7 @@ mod tests {
             duplicates: 0,
             one_sided: false,
             end: RecordEnd::Fin,
+            closing: RecordClosing { host_fin: true, peer_fin: true, reset_by: None },
             community_id: "1:abc=".to_owned(),
         }
     }
@@ -282,35 +292,53 @@ mod tests {
 
     #[test]
     fn states_are_zeeks_where_a_record_tells_them() {
-        use RecordEnd::{Eof, Fin, Idle, Rst};
+        let closed = |host_fin, peer_fin, reset_by, record: &FlowRecord| FlowRecord {
+            closing: RecordClosing { host_fin, peer_fin, reset_by },
+            ..record.clone()
+        };
+        let open = closed(false, false, None, &upload());
         let syns = FlowRecord {
             payload_out: 0,
             payload_in: 0,
             acked_out: None,
+            acked_in: Some(0),
             packets_in: 0,
             wire_in: 0,
             one_sided: true,
-            ..upload()
+            ..open.clone()
         };
         let pair =
             FlowRecord { packets_out: 1, wire_out: 44, packets_in: 1, wire_in: 40, ..syns.clone() };
-        let udp = FlowRecord { proto: Protocol::UDP, end: Idle, ..upload() };
+        let backwards = FlowRecord { wire_out: 40, wire_in: 44, ..pair.clone() };
+        let answers = FlowRecord { initiator: Party::Peer, ..syns.clone() };
+        let met = FlowRecord { initiator_inferred: true, ..open.clone() };
+        let udp = FlowRecord { proto: Protocol::UDP, ..open.clone() };
+        let (host, peer) = (Some(Party::Host), Some(Party::Peer));
         let states = [
-            ("SF", FlowRecord { end: Fin, ..upload() }),
-            ("S1", FlowRecord { end: Eof, ..upload() }),
-            ("OTH", FlowRecord { end: Eof, initiator_inferred: true, ..upload() }),
-            ("OTH", FlowRecord { end: Rst, ..upload() }),
-            ("S0", FlowRecord { end: Idle, ..syns.clone() }),
-            ("OTH", FlowRecord { end: Idle, payload_out: 9, ..syns.clone() }),
-            ("RSTOS0", FlowRecord { end: Rst, ..syns.clone() }),
-            ("RSTRH", FlowRecord { end: Rst, initiator: Party::Peer, ..syns }),
-            ("REJ", FlowRecord { end: Rst, ..pair.clone() }),
-            ("OTH", FlowRecord { end: Rst, wire_out: 40, wire_in: 44, ..pair.clone() }),
-            ("OTH", FlowRecord { end: Idle, ..pair }),
+            ("SF", upload()),
+            ("S1", open.clone()),
+            ("S2", closed(true, false, None, &open)),
+            ("S3", closed(false, true, None, &open)),
+            ("S3", FlowRecord { initiator: Party::Peer, ..closed(true, false, None, &open) }),
+            ("SH", closed(true, false, None, &syns)),
+            ("SHR", closed(true, false, None, &answers)),
+            ("OTH", met.clone()),
+            ("RSTO", closed(false, false, host, &open)),
+            ("RSTO", closed(true, false, host, &open)),
+            ("RSTR", closed(false, false, peer, &open)),
+            ("RSTOS0", closed(false, false, host, &met)),
+            ("RSTRH", closed(false, false, peer, &met)),
+            ("S0", syns.clone()),
+            ("OTH", FlowRecord { payload_out: 9, ..syns.clone() }),
+            ("RSTOS0", closed(false, false, host, &syns)),
+            ("RSTRH", closed(false, false, host, &answers)),
+            ("REJ", closed(false, false, peer, &pair)),
+            ("RSTR", closed(false, false, peer, &backwards)),
+            ("OTH", pair),
             ("SF", udp.clone()),
             ("S0", FlowRecord { packets_in: 0, ..udp.clone() }),
             ("SHR", FlowRecord { packets_out: 0, ..udp }),
-            ("OTH", FlowRecord { proto: Protocol::ICMP, end: Idle, ..upload() }),
+            ("OTH", FlowRecord { proto: Protocol::ICMP, ..open }),
         ];
         for (state, record) in states {
             assert_eq!(conn_state(&record), state, "{record:?}");

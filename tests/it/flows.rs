@@ -354,7 +354,7 @@ fn a_capture_without_an_inside_host_says_so() {
 fn every_flow_is_closed() {
     for workers in [1, 3] {
         let settings = Settings::of(&Keys::default()).unwrap();
-        let mut ledger = Ledger::new(settings.analyst.egress.internal, &settings.run.flow);
+        let mut ledger = Ledger::new(settings.analyst.egress.internal);
         let run = Run { workers, ..settings.run };
         let mut source = FileSource::open(&[root().join(OFFICE)], Options::default()).unwrap();
         let (mut closed, mut open_max) = (0, 0);

@@ -1,6 +1,6 @@
 //! Deltas made up: what a flow table would report.
 
-use crate::flow::{Counters, FlowDelta, FlowKey, Sender};
+use crate::flow::{Closing, Counters, FlowDelta, FlowKey, Sender};
 use crate::net::{Addr, Endpoint, Protocol};
 use crate::time::Timestamp;
 
@@ -33,6 +33,8 @@ pub(super) fn delta(host: u64, peer: u64, bytes: u64, at: Timestamp) -> FlowDelt
         low,
         high,
         tunnel: None,
+        vlan: None,
+        closing: Closing::default(),
         end: None,
     }
 }

@@ -285,6 +285,8 @@ pub(crate) struct Knowable {
     pub(crate) acked: u64,
     /// Unique bytes that were in a frame.
     pub(crate) payload: u64,
+    /// Was the FIN in a frame, or the last byte?
+    pub(crate) is_end_seen: bool,
 }
 
 impl Capture {
@@ -295,6 +297,7 @@ impl Capture {
         let offset = |number: u32| u64::from(number.wrapping_sub(isn.wrapping_add(1)));
         let (mut first, mut acked) = (None, 0);
         let mut seen = Vec::new();
+        let mut is_end_seen = false;
         for packet in &self.packets {
             // What a reset acknowledges is not to be believed: anybody may have sent it.
             let Some(tcp) = packet.tcp() else { continue };
@@ -306,6 +309,7 @@ impl Capture {
                 first.get_or_insert(start);
                 let end = start + u64::from(packet.len);
                 seen.push((start, end));
+                is_end_seen |= end == sent && (tcp.flags & super::tcp::FIN != 0 || packet.len > 0);
             } else if ends == [play.end(1 - side), play.end(side)]
                 && tcp.flags & (super::tcp::ACK | super::tcp::RST) == super::tcp::ACK
             {
@@ -319,7 +323,53 @@ impl Capture {
             payload += end.saturating_sub(start.max(from));
             from = from.max(end);
         }
-        Knowable { acked: acked.saturating_sub(first.unwrap_or(0)), payload }
+        Knowable { acked: acked.saturating_sub(first.unwrap_or(0)), payload, is_end_seen }
+    }
+}
+
+impl Capture {
+    /// Did a later number of this side come before the first, and before the SYN and its answer? Then
+    /// the line seems to begin there, and lower bytes that come before the SYN are of no account.
+    pub(crate) fn is_begun_backwards(&self, play: &Play, isn: u32, side: usize) -> bool {
+        let first = self.packets.iter().find_map(|packet| {
+            let tcp = packet.tcp()?;
+            let is_own = super::endpoint(packet.source) == play.end(side);
+            let number = if is_own { tcp.seq } else { tcp.ack };
+            let offset = number.wrapping_sub(isn.wrapping_add(1)).cast_signed();
+            match (is_own, tcp.flags & super::tcp::SYN != 0) {
+                (false, true) if tcp.flags & super::tcp::ACK == 0 => None,
+                (_, true) => Some(0),
+                (true, false) if packet.len == 0 && tcp.flags != super::tcp::ACK => None,
+                (false, false) if tcp.flags & super::tcp::RST != 0 => None,
+                (_, false) => Some(offset),
+            }
+        });
+        first.is_some_and(|offset| offset > 0)
+    }
+
+    /// The frames of a connection, to be read when a law does not hold: offsets of both ends.
+    pub(crate) fn story(&self, play: &Play, isn: [u32; 2]) -> String {
+        let mut story = String::new();
+        for packet in &self.packets {
+            let Some(tcp) = packet.tcp() else { continue };
+            let ends = [packet.source, packet.destination].map(super::endpoint);
+            let Some(side) = (0..2).find(|&side| ends == [play.end(side), play.end(1 - side)])
+            else {
+                continue;
+            };
+            let offset = |number: u32, side: usize| {
+                number.wrapping_sub(isn[side].wrapping_add(1)).cast_signed()
+            };
+            story += &format!(
+                "{}{:02x} {}+{} ack {}\n",
+                ["> ", "< "][side],
+                tcp.flags,
+                offset(tcp.seq, side),
+                packet.len,
+                offset(tcp.ack, 1 - side),
+            );
+        }
+        story
     }
 }
 

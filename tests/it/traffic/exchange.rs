@@ -1,4 +1,4 @@
-//! Datagrams both ways: UDP and echo.
+//! Datagrams both ways: UDP, echo and SCTP.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ pub(crate) struct Exchange {
     /// Nanoseconds of packet time.
     pub(crate) start: u64,
     pub(crate) datagrams: u16,
-    /// Bytes in each datagram of the client; an answer has the same for echo, a tenth for UDP.
+    /// Bytes in each datagram of the client; an answer has the same for echo, else a tenth.
     pub(crate) len: u32,
     pub(crate) seed: u64,
 }
@@ -26,6 +26,17 @@ pub(crate) enum Kind {
     Udp,
     /// Both ports are the identifier.
     Echo,
+    /// Its chunks count as payload.
+    Sctp,
+}
+
+impl Kind {
+    pub(crate) fn header_len(self) -> u64 {
+        match self {
+            Self::Udp | Self::Echo => 8,
+            Self::Sctp => 12,
+        }
+    }
 }
 
 impl Exchange {
@@ -39,6 +50,7 @@ impl Exchange {
                 let (content, len) = match self.kind {
                     Kind::Echo => (Content::Echo { is_reply, seq: number }, self.len),
                     Kind::Udp => (Content::Udp, if is_reply { self.len / 10 } else { self.len }),
+                    Kind::Sctp => (Content::Sctp, if is_reply { self.len / 10 } else { self.len }),
                 };
                 let (source, destination) = match is_reply {
                     false => (self.client, self.server),

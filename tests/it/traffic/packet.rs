@@ -31,6 +31,7 @@ pub(crate) struct Packet {
 pub(crate) enum Content {
     Tcp(TcpHead),
     Udp,
+    Sctp,
     /// ICMP echo; both ports are its identifier.
     Echo {
         is_reply: bool,
@@ -79,6 +80,7 @@ impl Packet {
         match (self.content, self.source.is_ipv6()) {
             (Content::Tcp(_), _) => Protocol::TCP,
             (Content::Udp, _) => Protocol::UDP,
+            (Content::Sctp, _) => Protocol::SCTP,
             (Content::Echo { .. }, false) => Protocol::ICMP,
             (Content::Echo { .. }, true) => Protocol::ICMPV6,
         }
@@ -87,14 +89,14 @@ impl Packet {
     pub(crate) fn tcp(&self) -> Option<&TcpHead> {
         match &self.content {
             Content::Tcp(tcp) => Some(tcp),
-            Content::Udp | Content::Echo { .. } => None,
+            Content::Udp | Content::Sctp | Content::Echo { .. } => None,
         }
     }
 
     pub(crate) fn tcp_mut(&mut self) -> Option<&mut TcpHead> {
         match &mut self.content {
             Content::Tcp(tcp) => Some(tcp),
-            Content::Udp | Content::Echo { .. } => None,
+            Content::Udp | Content::Sctp | Content::Echo { .. } => None,
         }
     }
 
@@ -114,6 +116,7 @@ impl Packet {
             + match self.content {
                 Content::Tcp(tcp) => tcp.options.header_len(),
                 Content::Udp | Content::Echo { .. } => 8,
+                Content::Sctp => 12,
             }
     }
 
@@ -201,6 +204,7 @@ impl Packet {
             match self.content {
                 Content::Tcp(_) => 16,
                 Content::Udp => 6,
+                Content::Sctp => 8,
                 Content::Echo { .. } => 2,
             },
         );
@@ -218,6 +222,10 @@ impl Packet {
                 bytes.extend(ports.as_flattened());
                 bytes.extend(u16::try_from(len).unwrap().to_be_bytes());
                 bytes.extend([0; 2]);
+            }
+            Content::Sctp => {
+                bytes.extend(ports.as_flattened());
+                bytes.extend([0; 8]);
             }
             Content::Echo { is_reply, seq } => {
                 let kind = match (self.source, is_reply) {
