@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// the window make it miss some duplicates, never invent one.
 #[derive(Debug, Clone)]
 pub struct Duplicates {
-    sets: Vec<[Entry; WAYS]>,
+    sets: Vec<Set>,
     hasher: foldhash::fast::FixedState,
     /// Packets that came once lately, and packets that came again as they were.
     single: u32,
@@ -27,10 +27,18 @@ pub struct Duplicates {
     prior: u32,
 }
 
-/// A packet seen: half its hash, and when, in microseconds that wrap.
+/// Packets seen, the oldest of which makes room. Half their hashes stand side by side, so that one
+/// look tells that a packet is new, as nearly all are.
 #[derive(Debug, Default, Clone, Copy)]
-struct Entry {
-    fingerprint: u32,
+struct Set {
+    fingerprints: [u32; WAYS],
+    seen: [Seen; WAYS],
+    next: u8,
+}
+
+/// When a packet was seen, in microseconds that wrap, and what came of it since.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
     micros: u32,
     /// How often it came with the hop limit that it had first.
     copies: u8,
@@ -47,7 +55,7 @@ impl Duplicates {
     /// Nothing seen yet.
     pub fn new() -> Self {
         Self {
-            sets: vec![[Entry::default(); WAYS]; SETS],
+            sets: vec![Set::default(); SETS],
             hasher: foldhash::fast::FixedState::with_seed(2),
             single: 0,
             twice: 0,
@@ -67,11 +75,16 @@ impl Duplicates {
         let set = &mut self.sets[hash as usize % SETS];
         let window = Self::WINDOW.as_micros() as u32;
         // Copies of two mirror ports may be a little out of order, too.
-        let is_near = |entry: &Entry| {
-            micros.wrapping_sub(entry.micros).min(entry.micros.wrapping_sub(micros)) <= window
+        let is_near = |seen: &Seen| {
+            micros.wrapping_sub(seen.micros).min(seen.micros.wrapping_sub(micros)) <= window
         };
-        if let Some(known) =
-            set.iter_mut().find(|entry| entry.fingerprint == fingerprint && is_near(entry))
+        let alike = set.alike(fingerprint);
+        if alike != 0
+            && let Some(known) = set
+                .seen
+                .iter_mut()
+                .enumerate()
+                .find_map(|(way, seen)| (alike >> way & 1 == 1 && is_near(seen)).then_some(seen))
         {
             if known.hop_limit != segment.hop_limit {
                 if !known.was_routed {
@@ -106,16 +119,8 @@ impl Duplicates {
             }
             return is_copy;
         }
-        let age = |entry: &Entry| micros.wrapping_sub(entry.micros);
-        let oldest = (0..WAYS).max_by_key(|&way| (set[way].fingerprint == 0, age(&set[way])));
-        set[oldest.unwrap_or(0)] = Entry {
-            fingerprint,
-            micros,
-            copies: 1,
-            hop_limit: segment.hop_limit,
-            is_odd: true,
-            was_routed: false,
-        };
+        let hop_limit = segment.hop_limit;
+        set.put(fingerprint, Seen { micros, copies: 1, hop_limit, is_odd: true, was_routed: false });
         self.single += 1;
         if self.single + self.twice > MEMORY {
             self.single /= 2;
@@ -125,19 +130,39 @@ impl Duplicates {
     }
 
     fn hash(&self, segment: &Segment<'_>) -> u64 {
+        let mut start = [0; TRANSPORT_HASHED];
+        match segment.transport.first_chunk() {
+            Some(whole) => start = *whole,
+            None => start[..segment.transport.len()].copy_from_slice(segment.transport),
+        }
+        let (words, _) = start.as_chunks::<8>();
+        let word = |at: usize| u128::from(u64::from_ne_bytes(words[at]));
+        let header = u64::from(segment.ip_len) << 32
+            | u64::from(segment.identification) << 8
+            | u64::from(segment.protocol.0);
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u128(segment.source.addr.to_bits());
         hasher.write_u128(segment.destination.addr.to_bits());
-        hasher.write_u64(
-            u64::from(segment.ip_len) << 32
-                | u64::from(segment.identification) << 8
-                | u64::from(segment.protocol.0),
-        );
+        hasher.write_u128(u128::from(header) << 64 | word(0));
+        hasher.write_u128(word(1) << 64 | word(2));
         if let Some(fragment) = segment.fragment {
             hasher.write_u64(u64::from(fragment.id) << 16 | u64::from(fragment.offset));
         }
-        hasher.write(&segment.transport[..segment.transport.len().min(TRANSPORT_HASHED)]);
         hasher.finish()
+    }
+}
+
+impl Set {
+    /// The ways that hold this fingerprint, as bits.
+    fn alike(&self, fingerprint: u32) -> u32 {
+        let bit = |(way, &other): (usize, &u32)| u32::from(other == fingerprint) << way;
+        self.fingerprints.iter().enumerate().map(bit).sum()
+    }
+
+    fn put(&mut self, fingerprint: u32, seen: Seen) {
+        let way = usize::from(self.next) % WAYS;
+        (self.fingerprints[way], self.seen[way]) = (fingerprint, seen);
+        self.next = self.next.wrapping_add(1);
     }
 }
 
