@@ -197,19 +197,16 @@ impl Worker {
         match self.clock.advance(at) {
             Advance::Forward(now) if now < self.next_tick => {}
             Advance::Forward(now) => {
-                let ticks = tick_of(now) - tick_of(self.next_tick.minus(TICK));
-                let first = tick_of(self.next_tick) as usize;
-                self.next_tick = after_tick(now);
+                self.next_tick = Timestamp::from_secs_nanos(now.as_secs(), 0).plus(TICK);
                 for (shard, own) in self.shards.iter_mut().enumerate() {
-                    let is_due = (shard.wrapping_sub(first) % SHARDS) < ticks as usize;
-                    if let (Some(Shard { table, .. }), true) = (own, is_due) {
+                    if let Some(Shard { table, .. }) = own {
                         let position = Position { frame: number, is_own: false, shard };
                         table.tick(now, |delta| outbox.push((position, delta)));
                     }
                 }
             }
             Advance::Back(now) => {
-                self.next_tick = after_tick(now);
+                self.next_tick = Timestamp::from_secs_nanos(now.as_secs(), 0).plus(TICK);
                 self.end_all(number, now, FlowEnd::Idle, outbox);
             }
         }
@@ -235,19 +232,8 @@ impl Worker {
 /// the first-level cache themselves.
 const GROUP: usize = 32;
 
-/// Active flows report every second of packet time. The shards do so one after the other, a tick
-/// apart: all at once, a million flows hold up the capture for a third of a second.
-const TICK: Duration = Duration::from_nanos(1_000_000_000 / SHARDS as u64);
-
-/// The ticks until `at`; after tick n, it is the turn of shard n modulo [`SHARDS`].
-fn tick_of(at: Timestamp) -> u64 {
-    at.as_nanos() / TICK.as_nanos() as u64
-}
-
-/// The first moment that belongs to another tick than `now`.
-fn after_tick(now: Timestamp) -> Timestamp {
-    Timestamp::from_nanos(tick_of(now) * TICK.as_nanos() as u64).plus(TICK)
-}
+/// How often active flows report, aligned to whole seconds of packet time.
+const TICK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
