@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::analyst::Analyst;
-use super::worker::{Position, Run, Worker, WorkerCounters};
+use super::worker::{Outbox, Position, Run, Worker, WorkerCounters};
 use crate::alert::{ClosedBecause, Record};
 use crate::capture::{Polled, Source};
 use crate::flow::FlowDelta;
@@ -35,8 +35,9 @@ pub fn replay<S: Source>(
     outcome
 }
 
-/// Counts the flows of `source` to its end, and hands `take` the deltas of batch after batch, in the
-/// order of the input. The last call has those of the flows that the end of the input ended.
+/// Counts the flows of `source` to its end, and hands `take` the deltas in the order of the input: after
+/// every batch those of the batch, or before when they are many. The last call has those of the flows
+/// that the end of the input ended.
 ///
 /// `take` also gets the source, to show progress. Once it breaks, no more is read; what is under way
 /// still comes.
@@ -62,25 +63,53 @@ fn on_this_thread<S: Source>(
     take: &mut impl FnMut(&S, &[(Position, FlowDelta)]) -> ControlFlow<()>,
 ) -> (WorkerCounters, Result<(), S::Error>) {
     let mut worker = Worker::new(run, 0);
-    let (mut batch, mut outbox, mut first) = (Batch::default(), Vec::new(), 0);
+    let (mut batch, mut deltas, mut first) = (Batch::default(), Deltas::new(), 0);
     let outcome = loop {
         match next(source, &mut batch) {
             Ok(true) => {}
             Ok(false) => break Ok(()),
             Err(error) => break Err(error),
         }
-        worker.run(&batch, first, &mut outbox);
+        let mut portions =
+            Portions { deltas, take: |deltas: &_| take(source, deltas), is_over: false };
+        worker.run(&batch, first, &mut portions);
         first += batch.heads.len() as u64;
-        let is_over = take(source, &outbox).is_break();
-        outbox.clear();
-        if is_over {
+        portions.hand_over();
+        if portions.is_over {
+            deltas = portions.deltas;
             break Ok(());
         }
+        deltas = portions.deltas;
     };
-    worker.finish(&mut outbox);
     // There is nothing left to stop.
-    let _ = take(source, &outbox);
+    let mut portions = Portions { deltas, take: |deltas: &_| take(source, deltas), is_over: false };
+    worker.finish(&mut portions);
+    portions.hand_over();
     (worker.counters(), outcome)
+}
+
+/// Hands deltas over some at a time: when a million flows report in one packet, they need not all be
+/// held at once.
+struct Portions<F> {
+    deltas: Deltas,
+    take: F,
+    is_over: bool,
+}
+
+impl<F: FnMut(&[(Position, FlowDelta)]) -> ControlFlow<()>> Portions<F> {
+    fn hand_over(&mut self) {
+        self.is_over |= (self.take)(&self.deltas).is_break();
+        self.deltas.clear();
+    }
+}
+
+impl<F: FnMut(&[(Position, FlowDelta)]) -> ControlFlow<()>> Outbox for Portions<F> {
+    fn put(&mut self, position: Position, delta: FlowDelta) {
+        self.deltas.push((position, delta));
+        if self.deltas.len() == PORTION {
+            self.hand_over();
+        }
+    }
 }
 
 /// A batch on its way through the workers.
@@ -184,6 +213,9 @@ fn next<S: Source>(source: &mut S, batch: &mut Batch) -> Result<bool, S::Error> 
         }
     }
 }
+
+/// Deltas handed over at a time: they stay in the second-level cache.
+const PORTION: usize = 1024;
 
 /// Batches read ahead of who takes the deltas.
 const IN_FLIGHT: usize = 4;

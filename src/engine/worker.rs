@@ -35,6 +35,18 @@ pub struct Position {
     shard: usize,
 }
 
+/// Takes what a worker reports.
+pub trait Outbox {
+    /// Takes one delta; those of one worker come in the order of their positions.
+    fn put(&mut self, position: Position, delta: FlowDelta);
+}
+
+impl Outbox for Vec<(Position, FlowDelta)> {
+    fn put(&mut self, position: Position, delta: FlowDelta) {
+        self.push((position, delta));
+    }
+}
+
 /// What a worker has counted.
 #[derive(Debug, Default, Clone)]
 pub struct WorkerCounters {
@@ -100,7 +112,7 @@ impl Worker {
     ///
     /// Some frames at a time take each step together: what one waits for in memory, the others wait
     /// for meanwhile.
-    pub fn run(&mut self, batch: &Batch, first: u64, outbox: &mut Vec<(Position, FlowDelta)>) {
+    pub fn run(&mut self, batch: &Batch, first: u64, outbox: &mut impl Outbox) {
         let mut segments = SmallVec::<[_; GROUP]>::new();
         let mut places = [(0, Place::default()); GROUP];
         for (heads, first) in batch.heads.chunks(GROUP).zip((first..).step_by(GROUP)) {
@@ -152,18 +164,18 @@ impl Worker {
         at: Timestamp,
         segment: &Segment<'_>,
         (shard, place): (usize, Place),
-        outbox: &mut Vec<(Position, FlowDelta)>,
+        outbox: &mut impl Outbox,
     ) {
         self.counters.decoded += 1;
         let position = Position { frame: number, is_own: true, shard };
         let Some(Shard { table, duplicates }) = &mut self.shards[shard] else { return };
         let is_copy = duplicates.is_copy(at, segment);
         self.counters.duplicates += u64::from(is_copy);
-        table.observe(at, segment, place, is_copy, |delta| outbox.push((position, delta)));
+        table.observe(at, segment, place, is_copy, |delta| outbox.put(position, delta));
     }
 
     /// Ends all flows: there are no more frames.
-    pub fn finish(&mut self, outbox: &mut Vec<(Position, FlowDelta)>) {
+    pub fn finish(&mut self, outbox: &mut impl Outbox) {
         let now = self.clock.now();
         self.end_all(u64::MAX, now, FlowEnd::Eof, outbox);
     }
@@ -191,7 +203,7 @@ impl Worker {
         inner
     }
 
-    fn keep_time(&mut self, number: u64, at: Timestamp, outbox: &mut Vec<(Position, FlowDelta)>) {
+    fn keep_time(&mut self, number: u64, at: Timestamp, outbox: &mut impl Outbox) {
         let span = self.counters.span.get_or_insert((at, at));
         *span = (span.0.min(at), span.1.max(at));
         match self.clock.advance(at) {
@@ -201,7 +213,7 @@ impl Worker {
                 for (shard, own) in self.shards.iter_mut().enumerate() {
                     if let Some(Shard { table, .. }) = own {
                         let position = Position { frame: number, is_own: false, shard };
-                        table.tick(now, |delta| outbox.push((position, delta)));
+                        table.tick(now, |delta| outbox.put(position, delta));
                     }
                 }
             }
@@ -217,12 +229,12 @@ impl Worker {
         number: u64,
         now: Timestamp,
         end: FlowEnd,
-        outbox: &mut Vec<(Position, FlowDelta)>,
+        outbox: &mut impl Outbox,
     ) {
         for (shard, own) in self.shards.iter_mut().enumerate() {
             if let Some(Shard { table, .. }) = own {
                 let position = Position { frame: number, is_own: false, shard };
-                table.end_all(now, end, |delta| outbox.push((position, delta)));
+                table.end_all(now, end, |delta| outbox.put(position, delta));
             }
         }
     }

@@ -229,7 +229,11 @@ impl FlowTable {
         self.report_all(&mut report);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now.as_secs(), &mut due);
-        for (timer, index) in due.drain(..) {
+        for at in 0..due.len() {
+            if let Some(slot) = due.get(at + AHEAD).and_then(|&(_, ahead)| self.slots.get(ahead)) {
+                prefetch_whole(slot);
+            }
+            let (timer, index) = due[at];
             let slot = &self.slots[index];
             if slot.phase == Phase::Free || slot.timer != timer {
                 continue;
@@ -241,6 +245,7 @@ impl FlowTable {
                 self.slots[index].timer = self.wheel.insert(index, deadline.as_secs() + 1);
             }
         }
+        due.clear();
         self.due = due;
     }
 
@@ -425,7 +430,11 @@ impl FlowTable {
 
     fn report_all(&mut self, report: &mut impl FnMut(FlowDelta)) {
         let mut pending = std::mem::take(&mut self.pending);
-        for Pending { slot: index, low, high, .. } in pending.drain(..) {
+        for at in 0..pending.len() {
+            if let Some(slot) = pending.get(at + AHEAD).and_then(|ahead| self.slots.get(ahead.slot)) {
+                prefetch_whole(slot);
+            }
+            let Pending { slot: index, low, high, .. } = pending[at];
             if index == NIL {
                 continue;
             }
@@ -436,6 +445,7 @@ impl FlowTable {
                 report(slot.delta(low, high, wide, None));
             }
         }
+        pending.clear();
         self.pending = pending;
     }
 
@@ -448,6 +458,9 @@ impl FlowTable {
         }
     }
 }
+
+/// Flows that are brought into the cache ahead of the one that reports.
+const AHEAD: usize = 8;
 
 /// Flows looked at to find one to evict.
 const EVICTION_SAMPLE: usize = 16;
