@@ -336,15 +336,20 @@ fn quoted(text: &str) -> String {
 fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        // Format characters too: they turn the direction of what follows.
-        let is_turning = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if letter.is_control() || is_turning {
+        if is_steering(letter) {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);
         }
     }
     shown
+}
+
+/// Could it make a terminal do something else than show a letter?
+fn is_steering(letter: char) -> bool {
+    // Format characters too: they turn the direction of what follows.
+    letter.is_control()
+        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes of one rule file at most: some hundred thousand entries.

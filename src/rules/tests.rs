@@ -327,8 +327,26 @@ fn schemas_fit_the_files() {
     }
 }
 
+/// The renderer draws an escape as a symbol, but let pass the control characters of Latin-1, one of
+/// which begins a command as an escape does, and the marks that turn text round.
+#[test]
+fn excerpts_steer_no_terminal() {
+    let text = "internal: [10.0.0.1] # \u{9b}2J\u{200f}\ncolour: '\u{9b}2J'\nroles: [\u{85}\n";
+    for text in [text, &text[..text.len() - 10]] {
+        let shown = check(&[("networks.yaml", text)]).unwrap_err().render(Style::Plain);
+        assert!(!shown.contains(HOSTILE), "{shown:?}");
+    }
+    // What is replaced is longer or shorter than what replaces it: the caret stays under its word.
+    let shown = check(&[("networks.yaml", "roles: {'\u{85}\u{85}': [], sever: []}\n")]);
+    let shown = shown.unwrap_err().render(Style::Plain);
+    let column = |line: &str, what| line.find(what).map(|at| line[..at].chars().count());
+    let mut pairs = shown.lines().zip(shown.lines().skip(1));
+    let (word, carets) = pairs.find(|(_, below)| below.contains("^^^^^")).unwrap();
+    assert_eq!(column(word, "sever"), column(carets, "^^^^^"), "{shown}");
+}
+
 /// They clear a terminal, or turn the text behind them round.
-const HOSTILE: [char; 2] = ['\u{1b}', '\u{202e}'];
+const HOSTILE: [char; 5] = ['\u{1b}', '\u{9b}', '\u{85}', '\u{200f}', '\u{202e}'];
 
 /// Pieces that are nearly rules reach further than random letters.
 fn nearly_rules() -> impl Strategy<Value = String> {
@@ -377,6 +395,8 @@ fn nearly_rules() -> impl Strategy<Value = String> {
         "?",
         "é",
         "\u{202e}",
+        "\u{200f}",
+        "\u{9b}2J",
         "\u{1b}[2J",
         "\0",
         "%YAML 1.2\n",
