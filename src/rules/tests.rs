@@ -11,7 +11,7 @@ fn addr(text: &str) -> Addr {
 }
 
 fn check(files: &[(&str, &str)]) -> Result<RuleSet, RulesError> {
-    RuleSet::check(files.iter().map(|&(name, text)| RuleFile::shipped(name, text)).collect())
+    RuleSet::check(files.iter().map(|&(name, text)| RuleFile::new(name, text.into())).collect())
 }
 
 fn networks(text: &str) -> Networks {
@@ -46,9 +46,7 @@ fn shipped_rules_load() {
 fn shipped_files_are_whole() {
     let mut problems = Problems::default();
     let mut parts = Parts::default();
-    for &(name, text) in &SHIPPED {
-        parts.read(RuleFile::shipped(name, text), &mut problems);
-    }
+    shipped_files().for_each(|file| parts.read(file, &mut problems));
     assert_eq!(problems.to_string(), "");
     assert!(parts.defaults.pop().unwrap().is_whole());
     assert_eq!(parts.destinations.len(), 1);
