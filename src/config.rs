@@ -138,7 +138,15 @@ impl Keys {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| ConfigError::File {
+        Self::parse(path, &text)
+    }
+
+    /// Reads the text of a configuration file; `path` stands for it in messages.
+    ///
+    /// # Errors
+    /// When it is no TOML or has a key that does not exist.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError::File {
             path: path.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         })

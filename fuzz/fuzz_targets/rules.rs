@@ -1,36 +1,38 @@
-//! Any text as a rule file is taken or refused, in words that a terminal may show.
+//! Any bytes as rule files are taken or refused, in words that a terminal may show.
 
 #![no_main]
 
-use std::path::PathBuf;
-use std::sync::LazyLock;
-use std::{env, fs, process};
-
 use libfuzzer_sys::fuzz_target;
-use sekisho::rules::{RuleSet, Style};
+use sekisho::rules::{RuleFile, RuleSet, Style};
+use sekisho_fuzz::{seed, texts_in};
 
-static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = env::temp_dir().join(format!("sekisho-fuzz-rules-{}", process::id()));
-    fs::create_dir_all(&folder).expect("the temporary folder can be written");
-    folder
-});
-
-fuzz_target!(|input: (u8, &str)| {
-    let (kind, text) = input;
-    // The name says what the file holds; the last one leaves that to the text.
-    let names = ["networks.yaml", "destinations.yaml", "defaults.yaml", "other.yaml"];
-    let file = FOLDER.join(names[usize::from(kind) % names.len()]);
-    fs::write(&file, text).expect("the temporary folder can be written");
-    let loaded = RuleSet::load(&FOLDER);
-    fs::remove_file(&file).expect("the file was just written");
-    match loaded {
-        Ok(rules) => assert_eq!(rules.summary().files.len(), 1),
-        Err(error) => {
-            assert!(!error.problems().is_empty(), "refused without a reason");
-            for shown in [error.to_string(), error.render(Style::Plain)] {
-                let is_shown = |c: char| c == '\n' || !c.is_control();
-                assert!(shown.chars().all(is_shown), "control character in {shown:?}");
+fuzz_target!(
+    init: seed(|files| {
+        let texts = texts_in(files, "yaml\n");
+        texts.iter().flat_map(|text| (0..4).map(|kind| [&[kind], text.as_bytes()].concat())).collect()
+    }),
+    |input: &[u8]| {
+        // A byte that UTF-8 never has begins the next file; what follows it says its name.
+        let files: Vec<RuleFile> = input.splitn(FILES_MAX, |byte| *byte == 0xff).map(file).collect();
+        let count = files.len();
+        match RuleSet::check(files) {
+            Ok(rules) => assert_eq!(rules.summary().files.len(), count),
+            Err(error) => {
+                assert!(!error.problems().is_empty(), "refused without a reason");
+                for shown in [error.to_string(), error.render(Style::Plain)] {
+                    let is_shown = |c: char| c == '\n' || !c.is_control();
+                    assert!(shown.chars().all(is_shown), "control character in {shown:?}");
+                }
             }
         }
     }
-});
+);
+
+fn file(bytes: &[u8]) -> RuleFile {
+    // The name says what the file holds; the last one leaves that to the text.
+    let names = ["networks.yaml", "destinations.yaml", "defaults.yaml", "other.yaml"];
+    let (kind, text) = bytes.split_first().unwrap_or((&0, &[]));
+    RuleFile::new(names[usize::from(*kind) % names.len()], text.to_vec())
+}
+
+const FILES_MAX: usize = 4;

@@ -221,6 +221,19 @@ mod tests {
         assert!(keeps("tcp dst port 443", &frame));
     }
 
+    /// libpcap's program for `protochain` takes the length of an IPsec header for the place behind it, so
+    /// that one frame sends it to and fro for ever. Fuzzing against libpcap's interpreter hung on this.
+    #[test]
+    fn a_chain_of_headers_that_leads_back_ends() {
+        let mut bytes = upload();
+        bytes[12..14].copy_from_slice(&[0x86, 0xdd]);
+        bytes.truncate(54);
+        bytes[20] = 51;
+        // Each is one of IPsec again, and says of the next that it lies at 40.
+        bytes.extend([51, 8, 0, 0, 0, 0, 0, 0]);
+        assert!(!keeps("ip6 protochain 6", &frame(&bytes)));
+    }
+
     const EXPRESSIONS: [&str; 22] = [
         "ip",
         "ip6",

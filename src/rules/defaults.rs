@@ -65,7 +65,7 @@ impl Defaults {
 macro_rules! defaults_file {
     ($($(#[$meta:meta])* $key:ident: $type:ty = $parse:expr),+ $(,)?) => {
         /// Settings of the operator. Every key may be left out.
-        #[derive(Debug, Default, schemars::JsonSchema)]
+        #[derive(Debug, Default, Clone, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         pub(super) struct DefaultsFile {
             /// What this file holds; needed only when the file has another name than `defaults.yaml`.

@@ -80,12 +80,12 @@ impl Destinations {
     /// Joins the files of a folder, with the `shipped` list below them unless a file refuses it.
     pub(super) fn check(
         files: Vec<DestinationsFile>,
-        shipped: Option<DestinationsFile>,
+        shipped: Option<&DestinationsFile>,
         problems: &mut Problems,
     ) -> Self {
         let wanted =
             files.iter().all(|file| file.include_shipped.as_ref().is_none_or(|at| at.value));
-        let shipped = Entries::of(shipped.filter(|_| wanted).into_iter().collect());
+        let shipped = Entries::of(shipped.filter(|_| wanted).cloned().into_iter().collect());
         let own = Entries::of(files);
         own.check(problems);
         // The operator's entries come last and win.
@@ -106,7 +106,7 @@ impl Destinations {
 }
 
 /// Outside destinations by what they are known for.
-#[derive(Debug, schemars::JsonSchema)]
+#[derive(Debug, Clone, schemars::JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct DestinationsFile {
     /// What this file holds; needed only when the file has another name than `destinations.yaml`.
@@ -120,7 +120,7 @@ pub(super) struct DestinationsFile {
 }
 
 /// What belongs to one category.
-#[derive(Debug, Default, schemars::JsonSchema)]
+#[derive(Debug, Default, Clone, schemars::JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct CategoryEntry {
     /// Domains; each stands for itself and all names below it.

@@ -13,7 +13,7 @@ use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -48,9 +48,11 @@ pub struct RuleSet {
 impl RuleSet {
     /// The rules that come with the program.
     pub fn shipped() -> Self {
-        let files = SHIPPED.iter().map(|&(name, text)| RuleFile::shipped(name, text)).collect();
-        // The texts are compiled in, and a test loads them.
-        Self::check(files).expect("shipped rules are valid")
+        static RULES: LazyLock<RuleSet> = LazyLock::new(|| {
+            // The texts are compiled in, and a test loads them.
+            RuleSet::check(shipped_files().collect()).expect("shipped rules are valid")
+        });
+        RULES.clone()
     }
 
     /// Reads every `*.yaml` and `*.yml` file of a folder, by name; not below it, and none whose
@@ -88,7 +90,11 @@ impl RuleSet {
         Kind::ALL.iter().map(|kind| (kind.name(), kind.schema())).collect()
     }
 
-    fn check(files: Vec<RuleFile>) -> Result<Self, RulesError> {
+    /// Checks files as if they were all of a folder, in this order.
+    ///
+    /// # Errors
+    /// With all mistakes of all files.
+    pub fn check(files: Vec<RuleFile>) -> Result<Self, RulesError> {
         let mut digest = Sha256::new();
         for text in files.iter().filter_map(|file| file.text.as_ref().ok()) {
             digest.update((text.len() as u64).to_be_bytes());
@@ -100,16 +106,12 @@ impl RuleSet {
         for file in files {
             parts.read(file, &mut problems);
         }
-        // The shipped texts have no mistakes of their own; a test reads them without this.
-        let mut shipped = Parts::default();
-        for &(name, text) in &SHIPPED {
-            shipped.read(RuleFile::shipped(name, text), &mut problems);
-        }
         let networks = Networks::check(parts.networks, &mut problems);
-        let destinations =
-            Destinations::check(parts.destinations, shipped.destinations.pop(), &mut problems);
-        let shipped = shipped.defaults.pop().unwrap_or_default();
-        let defaults = Defaults::check(parts.defaults, shipped, &mut problems);
+        let shipped = SHIPPED_PARTS.destinations.first();
+        let destinations = Destinations::check(parts.destinations, shipped, &mut problems);
+        let shipped = SHIPPED_PARTS.defaults.first();
+        let defaults =
+            Defaults::check(parts.defaults, shipped.cloned().unwrap_or_default(), &mut problems);
         problems.or(Self {
             networks,
             destinations,
@@ -250,39 +252,48 @@ impl Parts {
     }
 }
 
-/// A file's path and its text, or why there is none.
-struct RuleFile {
+/// A rule file, not yet checked: its path and its text, or why there is none.
+#[derive(Debug, Clone)]
+pub struct RuleFile {
     name: Arc<str>,
     text: Result<String, Fault>,
 }
 
 impl RuleFile {
-    fn shipped(name: &str, text: &str) -> Self {
-        Self { name: name.into(), text: Ok(text.to_owned()) }
+    /// The file of this name, which may say its kind and stands in messages, with these bytes.
+    pub fn new(name: &str, bytes: Vec<u8>) -> Self {
+        let text = if bytes.len() as u64 > FILE_BYTES_MAX {
+            Err(Fault::new(
+                format!("is larger than {}", ByteSize(FILE_BYTES_MAX)),
+                "split it; files of one kind are joined",
+            ))
+        } else {
+            String::from_utf8(bytes).map_err(|error| {
+                let at = error.utf8_error().valid_up_to();
+                Fault::new(format!("is not UTF-8 at byte {at}"), "save it as UTF-8")
+            })
+        };
+        Self { name: name.into(), text: text.map(without_mark) }
     }
 
-    fn open(path: &Path) -> Self {
-        let name: Arc<str> = path.to_string_lossy().into();
+    /// The file at `path`. That it cannot be read is one of its mistakes.
+    pub fn open(path: &Path) -> Self {
+        let name = path.to_string_lossy();
         let read = || {
             let mut bytes = Vec::new();
             fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
             Ok::<_, std::io::Error>(bytes)
         };
-        let text = match read() {
-            Err(error) => Err(Fault::new(
-                format!("cannot be read: {error}"),
-                "make it readable for this user, or remove it",
-            )),
-            Ok(bytes) if bytes.len() as u64 > FILE_BYTES_MAX => Err(Fault::new(
-                format!("is larger than {}", ByteSize(FILE_BYTES_MAX)),
-                "split it; files of one kind are joined",
-            )),
-            Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
-                let at = error.utf8_error().valid_up_to();
-                Fault::new(format!("is not UTF-8 at byte {at}"), "save it as UTF-8")
-            }),
-        };
-        Self { name, text: text.map(without_mark) }
+        match read() {
+            Ok(bytes) => Self::new(&name, bytes),
+            Err(error) => {
+                let fault = Fault::new(
+                    format!("cannot be read: {error}"),
+                    "make it readable for this user, or remove it",
+                );
+                Self { name: name.into(), text: Err(fault) }
+            }
+        }
     }
 }
 
@@ -336,9 +347,7 @@ fn quoted(text: &str) -> String {
 fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        // Format characters too: they turn the direction of what follows.
-        let is_turning = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if letter.is_control() || is_turning {
+        if is_steering(letter) {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);
@@ -347,11 +356,29 @@ fn escaped(text: &str) -> String {
     shown
 }
 
+/// Could it make a terminal do something else than show a letter?
+fn is_steering(letter: char) -> bool {
+    // Format characters too: they turn the direction of what follows.
+    letter.is_control()
+        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Bytes of one rule file at most: some hundred thousand entries.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// Bytes of a file's text that a message repeats at most.
 const SHOWN_MAX: usize = 60;
+
+/// What lies below every folder, read once. A test reads it and minds its mistakes.
+static SHIPPED_PARTS: LazyLock<Parts> = LazyLock::new(|| {
+    let (mut parts, mut problems) = (Parts::default(), Problems::default());
+    shipped_files().for_each(|file| parts.read(file, &mut problems));
+    parts
+});
+
+fn shipped_files() -> impl Iterator<Item = RuleFile> {
+    SHIPPED.iter().map(|&(name, text)| RuleFile::new(name, text.into()))
+}
 
 const SHIPPED: [(&str, &str); 3] = [
     ("rules/defaults.yaml", include_str!("../../rules/defaults.yaml")),

@@ -349,15 +349,25 @@ impl<'a> Excerpt<'a> {
 
     fn snippet(&self) -> Snippet<'a, Annotation<'a>> {
         let lines_before = self.source.text[..self.start].matches('\n').count();
-        Snippet::source(&self.source.text[self.start..self.end])
+        Snippet::source(visible(&self.source.text[self.start..self.end]))
             .line_start(lines_before + 1)
             .path(super::escaped(&self.source.name))
     }
 
     fn mark(&self, place: &Place, kind: AnnotationKind) -> Annotation<'a> {
         let range = place.range();
-        kind.span(range.start - self.start..range.end - self.start)
+        let shown_at = |at| visible(&self.source.text[self.start..at]).len();
+        kind.span(shown_at(range.start)..shown_at(range.end))
     }
+}
+
+/// Lines of a file as an excerpt shows them. The renderer draws ASCII control characters as symbols,
+/// but passes on those of Latin-1, of which U+009B begins a command to a terminal.
+fn visible(text: &str) -> String {
+    let is_kept = |letter: char| letter.is_ascii() || !super::is_steering(letter);
+    text.chars()
+        .map(|letter| if is_kept(letter) { letter } else { char::REPLACEMENT_CHARACTER })
+        .collect()
 }
 
 /// A value and where it was written.

@@ -11,7 +11,7 @@ fn addr(text: &str) -> Addr {
 }
 
 fn check(files: &[(&str, &str)]) -> Result<RuleSet, RulesError> {
-    RuleSet::check(files.iter().map(|&(name, text)| RuleFile::shipped(name, text)).collect())
+    RuleSet::check(files.iter().map(|&(name, text)| RuleFile::new(name, text.into())).collect())
 }
 
 fn networks(text: &str) -> Networks {
@@ -46,9 +46,7 @@ fn shipped_rules_load() {
 fn shipped_files_are_whole() {
     let mut problems = Problems::default();
     let mut parts = Parts::default();
-    for &(name, text) in &SHIPPED {
-        parts.read(RuleFile::shipped(name, text), &mut problems);
-    }
+    shipped_files().for_each(|file| parts.read(file, &mut problems));
     assert_eq!(problems.to_string(), "");
     assert!(parts.defaults.pop().unwrap().is_whole());
     assert_eq!(parts.destinations.len(), 1);
@@ -327,8 +325,26 @@ fn schemas_fit_the_files() {
     }
 }
 
+/// The renderer draws an escape as a symbol, but let pass the control characters of Latin-1, one of
+/// which begins a command as an escape does, and the marks that turn text round.
+#[test]
+fn excerpts_steer_no_terminal() {
+    let text = "internal: [10.0.0.1] # \u{9b}2J\u{200f}\ncolour: '\u{9b}2J'\nroles: [\u{85}\n";
+    for text in [text, &text[..text.len() - 10]] {
+        let shown = check(&[("networks.yaml", text)]).unwrap_err().render(Style::Plain);
+        assert!(!shown.contains(HOSTILE), "{shown:?}");
+    }
+    // What is replaced is longer or shorter than what replaces it: the caret stays under its word.
+    let shown = check(&[("networks.yaml", "roles: {'\u{85}\u{85}': [], sever: []}\n")]);
+    let shown = shown.unwrap_err().render(Style::Plain);
+    let column = |line: &str, what| line.find(what).map(|at| line[..at].chars().count());
+    let mut pairs = shown.lines().zip(shown.lines().skip(1));
+    let (word, carets) = pairs.find(|(_, below)| below.contains("^^^^^")).unwrap();
+    assert_eq!(column(word, "sever"), column(carets, "^^^^^"), "{shown}");
+}
+
 /// They clear a terminal, or turn the text behind them round.
-const HOSTILE: [char; 2] = ['\u{1b}', '\u{202e}'];
+const HOSTILE: [char; 5] = ['\u{1b}', '\u{9b}', '\u{85}', '\u{200f}', '\u{202e}'];
 
 /// Pieces that are nearly rules reach further than random letters.
 fn nearly_rules() -> impl Strategy<Value = String> {
@@ -377,6 +393,8 @@ fn nearly_rules() -> impl Strategy<Value = String> {
         "?",
         "é",
         "\u{202e}",
+        "\u{200f}",
+        "\u{9b}2J",
         "\u{1b}[2J",
         "\0",
         "%YAML 1.2\n",
