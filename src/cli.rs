@@ -101,6 +101,9 @@ pub(crate) struct Common {
     /// Where to tell it [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Memory to take at most, as in 2GB: divided into limits of flows, hosts and destinations
+    #[arg(long, env = "SEKISHO_MEMORY", value_name = "SIZE")]
+    memory: Option<String>,
     /// Print the settings that would be used, and stop
     #[arg(long)]
     pub(crate) print_config: bool,
@@ -134,6 +137,7 @@ impl Common {
             internal: self.internal.clone(),
             rules: self.rules.clone(),
             workers: self.workers.clone(),
+            memory: self.memory.clone(),
             ..Keys::default()
         }
     }

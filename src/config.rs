@@ -1,5 +1,9 @@
 //! Settings: what was typed, the configuration file and the rules folder, made one.
 
+mod limits;
+
+pub use limits::{Limits, MEMORY_MIN};
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +15,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::net::Subnets;
+use crate::rules::units::{ByteSize, UnitError};
 use crate::rules::{RuleSet, RulesError};
 use crate::time::Timestamp;
 use crate::{alert, baseline, capture, egress, engine, flow};
@@ -40,28 +45,12 @@ pub struct Keys {
     pub format: Option<Format>,
     /// The sensor's name in alerts.
     pub sensor: Option<String>,
+    /// Memory to take at most, as in `2GB`, divided into the limits that are not given.
+    pub memory: Option<String>,
     /// Limits of memory.
     pub limits: Limits,
     /// What makes a flow.
     pub flow: FlowKeys,
-}
-
-/// Limits of memory: how many of each are kept at most.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Flows.
-    pub flows_max: Option<usize>,
-    /// Hosts.
-    pub hosts_max: Option<usize>,
-    /// Pairs of host and destination in a day.
-    pub pairs_max: Option<usize>,
-    /// Destinations remembered for a host.
-    pub pairs_per_host_max: Option<usize>,
-    /// Pairs of host and destination remembered over all hosts.
-    pub pairs_remembered_max: Option<usize>,
-    /// Destinations remembered for the organisation.
-    pub destinations_max: Option<usize>,
 }
 
 /// What makes a flow.
@@ -166,20 +155,8 @@ impl Keys {
             workers: self.workers.or(other.workers),
             format: self.format.or(other.format),
             sensor: self.sensor.or(other.sensor),
-            limits: Limits {
-                flows_max: self.limits.flows_max.or(other.limits.flows_max),
-                hosts_max: self.limits.hosts_max.or(other.limits.hosts_max),
-                pairs_max: self.limits.pairs_max.or(other.limits.pairs_max),
-                pairs_per_host_max: self
-                    .limits
-                    .pairs_per_host_max
-                    .or(other.limits.pairs_per_host_max),
-                pairs_remembered_max: self
-                    .limits
-                    .pairs_remembered_max
-                    .or(other.limits.pairs_remembered_max),
-                destinations_max: self.limits.destinations_max.or(other.limits.destinations_max),
-            },
+            memory: self.memory.or(other.memory),
+            limits: self.limits.or(other.limits),
             flow: FlowKeys {
                 key_by_vlan: self.flow.key_by_vlan.or(other.flow.key_by_vlan),
                 key_by_tunnel: self.flow.key_by_tunnel.or(other.flow.key_by_tunnel),
@@ -212,16 +189,17 @@ impl Settings {
             None => rules.networks.internal.clone(),
         }
         .with_local();
-        let flow = flow_options(keys, &rules);
-        let egress = egress_options(keys, &rules, internal, timezone.clone());
-        let baseline = baseline_options(keys);
+        let limits = limits(keys)?;
+        let flow = flow_options(&limits, &keys.flow, &rules);
+        let egress = egress_options(&limits, &rules, internal, timezone.clone());
+        let baseline = baseline_options(&limits);
         let alert = alert::Options {
             alerts_per_day: budget,
             quiet_after: rules.defaults.quiet_after,
             reopen_within_days: i32::try_from(rules.defaults.reopen_within_days)
                 .unwrap_or(i32::MAX),
             sensor: keys.sensor.clone().unwrap_or_else(|| "sekisho".to_owned()),
-            config_digest: digest(keys, &rules, &egress.internal, budget),
+            config_digest: digest(keys, &limits, &rules, &egress.internal, budget),
         };
         Ok(Self {
             capture: capture::Options {
@@ -248,21 +226,36 @@ impl Settings {
     }
 }
 
-fn flow_options(keys: &Keys, rules: &RuleSet) -> flow::Options {
+/// The limits given, and what the memory given leaves for the others.
+fn limits(keys: &Keys) -> Result<Limits, ConfigError> {
+    let Some(text) = &keys.memory else { return Ok(keys.limits.clone()) };
+    let ByteSize(bytes) = text.parse().map_err(|error: UnitError| {
+        wrong("memory", format!("{}; {}", error.message(), error.remedy()))
+    })?;
+    let divided = Limits::of_memory(bytes).ok_or_else(|| {
+        wrong(
+            "memory",
+            format!("must be at least {} MB (got {text})", MEMORY_MIN.div_ceil(1_000_000)),
+        )
+    })?;
+    Ok(keys.limits.clone().or(divided))
+}
+
+fn flow_options(limits: &Limits, keys: &FlowKeys, rules: &RuleSet) -> flow::Options {
     let default = flow::Options::default();
     flow::Options {
-        flows_max: keys.limits.flows_max.unwrap_or(default.flows_max),
+        flows_max: limits.flows_max.unwrap_or(default.flows_max),
         tcp_idle: rules.defaults.tcp_idle,
         udp_idle: rules.defaults.udp_idle,
         other_idle: rules.defaults.other_idle,
         closed_linger: rules.defaults.closed_linger,
-        key_by_vlan: keys.flow.key_by_vlan.unwrap_or(default.key_by_vlan),
-        key_by_tunnel: keys.flow.key_by_tunnel.unwrap_or(default.key_by_tunnel),
+        key_by_vlan: keys.key_by_vlan.unwrap_or(default.key_by_vlan),
+        key_by_tunnel: keys.key_by_tunnel.unwrap_or(default.key_by_tunnel),
     }
 }
 
 fn egress_options(
-    keys: &Keys,
+    limits: &Limits,
     rules: &RuleSet,
     internal: Subnets,
     timezone: TimeZone,
@@ -272,14 +265,13 @@ fn egress_options(
         internal,
         timezone,
         floor_bytes: rules.defaults.floor_bytes,
-        hosts_max: keys.limits.hosts_max.unwrap_or(default.hosts_max).max(1),
-        pairs_max: keys.limits.pairs_max.unwrap_or(default.pairs_max).max(1),
+        hosts_max: limits.hosts_max.unwrap_or(default.hosts_max).max(1),
+        pairs_max: limits.pairs_max.unwrap_or(default.pairs_max).max(1),
     }
 }
 
-fn baseline_options(keys: &Keys) -> baseline::Options {
+fn baseline_options(limits: &Limits) -> baseline::Options {
     let default = baseline::Options::default();
-    let limits = &keys.limits;
     baseline::Options {
         hosts_max: limits.hosts_max.unwrap_or(default.hosts_max).max(1),
         pairs_per_host_max: limits.pairs_per_host_max.unwrap_or(default.pairs_per_host_max).max(1),
@@ -334,13 +326,19 @@ fn wrong(key: &'static str, problem: String) -> ConfigError {
 }
 
 /// Digest of everything configured that can change a verdict.
-fn digest(keys: &Keys, rules: &RuleSet, internal: &Subnets, budget: f64) -> String {
+fn digest(
+    keys: &Keys,
+    limits: &Limits,
+    rules: &RuleSet,
+    internal: &Subnets,
+    budget: f64,
+) -> String {
     let mut digest = Sha256::new();
     digest.update(rules.digest());
     for net in internal.nets() {
         digest.update(format!("{net} "));
     }
-    digest.update(format!("{budget} {:?} {:?} {:?}", keys.timezone, keys.limits, keys.flow));
+    digest.update(format!("{budget} {:?} {limits:?} {:?}", keys.timezone, keys.flow));
     let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }

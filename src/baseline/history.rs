@@ -34,6 +34,18 @@ impl Default for Options {
     }
 }
 
+/// Memory that a remembered host takes, in bytes, with full rings and its place in an ordered map: key,
+/// hash, index, and half as much again for room to grow.
+pub const HOST_BYTES: usize =
+    (size_of::<HostHistory>() + MAP_ENTRY) * 3 / 2 + 5 * Ring::<60>::BYTES;
+/// The same of a pair.
+pub const PAIR_BYTES: usize = (size_of::<PairHistory>() + MAP_ENTRY) * 3 / 2 + Ring::<32>::BYTES;
+/// The same of a destination.
+pub const DESTINATION_BYTES: usize =
+    (size_of::<DestinationHistory>() + MAP_ENTRY) * 3 / 2 + Ring::<32>::BYTES;
+
+const MAP_ENTRY: usize = 40;
+
 /// Everything learned from finished days.
 #[derive(Debug, Clone)]
 pub struct Baseline {

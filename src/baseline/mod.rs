@@ -3,5 +3,5 @@
 mod history;
 mod tail;
 
-pub use history::{Baseline, Options, Prevalence};
+pub use history::{Baseline, DESTINATION_BYTES, HOST_BYTES, Options, PAIR_BYTES, Prevalence};
 pub use tail::{Histogram, Ring, Samples, Tail};

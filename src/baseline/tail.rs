@@ -100,6 +100,9 @@ pub struct Ring<const N: usize> {
 }
 
 impl<const N: usize> Ring<N> {
+    /// Memory of a full ring besides its own structure.
+    pub const BYTES: usize = N.next_power_of_two() * size_of::<Bin>();
+
     /// Adds a sample; the oldest of more than `N` goes.
     pub fn add(&mut self, bytes: u64) {
         if self.bins.len() == N {

@@ -384,6 +384,15 @@ fn next_look(bytes: u64) -> u64 {
     bytes + (bytes / 10).max(1)
 }
 
+/// Memory that a host takes today, in bytes, with its place in an ordered map: hash, index, and half as
+/// much again for room to grow.
+pub const HOST_BYTES: usize =
+    (size_of::<Host>() + MAP_ENTRY) * 3 / 2 + size_of::<[SlidingSum; 4]>();
+/// The same of a pair.
+pub const PAIR_BYTES: usize = (size_of::<Pair>() + size_of::<Destination>() + MAP_ENTRY) * 3 / 2;
+
+const MAP_ENTRY: usize = 24;
+
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Flows kept as evidence for a pair.

@@ -8,7 +8,7 @@ mod record;
 mod window;
 
 pub use border::Scope;
-pub use host::{FlowBytes, Host, HostDay, Pair, PairDay};
+pub use host::{FlowBytes, HOST_BYTES, Host, HostDay, PAIR_BYTES, Pair, PairDay};
 pub use ledger::Ledger;
 pub use record::{FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
 pub use window::{SlidingSum, WINDOWS, WindowSums};

@@ -224,13 +224,7 @@ impl Worker {
         }
     }
 
-    fn end_all(
-        &mut self,
-        number: u64,
-        now: Timestamp,
-        end: FlowEnd,
-        outbox: &mut impl Outbox,
-    ) {
+    fn end_all(&mut self, number: u64, now: Timestamp, end: FlowEnd, outbox: &mut impl Outbox) {
         for (shard, own) in self.shards.iter_mut().enumerate() {
             if let Some(Shard { table, .. }) = own {
                 let position = Position { frame: number, is_own: false, shard };

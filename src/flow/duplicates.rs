@@ -80,11 +80,10 @@ impl Duplicates {
         };
         let alike = set.alike(fingerprint);
         if alike != 0
-            && let Some(known) = set
-                .seen
-                .iter_mut()
-                .enumerate()
-                .find_map(|(way, seen)| (alike >> way & 1 == 1 && is_near(seen)).then_some(seen))
+            && let Some(known) =
+                set.seen.iter_mut().enumerate().find_map(|(way, seen)| {
+                    (alike >> way & 1 == 1 && is_near(seen)).then_some(seen)
+                })
         {
             if known.hop_limit != segment.hop_limit {
                 if !known.was_routed {
@@ -120,7 +119,10 @@ impl Duplicates {
             return is_copy;
         }
         let hop_limit = segment.hop_limit;
-        set.put(fingerprint, Seen { micros, copies: 1, hop_limit, is_odd: true, was_routed: false });
+        set.put(
+            fingerprint,
+            Seen { micros, copies: 1, hop_limit, is_odd: true, was_routed: false },
+        );
         self.single += 1;
         if self.single + self.twice > MEMORY {
             self.single /= 2;

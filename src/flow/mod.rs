@@ -17,4 +17,4 @@ mod wheel;
 pub use delta::{Closing, Counters, FlowDelta, FlowEnd, TunnelEnds};
 pub use duplicates::Duplicates;
 pub use key::{FlowKey, SHARDS, Sender};
-pub use table::{FlowCounters, FlowTable, Options, Place};
+pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Options, Place};

@@ -431,7 +431,8 @@ impl FlowTable {
     fn report_all(&mut self, report: &mut impl FnMut(FlowDelta)) {
         let mut pending = std::mem::take(&mut self.pending);
         for at in 0..pending.len() {
-            if let Some(slot) = pending.get(at + AHEAD).and_then(|ahead| self.slots.get(ahead.slot)) {
+            if let Some(slot) = pending.get(at + AHEAD).and_then(|ahead| self.slots.get(ahead.slot))
+            {
                 prefetch_whole(slot);
             }
             let Pending { slot: index, low, high, .. } = pending[at];
@@ -458,6 +459,11 @@ impl FlowTable {
         }
     }
 }
+
+/// Memory that a flow takes, in bytes: its slot, its cell in the index when that has just doubled, its
+/// places in the wheel, and its report while it is active. One whose account is not simple takes as
+/// much again.
+pub const FLOW_BYTES: usize = size_of::<Slot>() + 21 + 8 + size_of::<Pending>();
 
 /// Flows that are brought into the cache ahead of the one that reports.
 const AHEAD: usize = 8;

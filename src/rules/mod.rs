@@ -6,7 +6,7 @@ mod document;
 mod networks;
 mod prefixes;
 mod problem;
-mod units;
+pub mod units;
 mod words;
 
 use std::fmt;
