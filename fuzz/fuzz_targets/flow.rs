@@ -104,6 +104,8 @@ fuzz_target!(|input: ([u32; 2], Vec<(u8, u16, u16)>)| {
     };
     observe(&mut counted, 0, isn[0], 0, Tcp::SYN, 0);
     observe(&mut counted, 1, isn[1], isn[0].wrapping_add(1), Tcp::SYN | Tcp::ACK, 0);
+    // Without it the answering SYN may be forged, and what is far from it is believed only at the end.
+    observe(&mut counted, 0, isn[0].wrapping_add(1), isn[1].wrapping_add(1), Tcp::ACK, 0);
 
     for (op, a, b) in ops.into_iter().take(400) {
         let (side, is_seen) = (usize::from(op & 1), op & 2 == 0);

@@ -285,6 +285,7 @@ impl Stream {
             self.beginning = Beginning::Ack;
         }
         self.note_keep_alive(ack);
+        let window = reach.window;
         let reach = self.cautious(reach);
         let mut offset = self.offset_of(ack);
         if offset < 0 && self.is_empty() && self.trouble.as_ref().is_some_and(|it| it.far.is_some())
@@ -315,7 +316,7 @@ impl Stream {
             self.skip_to(offset - 1);
             self.trouble().claim = Some(Claim::at(offset));
         } else {
-            match self.claim(offset, reach) {
+            match self.claim(offset, reach, window) {
                 Some(believed) => offset = believed,
                 None => return added,
             }
@@ -485,10 +486,10 @@ impl Stream {
     }
 
     /// The receiver acknowledges what was not seen. Answers how far that is believed.
-    fn claim(&mut self, offset: u64, reach: Reach) -> Option<u64> {
-        let (next, acked) = (self.next, self.acked);
-        let limit = match self.is_unanswered() {
-            true => reach.window,
+    fn claim(&mut self, offset: u64, reach: Reach, window: u64) -> Option<u64> {
+        let (next, acked, is_unanswered) = (self.next, self.acked, self.is_unanswered());
+        let limit = match is_unanswered {
+            true => window,
             false => reach.window.max(WINDOW_UNKNOWN),
         };
         let trouble = self.trouble();
@@ -511,9 +512,13 @@ impl Stream {
             }
             // Both directions have gone on there: the capture lost what is between. On a line on which they
             // had agreed on nothing yet there is no such stretch: it was taken to begin too early,
-            // as after a forged SYN, so its beginning moves.
+            // as after a forged SYN, so its beginning moves, unless by no more than a window.
             (trouble.far, trouble.claim) = (None, None);
-            let moved = if acked == 0 { start - next } else { 0 };
+            let went_on = acked > 0 || !is_unanswered && !trouble.islands.is_empty();
+            let moved = if went_on || start - next <= window { 0 } else { start - next };
+            if moved > 0 {
+                trouble.islands.clear();
+            }
             trouble.wait(start - moved, end - moved, &mut Added::default());
             self.origin = self.origin.map(|origin| origin.wrapping_add(moved as u32));
             return Some(offset - moved);
@@ -810,6 +815,20 @@ mod tests {
         assert_eq!(fresh(&mut stream, 2_000_001_001, 500), 0);
         let added = stream.ack(2_000_001_501, BOTH);
         assert_eq!((added.fresh, added.acked), (1500, 1500));
+    }
+
+    /// The answer to the SYN is lost, and so is nearly all of the first window and a half: what is within
+    /// two windows of a SYN is believed of a receiver that says it three times, and the one segment
+    /// that was seen is not forgotten.
+    #[test]
+    fn a_segment_seen_before_both_go_on_is_kept() {
+        let reach = Reach { window: 131_070, is_two_sided: true };
+        let mut stream = stream(0);
+        assert_eq!(stream.data(20_232, 209, reach).fresh, 0);
+        let added: Vec<Added> = (0..3).map(|_| stream.ack(65_651, reach)).collect();
+        assert_eq!(added.iter().map(|added| added.fresh).sum::<u64>(), 209);
+        // The last number may be a FIN's.
+        assert_eq!(stream.acked(), 65_649);
     }
 
     #[test]
