@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test setup lint bench deny fuzz corpus-table
+.PHONY: run test setup lint bench instructions deny fuzz corpus-table
 
 # Two ordinary office days to learn from, then the morning on which the contractor uploads the
 # customer database.
@@ -29,6 +29,10 @@ lint: setup
 
 bench: setup
 	$(CARGO) bench --locked
+
+# What a packet costs, counted by valgrind: a slowdown shows on a noisy machine. Needs valgrind, python3.
+instructions: setup
+	benches/instructions.py
 
 # Licences, bans and sources of what we build on. Needs cargo-deny (cargo install --locked cargo-deny).
 deny:

@@ -15,6 +15,8 @@ missing() {
 	command -v c++ >/dev/null || echo g++
 	command -v tshark >/dev/null && command -v capinfos >/dev/null || echo tshark
 	command -v zstd >/dev/null || echo zstd
+	command -v valgrind >/dev/null || echo valgrind
+	command -v python3 >/dev/null || echo python3
 }
 
 if ! command -v cargo >/dev/null; then
