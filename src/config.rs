@@ -228,7 +228,7 @@ impl Settings {
 
 /// The limits given, and what the memory given leaves for the others.
 fn limits(keys: &Keys) -> Result<Limits, ConfigError> {
-    let Some(text) = &keys.memory else { return Ok(keys.limits.clone()) };
+    let Some(text) = &keys.memory else { return Ok(keys.limits) };
     let ByteSize(bytes) = text.parse().map_err(|error: UnitError| {
         wrong("memory", format!("{}; {}", error.message(), error.remedy()))
     })?;
@@ -238,7 +238,7 @@ fn limits(keys: &Keys) -> Result<Limits, ConfigError> {
             format!("must be at least {} MB (got {text})", MEMORY_MIN.div_ceil(1_000_000)),
         )
     })?;
-    Ok(keys.limits.clone().or(divided))
+    Ok(keys.limits.or(divided))
 }
 
 fn flow_options(limits: &Limits, keys: &FlowKeys, rules: &RuleSet) -> flow::Options {
