@@ -263,11 +263,6 @@ impl Host {
         self.today.pairs.values()
     }
 
-    /// Today's pair with one destination.
-    pub fn pair(&self, destination: Destination) -> Option<&Pair> {
-        self.today.pairs.get(&destination)
-    }
-
     /// Puts a pair under suspicion: neither it nor the host's windows teach anything more today.
     pub fn mark(&mut self, destination: Destination) {
         if let Some(pair) = self.today.pairs.get_mut(&destination)

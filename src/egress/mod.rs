@@ -222,11 +222,6 @@ impl Egress {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// A host by its address.
-    pub fn host(&self, addr: Addr) -> Option<&Host> {
-        self.hosts.get(&addr)
-    }
-
     /// A host by its address, to mark one of its pairs.
     pub fn host_mut(&mut self, addr: Addr) -> Option<&mut Host> {
         self.hosts.get_mut(&addr)

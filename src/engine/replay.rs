@@ -75,11 +75,11 @@ fn on_this_thread<S: Source>(
         worker.run(&batch, first, &mut portions);
         first += batch.heads.len() as u64;
         portions.hand_over();
-        if portions.is_over {
-            deltas = portions.deltas;
+        let is_over = portions.is_over;
+        deltas = portions.deltas;
+        if is_over {
             break Ok(());
         }
-        deltas = portions.deltas;
     };
     // There is nothing left to stop.
     let mut portions = Portions { deltas, take: |deltas: &_| take(source, deltas), is_over: false };

@@ -31,8 +31,6 @@ pub(super) struct Slot {
     pub(super) wide: u32,
     low_port: u16,
     high_port: u16,
-    /// The second at which the wheel looks at it, modulo one turn.
-    pub(super) timer: u16,
     /// The first VLAN number seen. 0, the priority tag, is none.
     vlan: Option<NonZeroU16>,
     protocol: Protocol,
@@ -218,7 +216,6 @@ impl Slot {
             wide: NIL,
             low_port: key.low.port,
             high_port: key.high.port,
-            timer: 0,
             vlan: None,
             protocol: key.protocol,
             initiator: Initiator::of(&key, sender, segment.tcp.as_ref()),

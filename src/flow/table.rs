@@ -103,7 +103,10 @@ pub struct FlowTable {
     fragments: Fragments,
     /// What there is to report at the next tick.
     pending: Vec<Pending>,
-    due: Vec<(u16, u32)>,
+    /// Places in it of flows that ended since the last one: a recording whose clock stands still must
+    /// not grow it with every flow.
+    pending_free: Vec<u32>,
+    due: Vec<u32>,
     /// Where the search for a flow to evict goes on.
     hand: usize,
     counters: FlowCounters,
@@ -121,6 +124,7 @@ impl FlowTable {
             wheel: Wheel::new(),
             fragments: Fragments::new(),
             pending: Vec::new(),
+            pending_free: Vec::new(),
             due: Vec::new(),
             hand: 0,
             counters: FlowCounters::default(),
@@ -230,19 +234,16 @@ impl FlowTable {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now.as_secs(), &mut due);
         for at in 0..due.len() {
-            if let Some(slot) = due.get(at + AHEAD).and_then(|&(_, ahead)| self.slots.get(ahead)) {
+            if let Some(slot) = due.get(at + AHEAD).and_then(|&ahead| self.slots.get(ahead)) {
                 prefetch_whole(slot);
             }
-            let (timer, index) = due[at];
+            let index = due[at];
             let slot = &self.slots[index];
-            if slot.phase == Phase::Free || slot.timer != timer {
-                continue;
-            }
             let deadline = slot.last_at.plus(self.idle_timeout(slot));
             if deadline <= now {
                 self.end(index, self.ended(index).unwrap_or(FlowEnd::Idle), &mut report);
             } else {
-                self.slots[index].timer = self.wheel.insert(index, deadline.as_secs() + 1);
+                self.wheel.insert(index, deadline.as_secs() + 1);
             }
         }
         due.clear();
@@ -261,6 +262,7 @@ impl FlowTable {
         self.wide.clear();
         self.index.clear();
         self.pending.clear();
+        self.pending_free.clear();
         self.wheel.reset(now.as_secs());
     }
 
@@ -318,7 +320,7 @@ impl FlowTable {
         let deadline = at.plus(self.idle_timeout(&slot)).as_secs() + 1;
         let index = self.slots.insert(slot);
         self.index.insert(place.hash, index);
-        self.slots[index].timer = self.wheel.insert(index, deadline);
+        self.wheel.insert(index, deadline);
         if let Some(tunnel) = &segment.tunnel {
             let tunnel = Some(Box::new(TunnelEnds::of(tunnel, place.sender)));
             self.slots[index].wide = self.wide.insert(Flow { tunnel, ..self.slots[index].widen() });
@@ -356,6 +358,7 @@ impl FlowTable {
         self.report(index, Some(end), report);
         let slot = &mut self.slots[index];
         self.pending[slot.pending as usize].slot = NIL;
+        self.pending_free.push(slot.pending);
         slot.phase = Phase::Free;
         let (key, wide) = (slot.key(), slot.wide);
         if wide != NIL {
@@ -363,6 +366,7 @@ impl FlowTable {
             self.wide.free(wide);
         }
         self.index.remove(self.hash(&key), index);
+        self.wheel.remove(index);
         self.slots.free(index);
     }
 
@@ -400,21 +404,29 @@ impl FlowTable {
 
     /// A flow that has just closed waits for late segments no longer than that takes.
     fn settle_phase(&mut self, index: u32, at: Timestamp) {
-        let slot = &mut self.slots[index];
-        if slot.phase != Phase::Open {
+        if self.slots[index].phase != Phase::Open {
             let deadline = at.plus(self.options.closed_linger).as_secs() + 1;
-            slot.timer = self.wheel.insert(index, deadline);
+            self.wheel.remove(index);
+            self.wheel.insert(index, deadline);
         }
     }
 
     /// Where the flow's report is gathered.
-    #[inline]
     fn pending_of(&mut self, index: u32) -> usize {
         let slot = &mut self.slots[index];
         if slot.pending == NIL {
-            slot.pending = self.pending.len() as u32;
             let wide = (slot.wide != NIL).then(|| &self.wide[slot.wide]);
-            self.pending.push(slot.pending(index, wide));
+            let report = slot.pending(index, wide);
+            slot.pending = match self.pending_free.pop() {
+                Some(place) => {
+                    self.pending[place as usize] = report;
+                    place
+                }
+                None => {
+                    self.pending.push(report);
+                    self.pending.len() as u32 - 1
+                }
+            };
         }
         slot.pending as usize
     }
@@ -448,6 +460,7 @@ impl FlowTable {
         }
         pending.clear();
         self.pending = pending;
+        self.pending_free.clear();
     }
 
     fn idle_timeout(&self, slot: &Slot) -> Duration {
@@ -461,12 +474,50 @@ impl FlowTable {
 }
 
 /// Memory that a flow takes, in bytes: its slot, its cell in the index when that has just doubled, its
-/// places in the wheel, and its report while it is active. One whose account is not simple takes as
+/// place in the wheel, and its report while it is active. One whose account is not simple takes as
 /// much again.
-pub const FLOW_BYTES: usize = size_of::<Slot>() + 21 + 8 + size_of::<Pending>();
+pub const FLOW_BYTES: usize = size_of::<Slot>() + 21 + 12 + size_of::<Pending>();
 
 /// Flows that are brought into the cache ahead of the one that reports.
 const AHEAD: usize = 8;
 
 /// Flows looked at to find one to evict.
 const EVICTION_SAMPLE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Addr;
+
+    /// A flood of flows, in a recording whose clock stands still and so never ticks, must not take
+    /// more memory than the flows that are held.
+    #[test]
+    fn a_flood_leaves_nothing_behind() {
+        let mut table = FlowTable::new(Options { flows_max: 100 * SHARDS, ..Options::default() });
+        let end = |addr: u32| Endpoint { addr: Addr::from_v4(addr.to_be_bytes()), port: 7 };
+        let (mut packets, now) = (0, Timestamp::from_secs_nanos(1_000_000, 0));
+        let mut add = |delta: FlowDelta| packets += delta.low.packets + delta.high.packets;
+        for n in 0..20_000 {
+            let segment = Segment {
+                source: end(n),
+                destination: end(u32::MAX),
+                protocol: if n % 2 == 0 { Protocol::UDP } else { Protocol::ICMP },
+                vlan: None,
+                tunnel: None,
+                ip_len: 28,
+                identification: 0,
+                hop_limit: 64,
+                transport: &[],
+                payload_len: 0,
+                header_len: 0,
+                tcp: None,
+                fragment: None,
+            };
+            table.observe(now, &segment, table.place(&segment), false, &mut add);
+        }
+        assert_eq!((table.len(), table.slots.len(), table.counters.evicted), (100, 100, 19_900));
+        assert!(table.pending.len() <= 101, "{}", table.pending.len());
+        table.end_all(now, FlowEnd::Eof, &mut add);
+        assert_eq!(packets, 20_000);
+    }
+}
