@@ -21,7 +21,7 @@ fn main() {
     println!("start: {} MiB", peak_mib());
     for day in 0..DAYS {
         for n in 0..DESTINATIONS / scale {
-            analyst.fold(&delta(day, n, scale));
+            analyst.fold([&delta(day, n, scale)]);
             analyst.drain();
         }
         println!("day {}: {} MiB", day + 1, peak_mib());

@@ -8,6 +8,7 @@
 //! [`mod@bench`] measures all of it, on recorded traffic or on what [`synth`] makes up.
 
 pub mod alert;
+pub mod arena;
 pub mod baseline;
 pub mod bench;
 pub mod capture;

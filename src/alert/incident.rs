@@ -284,7 +284,9 @@ impl Facts {
             Subject::Many => {
                 self.today = Sent::default();
                 self.destinations.clear();
-                for pair in case.host.pairs().filter(|pair| pair.is_young && !pair.is_served()) {
+                for pair in
+                    case.pairs.of(case.host).filter(|pair| pair.is_young && !pair.is_served())
+                {
                     self.today = self.today.plus(&Sent::of(pair));
                     self.started = self.started.min(pair.first_at);
                     if self.destinations.len() < DESTINATIONS_KEPT {

@@ -21,8 +21,8 @@ pub(super) fn measure<S: Source<Error: Into<BenchError>>>(
     for _ in 0..plan.loops {
         let mut analyst = Analyst::new(plan.analyst.clone());
         let ((), fold) = timed(|| {
-            for delta in &deltas {
-                analyst.fold(delta);
+            for deltas in deltas.chunks(PORTION) {
+                analyst.fold(deltas);
                 analyst.drain();
             }
         });
@@ -43,3 +43,6 @@ pub(super) fn measure<S: Source<Error: Into<BenchError>>>(
 
 /// Deltas held in memory at most, about 250 bytes each.
 const DELTAS_MAX: usize = 2_000_000;
+
+/// Deltas handed over at a time.
+const PORTION: usize = 1024;

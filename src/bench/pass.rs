@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::ops::ControlFlow;
 
+use smallvec::SmallVec;
+
 use super::clock::{Spent, timed};
 use super::error::BenchError;
 use super::feed::{Feed, Latencies};
@@ -12,8 +14,8 @@ use super::stage::Stage;
 use crate::alert::{ClosedBecause, Summary};
 use crate::capture::{Polled, Source};
 use crate::decode::{Rejects, decode};
-use crate::egress::{Egress, Group};
-use crate::engine::{self, Analyst, WorkerCounters};
+use crate::egress::{Egress, Group, Spot};
+use crate::engine::{self, Analyst, Position, WorkerCounters};
 use crate::flow::FlowDelta;
 use crate::frame::Batch;
 use crate::time::PacketClock;
@@ -86,7 +88,7 @@ fn through<S: Source<Error: Into<BenchError>>>(
         Stage::Flow => count(plan, feed, |_| {}),
         Stage::Egress => {
             let mut sums = Sums::new(plan);
-            let counted = count(plan, feed, |delta| sums.fold(delta))?;
+            let counted = count(plan, feed, |deltas| sums.fold(deltas))?;
             Ok(Counted { hosts: sums.egress.hosts().len() as u64, ..counted })
         }
         Stage::Detect => detect(plan, feed),
@@ -130,11 +132,11 @@ fn decode_all<S: Source<Error: Into<BenchError>>>(
 fn count<S: Source<Error: Into<BenchError>>>(
     plan: &Plan,
     feed: &mut Feed<S>,
-    mut take: impl FnMut(&FlowDelta),
+    mut take: impl FnMut(&[(Position, FlowDelta)]),
 ) -> Result<Counted, BenchError> {
     let mut taken = 0;
     let counters = engine::count(feed, &plan.run, |feed, deltas| {
-        deltas.iter().for_each(|(_, delta)| take(black_box(delta)));
+        take(black_box(deltas));
         taken += deltas.len() as u64;
         feed.judged();
         ControlFlow::Continue(())
@@ -181,7 +183,20 @@ impl Sums {
         Self { egress: Egress::new(plan.analyst.egress.clone()), clock: PacketClock::default() }
     }
 
-    fn fold(&mut self, delta: &FlowDelta) {
+    fn fold(&mut self, deltas: &[(Position, FlowDelta)]) {
+        for group in deltas.chunks(GROUP) {
+            let mut spots: SmallVec<[_; GROUP]> =
+                group.iter().map(|(_, delta)| self.egress.place(delta)).collect();
+            for ((_, delta), spot) in group.iter().zip(&mut spots) {
+                self.egress.approach(delta, spot);
+            }
+            for ((_, delta), spot) in group.iter().zip(spots) {
+                self.add(delta, spot);
+            }
+        }
+    }
+
+    fn add(&mut self, delta: &FlowDelta, spot: Spot) {
         if delta.low.packets + delta.high.packets > 0 {
             self.clock.advance(delta.last_at);
         }
@@ -189,7 +204,7 @@ impl Sums {
         if is_another {
             black_box(self.egress.close_day(day));
         }
-        black_box(self.egress.fold(delta, |_| Group::UNDECLARED, |_, _| false));
+        black_box(self.egress.fold(delta, spot, |_| Group::UNDECLARED, |_, _| false));
         black_box(self.egress.take_forgotten());
     }
 }
@@ -214,3 +229,6 @@ pub(super) fn close(analyst: &mut Analyst) {
     analyst.finish(ClosedBecause::Eof);
     analyst.drain();
 }
+
+/// Deltas that ask for their memory together, as the analyst's do.
+const GROUP: usize = 32;

@@ -11,7 +11,7 @@ mod volume;
 pub use bits::Bits;
 
 use crate::baseline::{Baseline, Prevalence};
-use crate::egress::{Host, Pair, WindowSums};
+use crate::egress::{Host, Pair, Pairs, WindowSums};
 use crate::time::Day;
 
 /// Who is judged, against what.
@@ -21,6 +21,8 @@ pub struct Case<'a> {
     pub host: &'a Host,
     /// The destination it just sent something to.
     pub pair: &'a Pair,
+    /// What it and the others sent today.
+    pub pairs: &'a Pairs,
     /// What is normal.
     pub baseline: &'a Baseline,
     /// Today.

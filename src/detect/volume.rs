@@ -14,7 +14,7 @@ pub(super) fn of_destinations(
     known: &Prevalence,
 ) -> (Subject, Term) {
     let single = of_destination(case, measure, known);
-    let young = case.host.pairs().filter(|pair| pair.is_young).count();
+    let young = case.host.young_destinations();
     // One destination that has most of the young bytes is judged as itself.
     let is_split = case.pair.is_young && young > 1 && measure.bytes < measure.young / 2;
     if is_split {

@@ -4,18 +4,21 @@
 mod border;
 mod host;
 mod ledger;
+mod pairs;
 mod record;
 mod window;
 
 pub use border::Scope;
-pub use host::{FlowBytes, HOST_BYTES, Host, HostDay, PAIR_BYTES, Pair, PairDay};
+pub use host::{HOST_BYTES, Host, HostDay, PairDay};
 pub use ledger::Ledger;
+pub use pairs::{FlowBytes, PAIR_BYTES, Pair, Pairs};
 pub use record::{FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
-pub use window::{SlidingSum, WINDOWS, WindowSums};
+pub use window::{WINDOWS, WindowSums, Windows};
 
-use indexmap::IndexMap;
+use std::hash::BuildHasher;
 
 use self::border::{Crossing, Place};
+use crate::arena::{Arena, Index, NIL};
 use crate::flow::FlowDelta;
 use crate::net::{Addr, Subnets};
 use crate::time::{Calendar, Day, Timestamp};
@@ -95,8 +98,18 @@ pub struct Touch {
     pub destination: Destination,
     /// Has enough been added, or enough time gone by, to judge the pair again?
     pub is_due: bool,
-    /// Where the two are held, until the next delta.
-    at: (usize, usize),
+    /// The numbers of the two, until one of them is forgotten.
+    host_at: u32,
+    pair_at: u32,
+}
+
+/// Where the sums of a delta probably stand.
+#[derive(Debug, Clone, Copy)]
+pub struct Spot {
+    place: Place,
+    /// Hashes, then numbers, of host and pair.
+    hashes: (u32, u32),
+    numbers: (u32, u32),
 }
 
 /// Egress of every host: today's sums per destination, and sliding windows.
@@ -105,10 +118,12 @@ pub struct Egress {
     options: Options,
     calendar: Calendar,
     day: Day,
-    hosts: IndexMap<Addr, Host, foldhash::fast::RandomState>,
-    /// Hosts that sent something today, in order of their first sending.
-    active: Vec<Addr>,
-    pairs: usize,
+    index: Index,
+    hosts: Arena<Host>,
+    hasher: foldhash::fast::RandomState,
+    pairs: Pairs,
+    /// Hosts that sent something today, in order of their first sending, by number and address.
+    active: Vec<(u32, Addr)>,
     /// Where the search for something to forget goes on.
     hand: usize,
     /// Days cut short because their host made room for another.
@@ -123,9 +138,11 @@ impl Egress {
             calendar: Calendar::new(options.timezone.clone()),
             options,
             day: Day::default(),
-            hosts: IndexMap::default(),
+            index: Index::new(),
+            hosts: Arena::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            pairs: Pairs::default(),
             active: Vec::new(),
-            pairs: 0,
             hand: 0,
             forgotten: Vec::new(),
             totals: Totals::default(),
@@ -140,76 +157,155 @@ impl Egress {
         (day, day != self.day)
     }
 
-    /// Adds a delta. `group_of` is asked once for every host, and `is_young`, whether a destination is
-    /// on probation for a host, once for every pair and day.
+    /// Says where a delta belongs, and asks for what [`Egress::approach`] looks at.
+    ///
+    /// The two steps before [`Egress::fold`] only bring memory nearer. To be called for some deltas
+    /// each, so that their cache misses overlap.
+    pub fn place(&self, delta: &FlowDelta) -> Spot {
+        let place = Place::of(&self.options.internal, delta);
+        let hashes = match place {
+            Place::Border(Crossing { host, peer, .. }) => {
+                let hashes = (self.hash(host), self.pairs.hash(host, Destination(peer)));
+                self.index.prefetch(hashes.0);
+                self.pairs.prefetch(hashes.1);
+                hashes
+            }
+            Place::Inside | Place::Outside => (0, 0),
+        };
+        Spot { place, hashes, numbers: (NIL, NIL) }
+    }
+
+    /// Asks for what [`Egress::fold`] looks at.
+    pub fn approach(&self, delta: &FlowDelta, spot: &mut Spot) {
+        if let Place::Border(_) = spot.place {
+            let host = self.index.find(spot.hashes.0, |_| true).unwrap_or(NIL);
+            if let Some(host) = self.hosts.get(host) {
+                host.prefetch(delta.last_at);
+            }
+            spot.numbers = (host, self.pairs.guess(spot.hashes.1));
+        }
+    }
+
+    /// Adds a delta, whose spot this is. `group_of` is asked once for every host, and `is_young`, whether
+    /// a destination is on probation for a host, once for every pair and day.
     pub fn fold(
         &mut self,
         delta: &FlowDelta,
+        spot: Spot,
         group_of: impl FnOnce(Addr) -> Group,
         is_young: impl FnOnce(Addr, Destination) -> bool,
     ) -> Option<Touch> {
-        let crossing = self.crossing(delta)?;
+        let bytes = delta.low.sent + delta.high.sent;
+        let crossing = match spot.place {
+            Place::Border(crossing) => crossing,
+            Place::Inside => {
+                self.totals.bytes_inside += bytes;
+                return None;
+            }
+            Place::Outside => {
+                self.totals.bytes_outside += bytes;
+                return None;
+            }
+        };
         let out = *delta.sent_by(crossing.side);
         let back = delta.sent_by(crossing.side.other());
         self.totals.bytes_out += out.sent;
         self.totals.bytes_out_seen += out.payload;
         self.totals.bytes_in += back.sent;
-        let host_at = match self.hosts.get_index_of(&crossing.host) {
-            Some(at) => at,
-            None => self.start_host(Host::new(crossing.host, group_of(crossing.host))),
+        let (addr, destination) = (crossing.host, Destination(crossing.peer));
+        let host_at = match self.hosts.get(spot.numbers.0) {
+            Some(host) if host.addr() == addr => spot.numbers.0,
+            Some(_) | None => self
+                .number_of(addr, spot.hashes.0)
+                .unwrap_or_else(|| self.start_host(Host::new(addr, group_of(addr)), spot.hashes.0)),
         };
-        let destination = Destination(crossing.peer);
         let host = &mut self.hosts[host_at];
         host.receive(back.sent);
-        let known = host.pair_index(destination);
+        let known = self.pairs.find(host_at, destination, spot.hashes.1, spot.numbers.1);
+        let touch = |pair_at, is_due| Touch { host: addr, destination, is_due, host_at, pair_at };
         if out.sent == 0 {
-            let at = (host_at, known?);
-            host.receive_from(at.1, back);
-            return Some(Touch { host: crossing.host, destination, is_due: false, at });
+            let pair_at = known?;
+            self.pairs.get_mut(pair_at).receive(back);
+            return Some(touch(pair_at, false));
         }
         if !host.is_active() {
-            self.active.push(crossing.host);
+            self.active.push((host_at, addr));
         }
-        let pair_at = match known {
-            Some(at) => at,
-            None => {
-                if self.pairs >= self.options.pairs_max {
-                    self.forget_pair(host_at);
-                }
-                self.pairs += 1;
-                let is_young = is_young(crossing.host, destination);
-                self.hosts[host_at].start_pair(destination, delta, is_young)
+        let pair_at = known.unwrap_or_else(|| {
+            if self.pairs.len() >= self.options.pairs_max {
+                self.forget_pair(host_at);
             }
-        };
+            let is_young = is_young(addr, destination);
+            self.pairs.start((host_at, &mut self.hosts[host_at]), destination, delta, is_young)
+        });
+        let pair = self.pairs.get_mut(pair_at);
         let host = &mut self.hosts[host_at];
-        let is_due = host.send(pair_at, delta, crossing.side, self.options.floor_bytes);
-        Some(Touch { host: crossing.host, destination, is_due, at: (host_at, pair_at) })
+        let is_due = host.send(pair, delta, crossing.side, self.options.floor_bytes);
+        Some(touch(pair_at, is_due))
     }
 
     /// The host and the pair that the latest delta touched.
     pub fn touched(&self, touch: &Touch) -> (&Host, &Pair) {
-        let host = &self.hosts[touch.at.0];
-        (host, host.pair_at(touch.at.1))
+        (&self.hosts[touch.host_at], self.pairs.get(touch.pair_at))
     }
 
-    fn start_host(&mut self, host: Host) -> usize {
+    /// Puts the pair under suspicion: neither it nor its host's windows teach anything more today.
+    pub fn mark(&mut self, touch: &Touch) {
+        if self.pairs.get_mut(touch.pair_at).mark() {
+            self.hosts[touch.host_at].mark();
+        }
+    }
+
+    /// Puts all destinations on probation of the host under suspicion.
+    pub fn mark_young(&mut self, touch: &Touch) {
+        let host = &mut self.hosts[touch.host_at];
+        if self.pairs.mark_young(host) {
+            host.mark();
+        }
+    }
+
+    /// Today's pairs.
+    pub fn pairs(&self) -> &Pairs {
+        &self.pairs
+    }
+
+    fn hash(&self, host: Addr) -> u32 {
+        (self.hasher.hash_one(host.to_bits()) >> 32) as u32
+    }
+
+    fn number_of(&self, host: Addr, hash: u32) -> Option<u32> {
+        self.index.find(hash, |number| self.hosts[number].addr() == host)
+    }
+
+    fn start_host(&mut self, host: Host, hash: u32) -> u32 {
         if self.hosts.len() >= self.options.hosts_max {
             self.forget_host();
         }
-        self.hosts.insert_full(host.addr(), host).0
+        let number = self.hosts.insert(host);
+        self.index.insert(hash, number);
+        number
     }
 
     /// Ends the day: what each host sent in it, in order of its first sending. Windows slide on.
     pub fn close_day(&mut self, next: Day) -> Vec<HostDay> {
         let day = std::mem::replace(&mut self.day, next);
-        self.pairs = 0;
         let active = std::mem::take(&mut self.active);
-        active.into_iter().filter_map(|host| self.hosts.get_mut(&host)?.close_day(day)).collect()
+        let days =
+            active.into_iter().filter_map(|(number, _)| self.close_host(number, day)).collect();
+        self.pairs.clear();
+        days
     }
 
     /// Hosts that sent something today, in order of their first sending.
     pub fn active(&self) -> impl Iterator<Item = &Host> {
-        self.active.iter().filter_map(|host| self.hosts.get(host))
+        let is_it = |(number, addr)| Some(&self.hosts[number]).filter(|host| host.addr() == addr);
+        self.active.iter().copied().filter_map(is_it)
+    }
+
+    /// The destination a host sent most to in one day, and how much.
+    pub fn largest(&self, host: &Host) -> Option<(Destination, u64)> {
+        let today = self.pairs.of(host).map(|pair| (pair.destination, pair.out.sent));
+        host.largest.into_iter().chain(today).max_by_key(|&(_, bytes)| bytes)
     }
 
     /// The day that deltas are folded into.
@@ -222,14 +318,9 @@ impl Egress {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// A host by its address, to mark one of its pairs.
-    pub fn host_mut(&mut self, addr: Addr) -> Option<&mut Host> {
-        self.hosts.get_mut(&addr)
-    }
-
-    /// All hosts in order of appearance.
+    /// All hosts in order of appearance, those that took the place of another in its.
     pub fn hosts(&self) -> impl ExactSizeIterator<Item = &Host> {
-        self.hosts.values()
+        (0..self.hosts.len() as u32).map(|number| &self.hosts[number])
     }
 
     /// What was seen, by where it went.
@@ -247,46 +338,45 @@ impl Egress {
         self.calendar.zone_name()
     }
 
-    fn crossing(&mut self, delta: &FlowDelta) -> Option<Crossing> {
-        let bytes = delta.low.sent + delta.high.sent;
-        match Place::of(&self.options.internal, delta) {
-            Place::Border(crossing) => return Some(crossing),
-            Place::Inside => self.totals.bytes_inside += bytes,
-            Place::Outside => self.totals.bytes_outside += bytes,
-        }
-        None
+    fn close_host(&mut self, number: u32, day: Day) -> Option<HostDay> {
+        let host = &mut self.hosts[number];
+        let list = host.list;
+        host.close_day(day, self.pairs.listed(list))
     }
 
     /// Makes room for a host: of the next few, the one that sent least goes, and its day is handed on.
     fn forget_host(&mut self) {
         let sample = sample(&mut self.hand, self.hosts.len());
-        let Some(index) = sample.min_by_key(|&index| self.hosts[index].total_out().sent) else {
+        let Some(number) = sample.min_by_key(|&number| self.hosts[number].total_out().sent) else {
             return;
         };
-        if let Some((_, mut host)) = self.hosts.swap_remove_index(index) {
-            self.pairs -= host.pairs().len();
-            self.totals.hosts_evicted += 1;
-            self.forgotten.extend(host.close_day(self.day));
-        }
+        let list = self.hosts[number].list;
+        let day = self.close_host(number, self.day);
+        self.forgotten.extend(day);
+        let addr = self.hosts[number].addr();
+        self.pairs.forget_all(addr, list);
+        self.index.remove(self.hash(addr), number);
+        self.hosts.free(number);
+        self.totals.hosts_evicted += 1;
     }
 
-    /// Makes room for a pair: of a few hosts and this one, the one with most pairs loses its smallest.
-    fn forget_pair(&mut self, newcomer: usize) {
+    /// Makes room for a pair: of a few hosts and this one, the one with most pairs loses one of its
+    /// smallest.
+    fn forget_pair(&mut self, newcomer: u32) {
         let sample = sample(&mut self.hand, self.hosts.len()).chain([newcomer]);
-        if let Some(index) = sample.max_by_key(|&index| self.hosts[index].pairs().len())
-            && self.hosts[index].forget_pair()
+        if let Some(number) = sample.max_by_key(|&number| self.hosts[number].list.len)
+            && self.pairs.forget_one(&mut self.hosts[number])
         {
-            self.pairs -= 1;
             self.totals.pairs_evicted += 1;
         }
     }
 }
 
 /// The next few places of a table of `len`, going round.
-fn sample(hand: &mut usize, len: usize) -> impl Iterator<Item = usize> + use<> {
+fn sample(hand: &mut usize, len: usize) -> impl Iterator<Item = u32> + use<> {
     let start = *hand;
     *hand = hand.wrapping_add(EVICTION_SAMPLE);
-    (0..EVICTION_SAMPLE.min(len)).map(move |step| start.wrapping_add(step) % len)
+    (0..EVICTION_SAMPLE.min(len)).map(move |step| (start.wrapping_add(step) % len) as u32)
 }
 
 /// Candidates looked at to find something to forget.

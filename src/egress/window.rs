@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::arena::{prefetch, prefetch_whole};
 use crate::time::Timestamp;
 
 /// The windows that egress is summed in: 1 min, 10 min, 1 h and 24 h.
@@ -15,56 +16,93 @@ pub const WINDOWS: [Duration; 4] = [
 /// One number for each of [`WINDOWS`].
 pub type WindowSums = [u64; WINDOWS.len()];
 
-/// Bytes in the last `window`, in twenty slots: the sum spans between 19/20 and all of it.
+/// Bytes in the last minute, ten minutes, hour and day, each in twenty slots: a sum spans between 19/20
+/// of its window and all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlidingSum {
-    slot_nanos: u64,
-    /// Number of the newest slot since the epoch.
-    newest: u64,
-    sum: u64,
-    slots: [u64; SLOTS],
+pub struct Windows {
+    /// Numbers of the newest slots since the epoch.
+    newest: [u64; WINDOWS.len()],
+    sums: WindowSums,
+    slots: [[u64; SLOTS]; WINDOWS.len()],
 }
 
-impl SlidingSum {
-    /// An empty sum over `window`.
-    pub fn new(window: Duration) -> Self {
-        let slot_nanos = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX) / SLOTS as u64;
-        Self { slot_nanos: slot_nanos.max(1), newest: 0, sum: 0, slots: [0; SLOTS] }
+impl Windows {
+    /// Empty sums.
+    pub fn new() -> Self {
+        Self {
+            newest: [0; WINDOWS.len()],
+            sums: [0; WINDOWS.len()],
+            slots: [[0; SLOTS]; WINDOWS.len()],
+        }
     }
 
-    /// Adds bytes sent at `at` and answers the sum up to the newest moment seen.
+    /// Adds bytes sent at `at`.
     ///
-    /// What is older than the window is not added. A clock set back by more than a window starts anew.
-    pub fn add(&mut self, at: Timestamp, bytes: u64) -> u64 {
+    /// What is older than a window is not added to it. A clock set back by more than a window starts
+    /// that one anew.
+    pub fn add(&mut self, at: Timestamp, bytes: u64) {
         let nanos = at.as_nanos();
-        // Most additions fall into the newest slot, and a division is the dearest thing here.
-        let is_newest = nanos.wrapping_sub(self.newest * self.slot_nanos) < self.slot_nanos;
-        let slot = if is_newest { self.newest } else { nanos / self.slot_nanos };
-        if slot + 2 * (SLOTS as u64) < self.newest {
-            *self = Self { newest: slot, sum: 0, slots: [0; SLOTS], ..*self };
+        for (window, slot_nanos) in SLOT_NANOS.into_iter().enumerate() {
+            // Most additions fall into the newest slot, and a division is the dearest thing here.
+            if nanos.wrapping_sub(self.newest[window] * slot_nanos) < slot_nanos {
+                self.slots[window][slot_at(self.newest[window])] += bytes;
+                self.sums[window] += bytes;
+            } else {
+                self.slide(window, nanos / slot_nanos, bytes);
+            }
         }
-        self.slide_to(slot);
-        if slot + (SLOTS as u64) > self.newest {
-            self.slots[(slot % SLOTS as u64) as usize] += bytes;
-            self.sum += bytes;
-        }
-        self.sum
     }
 
-    /// The sum as it was after the latest addition.
-    pub fn sum(&self) -> u64 {
-        self.sum
+    /// The sums as they were after the latest addition.
+    pub fn sums(&self) -> WindowSums {
+        self.sums
     }
 
-    fn slide_to(&mut self, slot: u64) {
-        let steps = slot.saturating_sub(self.newest).min(SLOTS as u64);
+    /// Asks for what adding bytes sent at `at` looks at, if that is no news.
+    pub(super) fn prefetch(&self, at: Timestamp) {
+        prefetch_whole(&(self.newest, self.sums));
+        for (slots, slot_nanos) in self.slots.iter().zip(SLOT_NANOS) {
+            prefetch(&slots[slot_at(at.as_nanos() / slot_nanos)]);
+        }
+    }
+
+    fn slide(&mut self, window: usize, slot: u64, bytes: u64) {
+        let (newest, sum) = (&mut self.newest[window], &mut self.sums[window]);
+        let slots = &mut self.slots[window];
+        if slot + 2 * (SLOTS as u64) < *newest {
+            (*newest, *sum, *slots) = (slot, 0, [0; SLOTS]);
+        }
+        let steps = slot.saturating_sub(*newest).min(SLOTS as u64);
         for step in 0..steps {
-            let old = &mut self.slots[((slot - step) % SLOTS as u64) as usize];
-            self.sum -= std::mem::take(old);
+            *sum -= std::mem::take(&mut slots[slot_at(slot - step)]);
         }
-        self.newest = self.newest.max(slot);
+        *newest = slot.max(*newest);
+        if slot + (SLOTS as u64) > *newest {
+            slots[slot_at(slot)] += bytes;
+            *sum += bytes;
+        }
     }
 }
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn slot_at(number: u64) -> usize {
+    (number % SLOTS as u64) as usize
+}
+
+const SLOT_NANOS: WindowSums = {
+    let mut nanos = [0; WINDOWS.len()];
+    let mut window = 0;
+    while window < WINDOWS.len() {
+        nanos[window] = WINDOWS[window].as_nanos() as u64 / SLOTS as u64;
+        window += 1;
+    }
+    nanos
+};
 
 const SLOTS: usize = 20;
 
@@ -77,30 +115,41 @@ mod tests {
         Timestamp::from_secs_nanos(secs, 0)
     }
 
+    fn minute(windows: &mut Windows, secs: u64, bytes: u64) -> u64 {
+        windows.add(at(secs), bytes);
+        windows.sums()[0]
+    }
+
     #[test]
     fn bytes_leave_after_the_window() {
-        let mut sum = SlidingSum::new(WINDOWS[0]);
-        assert_eq!(sum.add(at(1000), 5), 5);
-        assert_eq!(sum.add(at(1050), 7), 12);
-        assert_eq!(sum.add(at(1063), 0), 7);
-        assert_eq!(sum.add(at(2000), 1), 1);
-        assert_eq!(sum.add(at(4_000_000_000), 2), 2);
+        let mut windows = Windows::new();
+        assert_eq!(minute(&mut windows, 1000, 5), 5);
+        assert_eq!(minute(&mut windows, 1050, 7), 12);
+        assert_eq!(minute(&mut windows, 1063, 0), 7);
+        assert_eq!(minute(&mut windows, 2000, 1), 1);
+        assert_eq!(windows.sums(), [1, 1, 13, 13]);
+        assert_eq!(minute(&mut windows, 4_000_000_000, 2), 2);
+        assert_eq!(windows.sums(), [2; 4]);
     }
 
     proptest! {
         /// Never more than what was sent in the window, never less than in 19/20 of it.
         #[test]
         fn sum_is_between_its_bounds(steps in prop::collection::vec((0u64..40, 0u64..1000), 1..80)) {
-            let mut sum = SlidingSum::new(WINDOWS[0]);
+            let mut windows = Windows::new();
             let (mut now, mut sent) = (10_000, Vec::new());
             for (step, bytes) in steps {
                 now += step;
                 sent.push((now, bytes));
-                let got = sum.add(at(now), bytes);
-                let within = |secs: u64| -> u64 {
-                    sent.iter().filter(|&&(when, _)| when + secs > now).map(|&(_, bytes)| bytes).sum()
-                };
-                prop_assert!(within(57) <= got && got <= within(60), "{} {got} {}", within(57), within(60));
+                windows.add(at(now), bytes);
+                for (window, got) in WINDOWS.iter().zip(windows.sums()) {
+                    let within = |secs: u64| -> u64 {
+                        sent.iter().filter(|&&(when, _)| when + secs > now).map(|&(_, bytes)| bytes).sum()
+                    };
+                    let secs = window.as_secs();
+                    let (least, most) = (within(secs - secs / 20), within(secs));
+                    prop_assert!(least <= got && got <= most, "{least} {got} {most}");
+                }
             }
         }
     }

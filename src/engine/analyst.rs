@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::alert::{
     self, Alert, ClosedBecause, Incidents, Labels, RankingEntry, Record, Summary, TopSender, share,
 };
@@ -54,8 +56,26 @@ impl Analyst {
         }
     }
 
-    /// Adds a delta and judges what it touched.
-    pub fn fold(&mut self, delta: &FlowDelta) {
+    /// Adds deltas, in their order, and judges what each touched.
+    ///
+    /// Some at a time ask for their memory together: what one waits for, the others wait for
+    /// meanwhile.
+    pub fn fold<'d>(&mut self, deltas: impl IntoIterator<Item = &'d FlowDelta>) {
+        let mut deltas = deltas.into_iter().peekable();
+        let mut group = SmallVec::<[_; GROUP]>::new();
+        while deltas.peek().is_some() {
+            group
+                .extend(deltas.by_ref().take(GROUP).map(|delta| (delta, self.egress.place(delta))));
+            for (delta, spot) in &mut group {
+                self.egress.approach(delta, spot);
+            }
+            for (delta, spot) in group.drain(..) {
+                self.judge(delta, spot);
+            }
+        }
+    }
+
+    fn judge(&mut self, delta: &FlowDelta, spot: egress::Spot) {
         // The end of a long idle flow brings nothing new, and so no time either.
         let is_news = delta.low.packets + delta.high.packets > 0;
         if is_news {
@@ -72,6 +92,7 @@ impl Analyst {
         let (rules, baseline) = (&self.rules, &self.baseline);
         let touch = self.egress.fold(
             delta,
+            spot,
             |host| group(rules, host),
             |host, to| baseline.is_young(host, to, day),
         );
@@ -80,8 +101,14 @@ impl Analyst {
         }
         let Some(touch) = touch else { return };
         let (host, pair) = self.egress.touched(&touch);
-        let case =
-            Case { host, pair, baseline: &self.baseline, day, floor_bytes: self.floor_bytes };
+        let case = Case {
+            host,
+            pair,
+            pairs: self.egress.pairs(),
+            baseline: &self.baseline,
+            day,
+            floor_bytes: self.floor_bytes,
+        };
         // The last word on an incident is said with its flow's last byte counted.
         let is_last_word =
             delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
@@ -93,13 +120,10 @@ impl Analyst {
         let labels = || labels(&self.rules, touch.host, touch.destination.0);
         let (is_suspicious, alert) = self.incidents.observe(case, &finding, labels);
         self.records.extend(alert.map(record));
-        if is_suspicious
-            && self.baseline.age(touch.host, day) >= LEARN_ALL_BEFORE
-            && let Some(host) = self.egress.host_mut(touch.host)
-        {
+        if is_suspicious && self.baseline.age(touch.host, day) >= LEARN_ALL_BEFORE {
             match finding.subject {
-                Subject::Destination => host.mark(touch.destination),
-                Subject::Many => host.mark_young(),
+                Subject::Destination => self.egress.mark(&touch),
+                Subject::Many => self.egress.mark_young(&touch),
             }
         }
     }
@@ -153,8 +177,8 @@ impl Analyst {
             host: host.addr(),
             bytes_out: host.total_out().sent,
             bytes_in: host.total_in(),
-            destination: host.largest().map(|(to, _)| to.to_string()),
-            destination_bytes: host.largest().map_or(0, |(_, bytes)| bytes),
+            destination: self.egress.largest(host).map(|(to, _)| to.to_string()),
+            destination_bytes: self.egress.largest(host).map_or(0, |(_, bytes)| bytes),
         };
         hosts.iter().take(TOP_SENDERS).map(sender).collect()
     }
@@ -164,10 +188,11 @@ impl Analyst {
         let day = self.egress.day();
         for host in self.egress.active() {
             // The last look may lie a tenth of the bytes back, and small hosts had none.
-            if let Some(pair) = host.pairs().max_by_key(|pair| pair.out.sent) {
+            if let Some(pair) = self.egress.pairs().of(host).max_by_key(|pair| pair.out.sent) {
                 let case = Case {
                     host,
                     pair,
+                    pairs: self.egress.pairs(),
                     baseline: &self.baseline,
                     day,
                     floor_bytes: self.floor_bytes,
@@ -204,6 +229,9 @@ fn labels(rules: &RuleSet, host: Addr, destination: Addr) -> Labels {
 /// Days of a host from which everything is learned, suspicious or not: else the nightly backup
 /// alarms on the first day, is never learned, and alarms for ever (DETECTION 1).
 const LEARN_ALL_BEFORE: u32 = 3;
+
+/// Deltas that ask for their memory together.
+const GROUP: usize = 32;
 
 /// Hosts listed in the summary.
 const TOP_SENDERS: usize = 10;

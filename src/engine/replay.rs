@@ -26,7 +26,7 @@ pub fn replay<S: Source>(
     mut tell: impl FnMut(&S, std::vec::Drain<'_, Record>),
 ) -> Result<WorkerCounters, S::Error> {
     let outcome = count(source, run, |source, deltas| {
-        deltas.iter().for_each(|(_, delta)| analyst.fold(delta));
+        analyst.fold(deltas.iter().map(|(_, delta)| delta));
         tell(source, analyst.drain());
         ControlFlow::Continue(())
     });

@@ -1,12 +1,9 @@
 //! Segments to flows: both directions of a conversation, counted once and reported in increments.
 
-mod arena;
 mod delta;
 mod duplicates;
 mod fragments;
-mod index;
 mod key;
-mod prefetch;
 mod slot;
 mod state;
 mod stream;

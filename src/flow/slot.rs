@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 
+use crate::arena::NIL;
 use crate::decode::{Segment, Tcp};
 use crate::flow::delta::{Closing, Counters, FlowDelta, FlowEnd};
 use crate::flow::key::{FlowKey, Sender};
@@ -516,9 +517,6 @@ const BY_ACK: u8 = 2;
 const BY_EMPTY: u8 = 3;
 const BY_SYN: u8 = 4;
 const ANSWERED: u8 = 5;
-
-/// No number.
-pub(super) const NIL: u32 = u32::MAX;
 
 /// Bytes from which an end's account is not held in short.
 const SHORT_MAX: u32 = 1 << 31;

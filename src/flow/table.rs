@@ -3,14 +3,12 @@
 use std::hash::BuildHasher;
 use std::time::Duration;
 
+use crate::arena::{Arena, Index, NIL, prefetch_whole};
 use crate::decode::{Segment, Tcp};
-use crate::flow::arena::Arena;
 use crate::flow::delta::{FlowDelta, FlowEnd, TunnelEnds};
 use crate::flow::fragments::Fragments;
-use crate::flow::index::Index;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
-use crate::flow::prefetch::prefetch_whole;
-use crate::flow::slot::{NIL, Pending, Phase, Slot};
+use crate::flow::slot::{Pending, Phase, Slot};
 use crate::flow::state::Flow;
 use crate::flow::wheel::Wheel;
 use crate::net::{Endpoint, Protocol};

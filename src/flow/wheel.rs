@@ -1,5 +1,7 @@
 //! A timing wheel of one-second slots (Varghese and Lauck, SOSP 1987) for the idle timers of flows.
 
+use crate::arena::NIL;
+
 /// Doubly linked lists of entries, one list for each second of the turn.
 ///
 /// A deadline further away than one turn waits in the turn's last slot and is asked again then: a
@@ -78,8 +80,6 @@ impl Wheel {
         self.now = now;
     }
 }
-
-const NIL: u32 = u32::MAX;
 
 /// One turn: longer than the usual timeouts, so that most entries are visited once.
 const SLOTS: u64 = 512;

@@ -62,10 +62,8 @@ pub(super) fn measure(plan: &Plan, hosts: u64, to: &mut Scaling) -> Result<(), B
 }
 
 pub(super) fn fold(analyst: &mut Analyst, deltas: &[crate::flow::FlowDelta]) {
-    for delta in deltas {
-        analyst.fold(delta);
-        analyst.drain();
-    }
+    analyst.fold(deltas);
+    analyst.drain();
 }
 
 /// CPU time for each packet of many short flows from `hosts` hosts, through all stages.
@@ -99,9 +97,7 @@ pub(super) fn through(
         }
         let judge = || {
             worker.run(&batch, first, &mut outbox);
-            for (_, delta) in &outbox {
-                analyst.fold(delta);
-            }
+            analyst.fold(outbox.iter().map(|(_, delta)| delta));
             outbox.clear();
             analyst.drain();
         };

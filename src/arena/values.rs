@@ -1,32 +1,46 @@
-//! Slots that stay where they are: growing moves nothing, so no packet waits for a copy of the table.
+//! Values that stay where they are: growing moves nothing, so no packet waits for a copy of the table.
 
 use std::ops::{Index, IndexMut};
 
 /// Values by number, in chunks. Numbers of values taken out are given again.
 #[derive(Debug, Clone)]
-pub(super) struct Arena<T> {
+pub struct Arena<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<u32>,
 }
 
+impl<T> Default for Arena<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Arena<T> {
-    pub(super) fn new() -> Self {
+    /// No values.
+    pub fn new() -> Self {
         Self { chunks: Vec::new(), free: Vec::new() }
     }
 
     /// Numbers given out so far, those taken back included.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self.chunks.split_last() {
             Some((last, full)) => full.len() * CHUNK + last.len(),
             None => 0,
         }
     }
 
-    pub(super) fn get(&self, number: u32) -> Option<&T> {
+    /// Were no numbers given out?
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// The value with this number, if it was given out.
+    pub fn get(&self, number: u32) -> Option<&T> {
         self.chunks.get(number as usize / CHUNK)?.get(number as usize % CHUNK)
     }
 
-    pub(super) fn insert(&mut self, value: T) -> u32 {
+    /// Takes a value in; answers its number.
+    pub fn insert(&mut self, value: T) -> u32 {
         if let Some(number) = self.free.pop() {
             self[number] = value;
             return number;
@@ -44,11 +58,12 @@ impl<T> Arena<T> {
     }
 
     /// Gives `number` to the next value that comes.
-    pub(super) fn free(&mut self, number: u32) {
+    pub fn free(&mut self, number: u32) {
         self.free.push(number);
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Takes everything out, and gives its memory back.
+    pub fn clear(&mut self) {
         self.chunks.clear();
         self.free.clear();
     }

@@ -5,13 +5,13 @@
 
 /// Asks for the cache line at the start of `value`. Changes nothing but the time the next access takes.
 #[inline(always)]
-pub(super) fn prefetch<T>(value: &T) {
+pub fn prefetch<T>(value: &T) {
     prefetch_at(std::ptr::from_ref(value).cast());
 }
 
 /// Asks for all cache lines of `value`.
 #[inline(always)]
-pub(super) fn prefetch_whole<T>(value: &T) {
+pub fn prefetch_whole<T>(value: &T) {
     let start: *const i8 = std::ptr::from_ref(value).cast();
     for line in 0..size_of::<T>().div_ceil(LINE) {
         prefetch_at(start.wrapping_add(line * LINE));

@@ -1,14 +1,14 @@
-//! Which slot holds a flow: open addressing with linear probing (Knuth, TAOCP 3, section 6.4).
+//! Numbers by hash: open addressing with linear probing (Knuth, TAOCP 3, section 6.4).
 
-use super::prefetch::prefetch;
+use super::{NIL, prefetch};
 
-/// Slot numbers by the hash of their flow.
+/// Numbers of values by a hash of their key.
 ///
 /// Cells stand in the order of their hashes, whose upper bits are the cell's home. So the table
 /// grows without asking anybody for a hash, and what is looked for lies in one cache line, or
 /// two.
 #[derive(Debug, Clone)]
-pub(super) struct Index {
+pub struct Index {
     cells: Vec<Cell>,
     /// Bits that a hash is shifted right by to give its home.
     shift: u32,
@@ -22,30 +22,42 @@ struct Cell {
 }
 
 impl Cell {
-    const EMPTY: Self = Self { hash: 0, slot: u32::MAX };
+    const EMPTY: Self = Self { hash: 0, slot: NIL };
 
     fn is_empty(self) -> bool {
-        self.slot == u32::MAX
+        self.slot == NIL
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Index {
-    pub(super) fn new() -> Self {
+    /// Nothing in it.
+    pub fn new() -> Self {
         Self { cells: vec![Cell::EMPTY; 1 << CELLS_MIN_LOG2], shift: 32 - CELLS_MIN_LOG2, len: 0 }
     }
 
-    /// Flows held.
-    pub(super) fn len(&self) -> usize {
+    /// Values held.
+    pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Is none held?
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Asks for the cells of `hash` to be brought into the cache.
-    pub(super) fn prefetch(&self, hash: u32) {
+    pub fn prefetch(&self, hash: u32) {
         prefetch(&self.cells[self.home(hash)]);
     }
 
     /// The first slot with this hash for which `is_it` holds.
-    pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);
         loop {
             let cell = self.cells[at];
@@ -60,7 +72,7 @@ impl Index {
     }
 
     /// Adds a slot, which is not there yet.
-    pub(super) fn insert(&mut self, hash: u32, slot: u32) {
+    pub fn insert(&mut self, hash: u32, slot: u32) {
         if (self.len + 1) * 4 > self.cells.len() * 3 {
             self.grow();
         }
@@ -69,7 +81,7 @@ impl Index {
     }
 
     /// Takes out a slot, which is there.
-    pub(super) fn remove(&mut self, hash: u32, slot: u32) {
+    pub fn remove(&mut self, hash: u32, slot: u32) {
         let mut hole = self.home(hash);
         while self.cells[hole].slot != slot {
             if self.cells[hole].is_empty() {
@@ -96,7 +108,8 @@ impl Index {
         self.cells[hole] = Cell::EMPTY;
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Takes everything out, and gives its memory back.
+    pub fn clear(&mut self) {
         *self = Self::new();
     }
 

@@ -1,0 +1,339 @@
+//! Today's sums by host and destination.
+
+use std::hash::BuildHasher;
+
+use smallvec::SmallVec;
+
+use super::Destination;
+use super::host::Host;
+use crate::arena::{Arena, Index, NIL, prefetch_whole};
+use crate::flow::{Counters, FlowDelta, FlowKey, Sender};
+use crate::net::Addr;
+use crate::time::Timestamp;
+
+/// A host and one destination, today.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// To whom.
+    pub destination: Destination,
+    /// Start of the first flow that sent something today.
+    pub first_at: Timestamp,
+    /// Latest packet.
+    pub last_at: Timestamp,
+    /// What the host sent today.
+    pub out: Counters,
+    /// What it received today.
+    pub bytes_in: u64,
+    /// Packets it received today, bytes or not.
+    pub packets_in: u64,
+    /// Bytes of `out.sent` in flows that the outside end opened.
+    pub served: u64,
+    /// Bytes sent today before the pair fell under suspicion.
+    pub clipped: Option<u64>,
+    /// The flows that sent most, largest first.
+    pub flows: SmallVec<[FlowBytes; 1]>,
+    next_look: u64,
+    looked_at: Timestamp,
+    /// The number of the host, or [`NIL`] where nothing is held.
+    host: u32,
+    /// The host's next pair, or [`NIL`].
+    next: u32,
+    /// On probation: this host has not known the destination for long.
+    pub is_young: bool,
+}
+
+/// What one flow of a pair sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowBytes {
+    /// The flow.
+    pub key: FlowKey,
+    /// The side of it that is the host.
+    pub side: Sender,
+    /// The side that opened it.
+    pub initiator: Sender,
+    /// Bytes sent by the host.
+    pub bytes_out: u64,
+}
+
+impl Pair {
+    /// Did the outside end open the flows that carried most of the bytes? Then the host is a server
+    /// to this destination, and what it sent are answers.
+    pub fn is_served(&self) -> bool {
+        self.served * 2 > self.out.sent
+    }
+
+    /// Producer–consumer ratio of the day, (sent − received) / (sent + received), from −1 to 1
+    /// (Bullard and Gerth, FloCon 2014).
+    pub fn producer_consumer_ratio(&self) -> f64 {
+        let (sent, received) = (self.out.sent as f64, self.bytes_in as f64);
+        (sent - received) / (sent + received).max(1.0)
+    }
+
+    /// Puts the pair under suspicion: what it sends from now on teaches nothing.
+    pub(super) fn mark(&mut self) -> bool {
+        let is_new = self.clipped.is_none();
+        self.clipped.get_or_insert(self.out.sent);
+        is_new
+    }
+
+    fn new(host: u32, destination: Destination, delta: &FlowDelta, is_young: bool) -> Self {
+        Self {
+            destination,
+            first_at: delta.started_at,
+            last_at: delta.last_at,
+            out: Counters::default(),
+            bytes_in: 0,
+            packets_in: 0,
+            served: 0,
+            clipped: None,
+            flows: SmallVec::new(),
+            next_look: 0,
+            looked_at: delta.last_at,
+            host,
+            next: NIL,
+            is_young,
+        }
+    }
+
+    pub(super) fn receive(&mut self, from: &Counters) {
+        self.bytes_in += from.sent;
+        self.packets_in += from.packets;
+    }
+
+    pub(super) fn add(&mut self, delta: &FlowDelta, side: Sender) {
+        let out = delta.sent_by(side);
+        self.out.add(out);
+        self.receive(delta.sent_by(side.other()));
+        self.last_at = self.last_at.max(delta.last_at);
+        if delta.initiator != side {
+            self.served += out.sent;
+        }
+        self.note_flow(delta, side, out.sent);
+    }
+
+    /// Keeps the largest flows as evidence.
+    fn note_flow(&mut self, delta: &FlowDelta, side: Sender, bytes: u64) {
+        let known = self.flows.iter().position(|flow| flow.key == delta.key);
+        let mut at = match known {
+            Some(at) => {
+                self.flows[at].bytes_out += bytes;
+                at
+            }
+            None => {
+                let flow = FlowBytes {
+                    key: delta.key,
+                    side,
+                    initiator: delta.initiator,
+                    bytes_out: bytes,
+                };
+                if self.flows.len() == FLOWS_KEPT {
+                    let last = FLOWS_KEPT - 1;
+                    if self.flows[last].bytes_out >= bytes {
+                        return;
+                    }
+                    self.flows[last] = flow;
+                } else {
+                    self.flows.push(flow);
+                }
+                self.flows.len() - 1
+            }
+        };
+        while at > 0 && self.flows[at - 1].bytes_out < self.flows[at].bytes_out {
+            self.flows.swap(at - 1, at);
+            at -= 1;
+        }
+    }
+
+    /// Is it time to judge the pair again: a tenth more bytes, or a minute since the last look?
+    pub(super) fn is_due(&mut self, floor: u64) -> bool {
+        let minute_is_over = self.last_at >= self.looked_at.plus(LOOK_EVERY);
+        if self.out.sent < floor || (self.out.sent < self.next_look && !minute_is_over) {
+            return false;
+        }
+        self.next_look = next_look(self.out.sent);
+        self.looked_at = self.last_at;
+        true
+    }
+}
+
+/// When a sum that only grows is looked at again.
+pub(super) fn next_look(bytes: u64) -> u64 {
+    // A tenth, as fine as DETECTION 2 found useful: looks are free for sums that only grow.
+    bytes + (bytes / 10).max(1)
+}
+
+/// Today's pairs of all hosts; those of a host are a list, in the order in which it first sent to them.
+#[derive(Debug, Clone, Default)]
+pub struct Pairs {
+    index: Index,
+    pairs: Arena<Pair>,
+    hasher: foldhash::fast::RandomState,
+}
+
+impl Pairs {
+    /// Today's pairs of a host, in the order in which it first sent to them.
+    pub fn of(&self, host: &Host) -> impl Iterator<Item = &Pair> {
+        self.listed(host.list)
+    }
+
+    pub(super) fn listed(&self, list: List) -> impl Iterator<Item = &Pair> {
+        std::iter::successors(self.pairs.get(list.first), |pair| self.pairs.get(pair.next))
+    }
+
+    /// Pairs held.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn hash(&self, host: Addr, destination: Destination) -> u32 {
+        let hash = self.hasher.hash_one((host.to_bits(), destination.0.to_bits()));
+        (hash >> 32) as u32
+    }
+
+    /// Asks for what [`Pairs::guess`] looks at.
+    pub(super) fn prefetch(&self, hash: u32) {
+        self.index.prefetch(hash);
+    }
+
+    /// The pair that probably has this hash, or [`NIL`]; asks for it.
+    pub(super) fn guess(&self, hash: u32) -> u32 {
+        let guess = self.index.find(hash, |_| true).unwrap_or(NIL);
+        if let Some(pair) = self.pairs.get(guess) {
+            prefetch_whole(pair);
+        }
+        guess
+    }
+
+    /// The number of the pair, of which `guess` is likely the one.
+    pub(super) fn find(
+        &self,
+        host: u32,
+        destination: Destination,
+        hash: u32,
+        guess: u32,
+    ) -> Option<u32> {
+        let is_it = |pair: &Pair| pair.host == host && pair.destination == destination;
+        match self.pairs.get(guess) {
+            Some(pair) if is_it(pair) => Some(guess),
+            Some(_) | None => self.index.find(hash, |number| is_it(&self.pairs[number])),
+        }
+    }
+
+    pub(super) fn get(&self, number: u32) -> &Pair {
+        &self.pairs[number]
+    }
+
+    pub(super) fn get_mut(&mut self, number: u32) -> &mut Pair {
+        &mut self.pairs[number]
+    }
+
+    /// Starts the pair of a host, which is number `host`, with a destination it has none with.
+    pub(super) fn start(
+        &mut self,
+        (host, of): (u32, &mut Host),
+        destination: Destination,
+        delta: &FlowDelta,
+        is_young: bool,
+    ) -> u32 {
+        let number = self.pairs.insert(Pair::new(host, destination, delta, is_young));
+        self.index.insert(self.hash(of.addr(), destination), number);
+        of.list.young += u32::from(is_young);
+        self.append(&mut of.list, number);
+        number
+    }
+
+    /// Forgets the smallest of a host's first few pairs. The others go to the end of its list.
+    pub(super) fn forget_one(&mut self, host: &mut Host) -> bool {
+        let sample: SmallVec<[u32; FORGET_SAMPLE]> =
+            self.numbers(&host.list).take(FORGET_SAMPLE).collect();
+        let smallest = sample.iter().copied().min_by_key(|&number| self.pairs[number].out.sent);
+        let Some(smallest) = smallest else { return false };
+        for number in sample {
+            host.list.first = self.pairs[number].next;
+            host.list.len -= 1;
+            if number != smallest {
+                self.append(&mut host.list, number);
+            }
+        }
+        host.list.young -= u32::from(self.pairs[smallest].is_young);
+        self.free(host.addr(), smallest);
+        true
+    }
+
+    /// Forgets all pairs of a host.
+    pub(super) fn forget_all(&mut self, host: Addr, list: List) {
+        let mut number = list.first;
+        while number != NIL {
+            let next = self.pairs[number].next;
+            self.free(host, number);
+            number = next;
+        }
+    }
+
+    /// Puts every destination on probation under suspicion; was one of them not?
+    pub(super) fn mark_young(&mut self, host: &Host) -> bool {
+        let (mut number, mut is_new) = (host.list.first, false);
+        while number != NIL {
+            let pair = &mut self.pairs[number];
+            is_new |= pair.is_young && pair.mark();
+            number = pair.next;
+        }
+        is_new
+    }
+
+    /// Forgets all of them: the day is over.
+    pub(super) fn clear(&mut self) {
+        self.pairs.clear();
+        self.index.clear();
+    }
+
+    fn numbers(&self, list: &List) -> impl Iterator<Item = u32> {
+        let number = |number: u32| (number != NIL).then_some(number);
+        std::iter::successors(number(list.first), move |&at| number(self.pairs[at].next))
+    }
+
+    fn append(&mut self, list: &mut List, number: u32) {
+        self.pairs[number].next = NIL;
+        match list.first {
+            NIL => list.first = number,
+            _ => self.pairs[list.last].next = number,
+        }
+        list.last = number;
+        list.len += 1;
+    }
+
+    fn free(&mut self, host: Addr, number: u32) {
+        let pair = &mut self.pairs[number];
+        (pair.host, pair.flows) = (NIL, SmallVec::new());
+        let destination = pair.destination;
+        self.index.remove(self.hash(host, destination), number);
+        self.pairs.free(number);
+    }
+}
+
+/// The pairs of one host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List {
+    first: u32,
+    last: u32,
+    pub(super) len: u32,
+    /// Those on probation.
+    pub(super) young: u32,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self { first: NIL, last: NIL, len: 0, young: 0 }
+    }
+}
+
+/// Memory that a pair takes, in bytes, with its cell in the index when that has just doubled.
+pub const PAIR_BYTES: usize = size_of::<Pair>() + 21;
+
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Flows kept as evidence for a pair.
+const FLOWS_KEPT: usize = 4;
+
+/// Pairs looked at to find one to forget.
+const FORGET_SAMPLE: usize = 16;
