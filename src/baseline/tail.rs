@@ -4,7 +4,7 @@
 //! whose index is shrunk to the parent's: a generalised Pareto on log-bytes with one parameter,
 //! which four samples can feed.
 
-use std::collections::VecDeque;
+use smallvec::SmallVec;
 
 /// A sample's place on the logarithmic scale: eight bins an octave, 0 for no bytes at all.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,35 +93,57 @@ impl Samples for Histogram {
     }
 }
 
-/// The latest `N` samples of one host or pair.
+/// The latest `N` samples of one host or pair, at most 64.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ring<const N: usize> {
-    bins: VecDeque<Bin>,
+    /// The largest first: they are added once a day and read at every look.
+    samples: SmallVec<[Sample; 8]>,
+    /// The turn of the sample that comes next.
+    turn: u16,
+}
+
+/// A bin above, and below, in six bits, the turn in which the sample came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Sample(u16);
+
+impl Sample {
+    fn new(bin: Bin, turn: u16) -> Self {
+        Self(bin.0 << TURN_BITS | turn)
+    }
+
+    fn bin(self) -> Bin {
+        Bin(self.0 >> TURN_BITS)
+    }
+
+    fn turn(self) -> u16 {
+        self.0 & ((1 << TURN_BITS) - 1)
+    }
 }
 
 impl<const N: usize> Ring<N> {
     /// Memory of a full ring besides its own structure.
-    pub const BYTES: usize = N.next_power_of_two() * size_of::<Bin>();
+    pub const BYTES: usize = N.next_power_of_two() * size_of::<Sample>();
 
     /// Adds a sample; the oldest of more than `N` goes.
     pub fn add(&mut self, bytes: u64) {
-        if self.bins.len() == N {
-            self.bins.pop_front();
+        const { assert!(N <= 1 << TURN_BITS) };
+        if self.samples.len() == N {
+            self.samples.retain(|sample| sample.turn() != self.turn);
         }
-        self.bins.push_back(Bin::of(bytes));
+        let sample = Sample::new(Bin::of(bytes), self.turn);
+        self.samples.insert(self.samples.partition_point(|&other| other > sample), sample);
+        self.turn = (self.turn + 1) % N as u16;
     }
 }
 
 impl<const N: usize> Samples for Ring<N> {
     fn count(&self) -> u32 {
-        self.bins.len() as u32
+        self.samples.len() as u32
     }
 
     fn descend(&self, visit: &mut dyn FnMut(f64, u32) -> bool) {
-        let mut bins: smallvec::SmallVec<[Bin; 64]> = self.bins.iter().copied().collect();
-        bins.sort_unstable_by(|a, b| b.cmp(a));
-        for bin in bins {
-            if bin == Bin(0) || !visit(bin.floor(), 1) {
+        for sample in &self.samples {
+            if sample.bin() == Bin(0) || !visit(sample.bin().floor(), 1) {
                 return;
             }
         }
@@ -205,6 +227,9 @@ impl Edge {
     }
 }
 
+/// Bins are below 2^10.
+const TURN_BITS: u16 = 6;
+
 const PRIOR_SCALE: f64 = 524_288.0;
 const PRIOR_ALPHA: f64 = 0.7;
 
@@ -259,6 +284,23 @@ mod tests {
     }
 
     proptest! {
+        /// A ring is the histogram of its latest samples.
+        #[test]
+        fn a_ring_holds_the_latest(samples in prop::collection::vec(0u64..1 << 40, 0..150)) {
+            let mut ring = Ring::<60>::default();
+            samples.iter().for_each(|&bytes| ring.add(bytes));
+            let histogram = histogram(&samples[samples.len().saturating_sub(60)..]);
+            let bins = |samples: &dyn Samples| {
+                let mut bins = Vec::new();
+                samples.descend(&mut |bin, count| {
+                    bins.extend((0..count).map(|_| bin));
+                    true
+                });
+                (samples.count(), bins)
+            };
+            prop_assert_eq!(bins(&ring), bins(&histogram));
+        }
+
         /// More bytes are never less surprising: looks in flight would otherwise depend on their times.
         #[test]
         fn more_bytes_are_never_more_likely(

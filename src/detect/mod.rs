@@ -10,6 +10,8 @@ mod volume;
 
 pub use bits::Bits;
 
+use smallvec::SmallVec;
+
 use crate::baseline::{Baseline, Prevalence};
 use crate::egress::{Host, Pair, Pairs, WindowSums};
 use crate::time::Day;
@@ -169,7 +171,7 @@ pub struct Finding {
     /// The sum of the terms.
     pub score: Bits,
     /// Why.
-    pub terms: Vec<Term>,
+    pub terms: SmallVec<[Term; 4]>,
     /// Volume evidence and bytes are above the floor. Without it nothing alerts.
     pub passes_gate: bool,
     /// The sums that were judged.
@@ -219,7 +221,7 @@ pub fn judge(case: Case<'_>, measure: Measure) -> Finding {
     };
     let window = volume::of_host(case, &measure, subject_bytes);
     let strongest = main.bits.max(window.bits * 2);
-    let mut terms = vec![main, window];
+    let mut terms: SmallVec<[Term; 4]> = [main, window].into_iter().collect();
     terms.extend(novelty::of(case, &measure, &known));
     terms.extend(ratio::of(case.pair));
     Finding {
