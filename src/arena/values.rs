@@ -57,6 +57,11 @@ impl<T> Arena<T> {
         number
     }
 
+    /// The number taken back that is given again next, if there is one.
+    pub fn next_free(&self) -> Option<u32> {
+        self.free.last().copied()
+    }
+
     /// Gives `number` to the next value that comes.
     pub fn free(&mut self, number: u32) {
         self.free.push(number);

@@ -151,11 +151,6 @@ impl Worker {
                 shard.table.approach(place);
             }
         }
-        for (segment, (shard, place)) in segments.iter().zip(&*places) {
-            if let (Ok(_), Some(shard)) = (segment, &self.shards[*shard]) {
-                shard.table.arrive(place);
-            }
-        }
     }
 
     fn count(

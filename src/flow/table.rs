@@ -8,8 +8,8 @@ use crate::decode::{Segment, Tcp};
 use crate::flow::delta::{FlowDelta, FlowEnd, TunnelEnds};
 use crate::flow::fragments::Fragments;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
-use crate::flow::slot::{Pending, Phase, Slot};
-use crate::flow::state::Flow;
+use crate::flow::slot::{Phase, Slot, Wide};
+use crate::flow::stream::Reach;
 use crate::flow::wheel::Wheel;
 use crate::net::{Endpoint, Protocol};
 use crate::time::Timestamp;
@@ -96,14 +96,11 @@ pub struct FlowTable {
     hasher: foldhash::fast::RandomState,
     slots: Arena<Slot>,
     /// The accounts that are more than a slot can hold.
-    wide: Arena<Flow>,
+    wide: Arena<Wide>,
     wheel: Wheel,
     fragments: Fragments,
-    /// What there is to report at the next tick.
-    pending: Vec<Pending>,
-    /// Places in it of flows that ended since the last one: a recording whose clock stands still must
-    /// not grow it with every flow.
-    pending_free: Vec<u32>,
+    /// Slots that have something to report at the next tick, each once, or had before their flow ended.
+    listed: Vec<u32>,
     due: Vec<u32>,
     /// Where the search for a flow to evict goes on.
     hand: usize,
@@ -121,8 +118,7 @@ impl FlowTable {
             wide: Arena::new(),
             wheel: Wheel::new(),
             fragments: Fragments::new(),
-            pending: Vec::new(),
-            pending_free: Vec::new(),
+            listed: Vec::new(),
             due: Vec::new(),
             hand: 0,
             counters: FlowCounters::default(),
@@ -131,7 +127,7 @@ impl FlowTable {
 
     /// Says where a segment belongs, and asks for what [`FlowTable::approach`] looks at.
     ///
-    /// The three steps before [`FlowTable::observe`] only bring memory nearer. To be called for many
+    /// The two steps before [`FlowTable::observe`] only bring memory nearer. To be called for many
     /// segments each, so that their cache misses overlap.
     pub fn place(&self, segment: &Segment<'_>) -> Place {
         let (key, sender) = self.key(segment.source, segment.destination, segment);
@@ -140,20 +136,11 @@ impl FlowTable {
         place
     }
 
-    /// Asks for what [`FlowTable::arrive`] looks at.
+    /// Asks for what [`FlowTable::observe`] looks at.
     pub fn approach(&self, place: &mut Place) {
         if let Some(slot) = self.index.find(place.hash, |_| true) {
             place.slot = slot;
             prefetch_whole(&self.slots[slot]);
-        }
-    }
-
-    /// Asks for what else [`FlowTable::observe`] looks at.
-    pub fn arrive(&self, place: &Place) {
-        if place.slot != NIL
-            && let Some(pending) = self.pending.get(self.slots[place.slot].pending as usize)
-        {
-            prefetch_whole(pending);
         }
     }
 
@@ -189,41 +176,68 @@ impl FlowTable {
         };
         let (mut index, sender) = (known, place.sender);
         if is_copy {
-            self.count_copy(at, index, sender);
+            self.count_copy(at, index, sender, &mut report);
             return;
         }
         if let Some(tcp) = &segment.tcp
             && tcp.has(Tcp::SYN)
-            && let Some(reach) = self.with_flow(index, |flow, _| {
-                flow.is_restarted_by(sender, tcp).then(|| flow.reach(sender))
-            })
+            && let Some(reach) = self.is_restarted(index, sender, tcp)
         {
             let key = self.slots[index].key();
             self.end(index, self.ended(index).unwrap_or(FlowEnd::Idle), &mut report);
             index = self.start(at, key, place, segment, &mut report);
-            self.with_flow(index, |flow, _| flow.follow(&reach));
+            self.with_flow(index, |wide| wide.flow.follow(&reach));
         }
-        let pending = self.pending_of(index);
         let slot = &mut self.slots[index];
         slot.note(at, segment);
-        if !slot.count(sender, segment, &mut self.pending[pending]) {
-            let was_open = slot.phase == Phase::Open;
-            self.counters.rejected += self
-                .with_flow(index, |flow, pending| flow.count(sender, segment, tcp_seq, pending));
-            if was_open {
-                self.settle_phase(index, at);
+        self.list(index);
+        let slot = &mut self.slots[index];
+        if slot.count(sender, segment) {
+            if slot.is_due(sender) {
+                self.report(index, None, &mut report);
             }
+            return;
         }
-        if self.pending[pending].has_reached_rung() {
+        let was_open = slot.phase == Phase::Open;
+        self.counters.rejected += self
+            .with_flow(index, |wide| wide.flow.count(sender, segment, tcp_seq, &mut wide.pending));
+        if was_open {
+            self.settle_phase(index, at);
+        }
+        if self.is_due(index, sender) {
             self.report(index, None, &mut report);
         }
     }
 
-    fn count_copy(&mut self, at: Timestamp, index: u32, sender: Sender) {
+    /// Do these ports now carry another connection? Then answers what was known of the old one.
+    fn is_restarted(&mut self, index: u32, sender: Sender, tcp: &Tcp) -> Option<Reach> {
+        let slot = &self.slots[index];
+        // What is held in short has no other SYN that could be answered here.
+        if slot.wide == NIL && (tcp.has(Tcp::ACK) || !slot.is_begun(sender)) {
+            return None;
+        }
+        self.with_flow(index, |wide| {
+            wide.flow.is_restarted_by(sender, tcp).then(|| wide.flow.reach(sender))
+        })
+    }
+
+    fn count_copy(
+        &mut self,
+        at: Timestamp,
+        index: u32,
+        sender: Sender,
+        report: &mut impl FnMut(FlowDelta),
+    ) {
+        self.list(index);
         let slot = &mut self.slots[index];
         slot.last_at = slot.last_at.max(at);
-        let pending = self.pending_of(index);
-        self.pending[pending].of_mut(sender).duplicates += 1;
+        match slot.wide {
+            NIL => slot.count_copy(sender),
+            wide => self.wide[wide].pending.of_mut(sender).duplicates += 1,
+        }
+        if self.is_due(index, sender) {
+            self.report(index, None, report);
+        }
     }
 
     /// Reports what is new, and ends what has been idle, at `now`.
@@ -259,8 +273,7 @@ impl FlowTable {
         self.slots.clear();
         self.wide.clear();
         self.index.clear();
-        self.pending.clear();
-        self.pending_free.clear();
+        self.listed.clear();
         self.wheel.reset(now.as_secs());
     }
 
@@ -314,14 +327,17 @@ impl FlowTable {
         if self.index.len() >= (self.options.flows_max / SHARDS).max(1) {
             self.evict(report);
         }
-        let slot = Slot::start(at, key, place.sender, segment);
+        let mut slot = Slot::start(at, key, place.sender, segment);
+        let free = self.slots.next_free();
+        slot.is_listed = free.is_some_and(|index| self.slots[index].is_listed);
         let deadline = at.plus(self.idle_timeout(&slot)).as_secs() + 1;
         let index = self.slots.insert(slot);
         self.index.insert(place.hash, index);
         self.wheel.insert(index, deadline);
         if let Some(tunnel) = &segment.tunnel {
-            let tunnel = Some(Box::new(TunnelEnds::of(tunnel, place.sender)));
-            self.slots[index].wide = self.wide.insert(Flow { tunnel, ..self.slots[index].widen() });
+            let mut wide = self.slots[index].widen();
+            wide.flow.tunnel = Some(Box::new(TunnelEnds::of(tunnel, place.sender)));
+            self.slots[index].wide = self.wide.insert(wide);
         }
         self.counters.started += 1;
         index
@@ -342,25 +358,22 @@ impl FlowTable {
     }
 
     fn end(&mut self, index: u32, end: FlowEnd, report: &mut impl FnMut(FlowDelta)) {
-        self.pending_of(index);
         let (has_carried, is_one_sided) = match self.slots[index].wide {
             NIL => self.slots[index].has_carried(),
             wide => {
-                let pending = self.slots[index].pending as usize;
-                self.counters.rejected += self.wide[wide].finish(&mut self.pending[pending]);
-                self.wide[wide].has_carried()
+                let Wide { flow, pending } = &mut self.wide[wide];
+                self.counters.rejected += flow.finish(pending);
+                flow.has_carried()
             }
         };
         self.counters.carried += u64::from(has_carried);
         self.counters.one_sided += u64::from(has_carried && is_one_sided);
         self.report(index, Some(end), report);
         let slot = &mut self.slots[index];
-        self.pending[slot.pending as usize].slot = NIL;
-        self.pending_free.push(slot.pending);
         slot.phase = Phase::Free;
         let (key, wide) = (slot.key(), slot.wide);
         if wide != NIL {
-            self.wide[wide] = Flow::default();
+            self.wide[wide] = Wide::default();
             self.wide.free(wide);
         }
         self.index.remove(self.hash(&key), index);
@@ -377,24 +390,22 @@ impl FlowTable {
     }
 
     /// Hands out the whole account of a flow, and keeps it in short afterwards if that can be.
-    fn with_flow<T>(&mut self, index: u32, work: impl FnOnce(&mut Flow, &mut Pending) -> T) -> T {
-        let pending = self.pending_of(index);
-        let pending = &mut self.pending[pending];
+    fn with_flow<T>(&mut self, index: u32, work: impl FnOnce(&mut Wide) -> T) -> T {
         let slot = &mut self.slots[index];
         if slot.wide == NIL {
-            let mut flow = slot.widen();
-            let result = work(&mut flow, pending);
-            slot.phase = flow.closed.map_or(Phase::Open, Phase::Closed);
-            if !slot.shorten(&flow) {
-                slot.wide = self.wide.insert(flow);
+            let mut wide = slot.widen();
+            let result = work(&mut wide);
+            slot.phase = wide.flow.closed.map_or(Phase::Open, Phase::Closed);
+            if !slot.shorten(&wide) {
+                slot.wide = self.wide.insert(wide);
             }
             return result;
         }
-        let flow = &mut self.wide[slot.wide];
-        let result = work(flow, pending);
-        slot.phase = flow.closed.map_or(Phase::Open, Phase::Closed);
-        if slot.shorten(flow) {
-            *flow = Flow::default();
+        let wide = &mut self.wide[slot.wide];
+        let result = work(wide);
+        slot.phase = wide.flow.closed.map_or(Phase::Open, Phase::Closed);
+        if slot.shorten(wide) {
+            *wide = Wide::default();
             self.wide.free(std::mem::replace(&mut slot.wide, NIL));
         }
         result
@@ -409,56 +420,47 @@ impl FlowTable {
         }
     }
 
-    /// Where the flow's report is gathered.
-    fn pending_of(&mut self, index: u32) -> usize {
+    /// Takes note that the flow reports at the next tick.
+    #[inline]
+    fn list(&mut self, index: u32) {
         let slot = &mut self.slots[index];
-        if slot.pending == NIL {
-            let wide = (slot.wide != NIL).then(|| &self.wide[slot.wide]);
-            let report = slot.pending(index, wide);
-            slot.pending = match self.pending_free.pop() {
-                Some(place) => {
-                    self.pending[place as usize] = report;
-                    place
-                }
-                None => {
-                    self.pending.push(report);
-                    self.pending.len() as u32 - 1
-                }
-            };
+        if !slot.is_listed {
+            slot.is_listed = true;
+            self.listed.push(index);
         }
-        slot.pending as usize
     }
 
-    /// Reports what is new of a flow that has something pending.
-    fn report(&mut self, index: u32, end: Option<FlowEnd>, report: &mut impl FnMut(FlowDelta)) {
+    /// Must the flow, of which `sender` has just sent something, report without waiting for the tick?
+    fn is_due(&self, index: u32, sender: Sender) -> bool {
         let slot = &self.slots[index];
-        let wide = (slot.wide != NIL).then(|| &self.wide[slot.wide]);
-        let pending = &mut self.pending[slot.pending as usize];
-        let Pending { low, high, .. } = std::mem::replace(pending, slot.pending(index, wide));
-        report(slot.delta(low, high, wide, end));
+        match slot.wide {
+            NIL => slot.is_due(sender),
+            wide => self.wide[wide].is_due(),
+        }
+    }
+
+    /// Reports what is new of a flow.
+    fn report(&mut self, index: u32, end: Option<FlowEnd>, report: &mut impl FnMut(FlowDelta)) {
+        let slot = &mut self.slots[index];
+        let wide = (slot.wide != NIL).then(|| &mut self.wide[slot.wide]);
+        report(slot.take_delta(wide, end));
     }
 
     fn report_all(&mut self, report: &mut impl FnMut(FlowDelta)) {
-        let mut pending = std::mem::take(&mut self.pending);
-        for at in 0..pending.len() {
-            if let Some(slot) = pending.get(at + AHEAD).and_then(|ahead| self.slots.get(ahead.slot))
-            {
+        let mut listed = std::mem::take(&mut self.listed);
+        for (at, &index) in listed.iter().enumerate() {
+            if let Some(slot) = listed.get(at + AHEAD).and_then(|&ahead| self.slots.get(ahead)) {
                 prefetch_whole(slot);
             }
-            let Pending { slot: index, low, high, .. } = pending[at];
-            if index == NIL {
-                continue;
-            }
             let slot = &mut self.slots[index];
-            slot.pending = NIL;
-            if low.packets + low.duplicates + high.packets + high.duplicates > 0 {
-                let wide = (slot.wide != NIL).then(|| &self.wide[slot.wide]);
-                report(slot.delta(low, high, wide, None));
+            slot.is_listed = false;
+            let wide = (slot.wide != NIL).then(|| &mut self.wide[slot.wide]);
+            if slot.phase != Phase::Free && slot.has_news(wide.as_deref()) {
+                report(slot.take_delta(wide, None));
             }
         }
-        pending.clear();
-        self.pending = pending;
-        self.pending_free.clear();
+        listed.clear();
+        self.listed = listed;
     }
 
     fn idle_timeout(&self, slot: &Slot) -> Duration {
@@ -472,9 +474,9 @@ impl FlowTable {
 }
 
 /// Memory that a flow takes, in bytes: its slot, its cell in the index when that has just doubled, its
-/// place in the wheel, and its report while it is active. One whose account is not simple takes as
-/// much again.
-pub const FLOW_BYTES: usize = size_of::<Slot>() + 21 + 12 + size_of::<Pending>();
+/// places in the wheel and among those that report. One whose account is not simple takes three times
+/// as much.
+pub const FLOW_BYTES: usize = size_of::<Slot>() + 21 + 12 + 4;
 
 /// Flows that are brought into the cache ahead of the one that reports.
 const AHEAD: usize = 8;
@@ -514,7 +516,7 @@ mod tests {
             table.observe(now, &segment, table.place(&segment), false, &mut add);
         }
         assert_eq!((table.len(), table.slots.len(), table.counters.evicted), (100, 100, 19_900));
-        assert!(table.pending.len() <= 101, "{}", table.pending.len());
+        assert!(table.listed.len() <= 100, "{}", table.listed.len());
         table.end_all(now, FlowEnd::Eof, &mut add);
         assert_eq!(packets, 20_000);
     }
