@@ -6,9 +6,10 @@ use smallvec::SmallVec;
 
 use crate::decode::{Reject, Rejects, Segment, decode, outermost};
 use crate::flow::{
-    self, Duplicates, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Place, SHARDS,
+    self, Duplicates, Fingerprint, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Place,
+    SHARDS,
 };
-use crate::frame::{Batch, Frame};
+use crate::frame::{Batch, Frame, FrameHead};
 use crate::net::Subnets;
 use crate::time::{Advance, PacketClock, Timestamp};
 
@@ -72,6 +73,24 @@ impl WorkerCounters {
     }
 }
 
+/// Frames that take each step together.
+#[derive(Debug, Default)]
+struct Group<'b> {
+    heads: &'b [FrameHead],
+    /// The number of the first in the input.
+    first: u64,
+    segments: SmallVec<[Result<Segment<'b>, Reject>; GROUP]>,
+    spots: SmallVec<[Spot; GROUP]>,
+}
+
+/// Where a segment is counted.
+#[derive(Debug, Default, Clone, Copy)]
+struct Spot {
+    shard: usize,
+    fingerprint: Fingerprint,
+    place: Place,
+}
+
 /// What is kept of the flows between some pairs of addresses.
 #[derive(Debug, Clone)]
 struct Shard {
@@ -110,45 +129,62 @@ impl Worker {
 
     /// Counts a batch whose first frame is number `first` of the input.
     ///
-    /// Some frames at a time take each step together: what one waits for in memory, the others wait
-    /// for meanwhile.
+    /// Some frames at a time take each step together, and the next ones are read before they are
+    /// counted: what one waits for in memory, the others wait for meanwhile.
     pub fn run(&mut self, batch: &Batch, first: u64, outbox: &mut impl Outbox) {
-        let mut segments = SmallVec::<[_; GROUP]>::new();
-        let mut places = [(0, Place::default()); GROUP];
+        let (mut group, mut next) = (&mut Group::default(), &mut Group::default());
         for (heads, first) in batch.heads.chunks(GROUP).zip((first..).step_by(GROUP)) {
-            for &head in heads {
-                segments.push(self.read(&batch.frame(head)));
-            }
-            self.place(&segments, &mut places);
-            for ((number, head), (segment, place)) in
-                (first..).zip(heads).zip(segments.iter().zip(&places))
-            {
-                self.keep_time(number, head.at, outbox);
-                match segment {
-                    Ok(segment) => self.count(number, head.at, segment, *place, outbox),
-                    Err(reject) => self.counters.rejects.count(*reject),
+            self.read_group(batch, heads, first, next);
+            self.count_group(group, outbox);
+            self.approach(next);
+            std::mem::swap(&mut group, &mut next);
+        }
+        self.count_group(group, outbox);
+    }
+
+    /// Decodes frames, finds each one's shard, and asks for the memory that its place there needs.
+    fn read_group<'b>(
+        &self,
+        batch: &'b Batch,
+        heads: &'b [FrameHead],
+        first: u64,
+        group: &mut Group<'b>,
+    ) {
+        (group.heads, group.first) = (heads, first);
+        group.segments.clear();
+        group.spots.clear();
+        for &head in heads {
+            let segment = self.read(&batch.frame(head));
+            let mut spot = Spot::default();
+            if let Ok(segment) = &segment {
+                spot.shard = FlowKey::shard(segment);
+                if let Some(Shard { table, duplicates }) = &self.shards[spot.shard] {
+                    spot.fingerprint = Fingerprint::of(segment);
+                    duplicates.prefetch(spot.fingerprint);
+                    spot.place = table.place(segment);
                 }
             }
-            segments.clear();
+            group.segments.push(segment);
+            group.spots.push(spot);
         }
     }
 
-    /// Finds each segment's shard and its place there, and asks for the memory that counting it needs.
-    fn place(
-        &self,
-        segments: &[Result<Segment<'_>, Reject>],
-        places: &mut [(usize, Place); GROUP],
-    ) {
-        for (segment, place) in segments.iter().zip(&mut *places) {
-            let Ok(segment) = segment else { continue };
-            place.0 = FlowKey::shard(segment);
-            if let Some(shard) = &self.shards[place.0] {
-                place.1 = shard.table.place(segment);
+    /// Asks for the memory that counting needs.
+    fn approach(&self, group: &mut Group<'_>) {
+        for (segment, spot) in group.segments.iter().zip(&mut group.spots) {
+            if let (Ok(_), Some(shard)) = (segment, &self.shards[spot.shard]) {
+                shard.table.approach(&mut spot.place);
             }
         }
-        for (segment, (shard, place)) in segments.iter().zip(&mut *places) {
-            if let (Ok(_), Some(shard)) = (segment, &self.shards[*shard]) {
-                shard.table.approach(place);
+    }
+
+    fn count_group(&mut self, group: &Group<'_>, outbox: &mut impl Outbox) {
+        let segments = group.segments.iter().zip(&group.spots);
+        for ((number, head), (segment, spot)) in (group.first..).zip(group.heads).zip(segments) {
+            self.keep_time(number, head.at, outbox);
+            match segment {
+                Ok(segment) => self.count(number, head.at, segment, spot, outbox),
+                Err(reject) => self.counters.rejects.count(*reject),
             }
         }
     }
@@ -158,15 +194,16 @@ impl Worker {
         number: u64,
         at: Timestamp,
         segment: &Segment<'_>,
-        (shard, place): (usize, Place),
+        spot: &Spot,
         outbox: &mut impl Outbox,
     ) {
         self.counters.decoded += 1;
-        let position = Position { frame: number, is_own: true, shard };
+        let shard = spot.shard;
         let Some(Shard { table, duplicates }) = &mut self.shards[shard] else { return };
-        let is_copy = duplicates.is_copy(at, segment);
+        let is_copy = duplicates.is_copy(at, segment, spot.fingerprint);
         self.counters.duplicates += u64::from(is_copy);
-        table.observe(at, segment, place, is_copy, |delta| outbox.put(position, delta));
+        let position = Position { frame: number, is_own: true, shard };
+        table.observe(at, segment, spot.place, is_copy, |delta| outbox.put(position, delta));
     }
 
     /// Ends all flows: there are no more frames.

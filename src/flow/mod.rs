@@ -3,6 +3,7 @@
 mod delta;
 mod duplicates;
 mod fragments;
+mod hash;
 mod key;
 mod slot;
 mod state;
@@ -12,6 +13,6 @@ mod tcp_options;
 mod wheel;
 
 pub use delta::{Closing, Counters, FlowDelta, FlowEnd, TunnelEnds};
-pub use duplicates::Duplicates;
+pub use duplicates::{Duplicates, Fingerprint};
 pub use key::{FlowKey, SHARDS, Sender};
 pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Options, Place};

@@ -311,20 +311,23 @@ impl Slot {
             && self.tag == key.tag
     }
 
-    /// Is this the flow of a segment that the end `sender` sent?
+    /// The end that sent a segment, if this is its flow.
     #[inline]
-    pub(super) fn is_between(&self, segment: &Segment<'_>, sender: Sender, tag: u32) -> bool {
-        let (low, high) = match sender {
-            Sender::Low => (&segment.source, &segment.destination),
-            Sender::High => (&segment.destination, &segment.source),
+    pub(super) fn sender(&self, segment: &Segment<'_>, tag: u32) -> Option<Sender> {
+        let Segment { source, destination, protocol, .. } = segment;
+        let is = |low: &Endpoint, high: &Endpoint| {
+            self.low_addr == low.addr
+                && self.high_addr == high.addr
+                && self.low_port == low.port
+                && self.high_port == high.port
         };
-        self.phase != Phase::Free
-            && self.low_addr == low.addr
-            && self.high_addr == high.addr
-            && self.low_port == low.port
-            && self.high_port == high.port
-            && self.protocol == segment.protocol
-            && self.tag == tag
+        if self.phase == Phase::Free || self.protocol != *protocol || self.tag != tag {
+            return None;
+        }
+        if is(source, destination) {
+            return Some(Sender::Low);
+        }
+        is(destination, source).then_some(Sender::High)
     }
 
     pub(super) fn key(&self) -> FlowKey {
