@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
-use crate::decode::{Reject, Rejects, Segment, decode, outermost};
+use crate::decode::{Reject, Rejects, Segment, Tunnel, decode, outermost};
 use crate::flow::{
     self, Duplicates, Fingerprint, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Place,
     SHARDS,
 };
-use crate::frame::{Batch, Frame, FrameHead};
+use crate::frame::{Batch, FrameHead};
 use crate::net::Subnets;
 use crate::time::{Advance, PacketClock, Timestamp};
 
@@ -74,17 +72,25 @@ impl WorkerCounters {
 }
 
 /// Frames that take each step together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group<'b> {
     heads: &'b [FrameHead],
     /// The number of the first in the input.
     first: u64,
-    segments: SmallVec<[Result<Segment<'b>, Reject>; GROUP]>,
-    spots: SmallVec<[Spot; GROUP]>,
+    /// Of each head, what it says, and where it is counted.
+    segments: [Result<Segment<'b>, Reject>; GROUP],
+    spots: [Spot; GROUP],
+}
+
+impl Group<'_> {
+    const fn new() -> Self {
+        let spot = Spot { shard: 0, fingerprint: Fingerprint::NONE, place: Place::NONE };
+        Self { heads: &[], first: 0, segments: [Err(Reject::TooDeep); GROUP], spots: [spot; GROUP] }
+    }
 }
 
 /// Where a segment is counted.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Spot {
     shard: usize,
     fingerprint: Fingerprint,
@@ -132,7 +138,7 @@ impl Worker {
     /// Some frames at a time take each step together, and the next ones are read before they are
     /// counted: what one waits for in memory, the others wait for meanwhile.
     pub fn run(&mut self, batch: &Batch, first: u64, outbox: &mut impl Outbox) {
-        let (mut group, mut next) = (&mut Group::default(), &mut Group::default());
+        let (mut group, mut next) = (&mut Group::new(), &mut Group::new());
         for (heads, first) in batch.heads.chunks(GROUP).zip((first..).step_by(GROUP)) {
             self.read_group(batch, heads, first, next);
             self.count_group(group, outbox);
@@ -151,27 +157,27 @@ impl Worker {
         group: &mut Group<'b>,
     ) {
         (group.heads, group.first) = (heads, first);
-        group.segments.clear();
-        group.spots.clear();
-        for &head in heads {
-            let segment = self.read(&batch.frame(head));
-            let mut spot = Spot::default();
-            if let Ok(segment) = &segment {
-                spot.shard = FlowKey::shard(segment);
-                if let Some(Shard { table, duplicates }) = &self.shards[spot.shard] {
-                    spot.fingerprint = Fingerprint::of(segment);
-                    duplicates.prefetch(spot.fingerprint);
-                    spot.place = table.place(segment);
-                }
+        for ((&head, segment), spot) in heads.iter().zip(&mut group.segments).zip(&mut group.spots)
+        {
+            let frame = batch.frame(head);
+            *segment = decode(&frame);
+            let Ok(known) = segment else { continue };
+            if known.tunnel.is_some_and(|tunnel| self.crosses_border(&tunnel)) {
+                *segment = outermost(&frame);
             }
-            group.segments.push(segment);
-            group.spots.push(spot);
+            let Ok(segment) = segment else { continue };
+            spot.shard = FlowKey::shard(segment);
+            if let Some(Shard { table, duplicates }) = &self.shards[spot.shard] {
+                spot.fingerprint = Fingerprint::of(segment);
+                duplicates.prefetch(spot.fingerprint);
+                spot.place = table.place(segment);
+            }
         }
     }
 
     /// Asks for the memory that counting needs.
     fn approach(&self, group: &mut Group<'_>) {
-        for (segment, spot) in group.segments.iter().zip(&mut group.spots) {
+        for (segment, spot) in group.segments[..group.heads.len()].iter().zip(&mut group.spots) {
             if let (Ok(_), Some(shard)) = (segment, &self.shards[spot.shard]) {
                 shard.table.approach(&mut spot.place);
             }
@@ -222,17 +228,10 @@ impl Worker {
         counters
     }
 
-    /// Decodes a frame. Of a tunnel that itself crosses the border its own ends count, for that is
-    /// where the bytes go: what it carries may be said to be between any two addresses.
-    #[inline(always)]
-    fn read<'a>(&self, frame: &Frame<'a>) -> Result<Segment<'a>, Reject> {
-        let inner = decode(frame);
-        if let Ok(Segment { tunnel: Some(tunnel), .. }) = &inner
-            && self.internal.contains(tunnel.source) != self.internal.contains(tunnel.destination)
-        {
-            return outermost(frame);
-        }
-        inner
+    /// Does a tunnel itself cross the border? Then its own ends count, for that is where the bytes go:
+    /// what it carries may be said to be between any two addresses.
+    fn crosses_border(&self, tunnel: &Tunnel) -> bool {
+        self.internal.contains(tunnel.source) != self.internal.contains(tunnel.destination)
     }
 
     fn keep_time(&mut self, number: u64, at: Timestamp, outbox: &mut impl Outbox) {
@@ -276,7 +275,7 @@ const TICK: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::LinkType;
+    use crate::frame::{Frame, LinkType};
     use crate::net::Addr;
 
     /// IPv4 with this protocol and payload, as raw bytes.

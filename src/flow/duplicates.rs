@@ -28,7 +28,7 @@ pub struct Duplicates {
 }
 
 /// What is alike in a packet and its copies.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(u64);
 
 /// Packets seen, the oldest of which makes room: one cache line. Half their hashes stand side by side,
@@ -141,6 +141,9 @@ impl Duplicates {
 }
 
 impl Fingerprint {
+    /// That of no packet yet.
+    pub const NONE: Self = Self(0);
+
     /// That of a packet.
     pub fn of(segment: &Segment<'_>) -> Self {
         let mut start = [0; TRANSPORT_HASHED];

@@ -81,10 +81,9 @@ pub struct Place {
     slot: u32,
 }
 
-impl Default for Place {
-    fn default() -> Self {
-        Self { hash: 0, slot: NIL }
-    }
+impl Place {
+    /// That of no segment yet.
+    pub const NONE: Self = Self { hash: 0, slot: NIL };
 }
 
 /// One shard of the flow table.
