@@ -19,6 +19,7 @@ use sekisho::capture::FileSource;
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst};
+use sekisho::flow::Reporting;
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, JsonLines, Sink, Text, printable};
 use sekisho::synth::{Traffic, write_pcap};
@@ -88,11 +89,12 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
 fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
     let common = &flows.common;
     let keys = keys(common.keys(), common)?;
-    let settings = Settings::of(&keys).map_err(explained)?;
+    let mut settings = Settings::of(&keys).map_err(explained)?;
     if common.print_config {
         print!("{}", toml::to_string_pretty(&keys)?);
         return Ok(ExitCode::SUCCESS);
     }
+    settings.run.flow.reporting = Reporting::AtEnd;
     let mut source = FileSource::open(&flows.files, settings.capture)?;
     let mut sink = sink::Flows::new(output(common)?, flows.format.into())?;
     let mut ledger = Ledger::new(settings.analyst.egress.internal);

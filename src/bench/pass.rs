@@ -11,14 +11,14 @@ use super::feed::{Feed, Latencies};
 use super::machine;
 use super::replay::Plan;
 use super::stage::Stage;
-use crate::alert::{ClosedBecause, Summary};
+use crate::alert::Summary;
 use crate::capture::{Polled, Source};
 use crate::decode::{Rejects, decode};
 use crate::egress::{Egress, Group, Spot};
 use crate::engine::{self, Analyst, Position, WorkerCounters};
 use crate::flow::FlowDelta;
 use crate::frame::Batch;
-use crate::time::PacketClock;
+use crate::time::{Day, PacketClock};
 
 /// What a pass took and counted.
 #[derive(Debug, Default)]
@@ -224,9 +224,9 @@ pub(super) fn deltas<S: Source<Error: Into<BenchError>>>(
     Ok(all)
 }
 
-/// Ends an analyst's day, as the end of the input does.
+/// Ends an analyst's day, as midnight does.
 pub(super) fn close(analyst: &mut Analyst) {
-    analyst.finish(ClosedBecause::Eof);
+    analyst.end_day(Day::default());
     analyst.drain();
 }
 

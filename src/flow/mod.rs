@@ -15,4 +15,4 @@ mod wheel;
 pub use delta::{Closing, Counters, FlowDelta, FlowEnd, TunnelEnds};
 pub use duplicates::{Duplicates, Fingerprint};
 pub use key::{FlowKey, SHARDS, Sender};
-pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Options, Place};
+pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Options, Place, Reporting};

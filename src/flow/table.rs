@@ -31,6 +31,17 @@ pub struct Options {
     pub key_by_vlan: bool,
     /// Is the tunnel's number part of the flow's key?
     pub key_by_tunnel: bool,
+    /// When flows report what is new.
+    pub reporting: Reporting,
+}
+
+/// When flows report what is new of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reporting {
+    /// While they run: at every tick, and at once when they have sent much.
+    InFlight,
+    /// At their end, and before only where the slot of a long one has no room for more.
+    AtEnd,
 }
 
 impl Default for Options {
@@ -43,6 +54,7 @@ impl Default for Options {
             closed_linger: Duration::from_secs(10),
             key_by_vlan: false,
             key_by_tunnel: false,
+            reporting: Reporting::InFlight,
         }
     }
 }
@@ -194,7 +206,7 @@ impl FlowTable {
         self.list(index);
         let slot = &mut self.slots[index];
         if slot.count(sender, segment) {
-            if slot.is_due(sender) {
+            if slot.is_due(sender, self.options.reporting) {
                 self.report(index, None, &mut report);
             }
             return;
@@ -424,7 +436,7 @@ impl FlowTable {
     #[inline]
     fn list(&mut self, index: u32) {
         let slot = &mut self.slots[index];
-        if !slot.is_listed {
+        if !slot.is_listed && self.options.reporting == Reporting::InFlight {
             slot.is_listed = true;
             self.listed.push(index);
         }
@@ -434,8 +446,8 @@ impl FlowTable {
     fn is_due(&self, index: u32, sender: Sender) -> bool {
         let slot = &self.slots[index];
         match slot.wide {
-            NIL => slot.is_due(sender),
-            wide => self.wide[wide].is_due(),
+            NIL => slot.is_due(sender, self.options.reporting),
+            wide => self.wide[wide].is_due(self.options.reporting),
         }
     }
 
