@@ -60,14 +60,14 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     let mut analyst = Analyst::new(settings.analyst.clone());
     let progress = progress(common, source.total_bytes());
     let mut written = Ok(());
-    let outcome = engine::replay(&mut source, &settings.run, &mut analyst, |source, records| {
-        progress.set_position(source.consumed_bytes());
-        for record in records {
+    let outcome =
+        engine::replay(&mut source, &settings.run, &mut analyst, |source, mut records| {
+            progress.set_position(source.consumed_bytes());
             if written.is_ok() {
-                written = sink.write(&record);
+                written =
+                    records.try_for_each(|record| sink.write(&record)).and_then(|()| sink.flush());
             }
-        }
-    });
+        });
     progress.finish_and_clear();
     written?;
     let counted = outcome?;
@@ -79,6 +79,7 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
         warn(&source);
     }
     sink.write(&Record::Summary(Box::new(summary)))?;
+    sink.flush()?;
     Ok(if replay.verdict.fail_on_alert && has_alerts {
         ExitCode::from(ALERTED)
     } else {
