@@ -4,11 +4,13 @@
 //! whose index is shrunk to the parent's: a generalised Pareto on log-bytes with one parameter,
 //! which four samples can feed.
 
+use std::sync::LazyLock;
+
 use smallvec::SmallVec;
 
 /// A sample's place on the logarithmic scale: eight bins an octave, 0 for no bytes at all.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Bin(u16);
+pub struct Bin(u16);
 
 impl Bin {
     fn of(bytes: u64) -> Self {
@@ -24,6 +26,14 @@ impl Bin {
         let Some(place) = self.0.checked_sub(1) else { return 0.0 };
         libm::ldexp(1.0 + f64::from(place % 8) / 8.0, i32::from(place / 8))
     }
+
+    /// The natural logarithm of that; of no bytes, that of one.
+    fn ln(self) -> f64 {
+        static LN: LazyLock<[f64; BINS]> = LazyLock::new(|| {
+            std::array::from_fn(|bin| libm::log(Bin(bin as u16).floor().max(1.0)))
+        });
+        LN[usize::from(self.0)]
+    }
 }
 
 /// Samples that a tail can be read from.
@@ -31,16 +41,16 @@ pub trait Samples {
     /// Number of samples, those of no bytes included.
     fn count(&self) -> u32;
 
-    /// Calls `visit(floor of the bin in bytes, samples in it)` from the largest down to the smallest
-    /// that is not zero, until it answers `false`.
-    fn descend(&self, visit: &mut dyn FnMut(f64, u32) -> bool);
+    /// Calls `visit(bin, samples in it)` from the largest down to the smallest that is not zero, until it
+    /// answers `false`.
+    fn descend(&self, visit: impl FnMut(Bin, u32) -> bool);
 
     /// Samples in the bin of `bytes` and above.
     fn at_or_above(&self, bytes: u64) -> u32 {
-        let floor = Bin::of(bytes).floor();
+        let least = Bin::of(bytes);
         let mut count = 0;
-        self.descend(&mut |bin, samples| {
-            let is_above = bin >= floor;
+        self.descend(|bin, samples| {
+            let is_above = bin >= least;
             if is_above {
                 count += samples;
             }
@@ -51,12 +61,12 @@ pub trait Samples {
 
     /// The largest sample, rounded down to its bin, in bytes.
     fn largest(&self) -> u64 {
-        let mut largest = 0.0;
-        self.descend(&mut |bin, _| {
+        let mut largest = Bin(0);
+        self.descend(|bin, _| {
             largest = bin;
             false
         });
-        largest as u64
+        largest.floor() as u64
     }
 }
 
@@ -84,9 +94,9 @@ impl Samples for Histogram {
         self.count
     }
 
-    fn descend(&self, visit: &mut dyn FnMut(f64, u32) -> bool) {
+    fn descend(&self, mut visit: impl FnMut(Bin, u32) -> bool) {
         for (at, &samples) in self.bins.iter().enumerate().skip(1).rev() {
-            if samples > 0 && !visit(Bin(at as u16).floor(), samples) {
+            if samples > 0 && !visit(Bin(at as u16), samples) {
                 return;
             }
         }
@@ -141,9 +151,9 @@ impl<const N: usize> Samples for Ring<N> {
         self.samples.len() as u32
     }
 
-    fn descend(&self, visit: &mut dyn FnMut(f64, u32) -> bool) {
+    fn descend(&self, mut visit: impl FnMut(Bin, u32) -> bool) {
         for sample in &self.samples {
-            if sample.bin() == Bin(0) || !visit(sample.bin().floor(), 1) {
+            if sample.bin() == Bin(0) || !visit(sample.bin(), 1) {
                 return;
             }
         }
@@ -183,20 +193,20 @@ impl Tail {
         }
         let edge = Edge::of(samples);
         let mut log_sum = 0.0;
-        samples.descend(&mut |bin, count| {
-            let is_above = bin > edge.bytes;
+        samples.descend(|bin, count| {
+            let is_above = bin > edge.bin;
             if is_above {
-                log_sum += f64::from(count) * libm::log(bin / edge.bytes);
+                log_sum += f64::from(count) * (bin.ln() - edge.bin.ln());
             }
             is_above
         });
         let alpha = (f64::from(edge.above) + 4.0) / (log_sum + 4.0 / self.alpha);
         let alpha = alpha.clamp(ALPHA_MIN, ALPHA_MAX);
         let rank = samples.at_or_above(bytes);
-        let survival = if rank > edge.at_or_above || edge.bytes == 0.0 {
+        let survival = if rank > edge.at_or_above || edge.bin == Bin(0) {
             f64::from(rank) / f64::from(n)
         } else {
-            let beyond = libm::pow((bytes as f64 / edge.bytes).max(1.0), -alpha);
+            let beyond = libm::pow((bytes as f64 / edge.bin.floor()).max(1.0), -alpha);
             f64::from(edge.at_or_above) / f64::from(n) * beyond
         };
         let n = f64::from(n);
@@ -206,7 +216,7 @@ impl Tail {
 
 /// Where the rank ends and the power law begins.
 struct Edge {
-    bytes: f64,
+    bin: Bin,
     /// Samples in the edge's bin and above.
     at_or_above: u32,
     /// Samples above the edge's bin.
@@ -217,15 +227,17 @@ impl Edge {
     /// The bin of the k-th largest sample, k = max(4, 5 % of all), zeros aside.
     fn of(samples: &impl Samples) -> Self {
         let k = (samples.count() / 20).max(4);
-        let mut edge = Self { bytes: 0.0, at_or_above: 0, above: 0 };
-        samples.descend(&mut |bin, count| {
-            edge =
-                Self { bytes: bin, above: edge.at_or_above, at_or_above: edge.at_or_above + count };
+        let mut edge = Self { bin: Bin(0), at_or_above: 0, above: 0 };
+        samples.descend(|bin, count| {
+            edge = Self { bin, above: edge.at_or_above, at_or_above: edge.at_or_above + count };
             edge.at_or_above < k
         });
         edge
     }
 }
+
+/// Eight for each of 64 octaves, and one for no bytes.
+const BINS: usize = 513;
 
 /// Bins are below 2^10.
 const TURN_BITS: u16 = 6;
@@ -290,14 +302,14 @@ mod tests {
             let mut ring = Ring::<60>::default();
             samples.iter().for_each(|&bytes| ring.add(bytes));
             let histogram = histogram(&samples[samples.len().saturating_sub(60)..]);
-            let bins = |samples: &dyn Samples| {
+            fn bins(samples: &impl Samples) -> (u32, Vec<Bin>) {
                 let mut bins = Vec::new();
-                samples.descend(&mut |bin, count| {
+                samples.descend(|bin, count| {
                     bins.extend((0..count).map(|_| bin));
                     true
                 });
                 (samples.count(), bins)
-            };
+            }
             prop_assert_eq!(bins(&ring), bins(&histogram));
         }
 
