@@ -14,4 +14,5 @@ mod wheel;
 pub use delta::{Closing, Counters, FlowDelta, FlowEnd, TunnelEnds};
 pub use duplicates::Duplicates;
 pub use key::{FlowKey, SHARDS, Sender};
-pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Options, Place};
+pub use slot::{SHOWN_ALWAYS, SHOWN_NO_MORE};
+pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Glimpse, Options, Place};
