@@ -252,6 +252,7 @@ fn flow_options(limits: &Limits, keys: &FlowKeys, rules: &RuleSet) -> flow::Opti
         closed_linger: rules.defaults.closed_linger,
         key_by_vlan: keys.key_by_vlan.unwrap_or(default.key_by_vlan),
         key_by_tunnel: keys.key_by_tunnel.unwrap_or(default.key_by_tunnel),
+        reporting: default.reporting,
     }
 }
 

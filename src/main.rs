@@ -19,6 +19,7 @@ use sekisho::capture::FileSource;
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst, Reported};
+use sekisho::flow::Reporting;
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, JsonLines, Sink, Text, printable};
 use sekisho::synth::{Traffic, write_pcap};
@@ -59,14 +60,14 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     let mut analyst = Analyst::new(settings.analyst.clone());
     let progress = progress(common, source.total_bytes());
     let mut written = Ok(());
-    let outcome = engine::replay(&mut source, &settings.run, &mut analyst, |source, records| {
-        progress.set_position(source.consumed_bytes());
-        for record in records {
+    let outcome =
+        engine::replay(&mut source, &settings.run, &mut analyst, |source, mut records| {
+            progress.set_position(source.consumed_bytes());
             if written.is_ok() {
-                written = sink.write(&record);
+                written =
+                    records.try_for_each(|record| sink.write(&record)).and_then(|()| sink.flush());
             }
-        }
-    });
+        });
     progress.finish_and_clear();
     written?;
     let counted = outcome?;
@@ -78,6 +79,7 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
         warn(&source);
     }
     sink.write(&Record::Summary(Box::new(summary)))?;
+    sink.flush()?;
     Ok(if replay.verdict.fail_on_alert && has_alerts {
         ExitCode::from(ALERTED)
     } else {
@@ -88,11 +90,12 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
 fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
     let common = &flows.common;
     let keys = keys(common.keys(), common)?;
-    let settings = Settings::of(&keys).map_err(explained)?;
+    let mut settings = Settings::of(&keys).map_err(explained)?;
     if common.print_config {
         print!("{}", toml::to_string_pretty(&keys)?);
         return Ok(ExitCode::SUCCESS);
     }
+    settings.run.flow.reporting = Reporting::AtEnd;
     let mut source = FileSource::open(&flows.files, settings.capture)?;
     let mut sink = sink::Flows::new(output(common)?, flows.format.into())?;
     let book_bytes_max = settings.run.names.unwrap_or_default().book_bytes_max;

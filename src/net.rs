@@ -40,6 +40,11 @@ impl Addr {
     pub const fn to_bits(self) -> u128 {
         (self.high as u128) << 64 | self.low as u128
     }
+
+    /// The same in two halves, the upper one first.
+    pub const fn halves(self) -> [u64; 2] {
+        [self.high, self.low]
+    }
 }
 
 impl From<IpAddr> for Addr {

@@ -11,7 +11,7 @@ use super::feed::{Feed, Latencies};
 use super::machine;
 use super::replay::Plan;
 use super::stage::Stage;
-use crate::alert::{ClosedBecause, Summary};
+use crate::alert::Summary;
 use crate::capture::{Polled, Source};
 use crate::decode::{Rejects, decode};
 use crate::egress::{Egress, Group, Spot};
@@ -19,7 +19,7 @@ use crate::engine::{self, Analyst, Position, Reports, Run, WorkerCounters};
 use crate::flow::FlowDelta;
 use crate::frame::Batch;
 use crate::names::{self, Book, Event};
-use crate::time::PacketClock;
+use crate::time::{Day, PacketClock};
 
 /// What a pass took and counted.
 #[derive(Debug, Default)]
@@ -235,9 +235,9 @@ pub(super) fn deltas<S: Source<Error: Into<BenchError>>>(
     Ok(all)
 }
 
-/// Ends an analyst's day, as the end of the input does.
+/// Ends an analyst's day, as midnight does.
 pub(super) fn close(analyst: &mut Analyst) {
-    analyst.finish(ClosedBecause::Eof);
+    analyst.end_day(Day::default());
     analyst.drain();
 }
 

@@ -2,7 +2,7 @@
 
 use super::part::Part;
 use super::reject::{Layer, Reject};
-use super::{Around, Fragment, Segment, transport, tunnel};
+use super::{Around, Fragment, Segment, Tcp, transport, tunnel};
 use crate::net::{Addr, Endpoint, Protocol};
 
 /// What an IP header said, for the transport to add to.
@@ -32,6 +32,19 @@ impl Packet<'_> {
         transport: Part<'a>,
         payload: Part<'a>,
     ) -> Segment<'a> {
+        self.segment_with(None, protocol, ports, transport, payload)
+    }
+
+    /// A segment with its TCP facts, if it has any.
+    #[inline(always)]
+    pub(super) fn segment_with<'a>(
+        self,
+        tcp: Option<Tcp>,
+        protocol: Protocol,
+        ports: Ports,
+        transport: Part<'a>,
+        payload: Part<'a>,
+    ) -> Segment<'a> {
         Segment {
             source: Endpoint { addr: self.source, port: ports.source },
             destination: Endpoint { addr: self.destination, port: ports.destination },
@@ -44,7 +57,7 @@ impl Packet<'_> {
             transport: transport.captured,
             payload_len: payload.len,
             header_len: (transport.captured.len() - payload.captured.len()) as u16,
-            tcp: None,
+            tcp,
             fragment: self.fragment,
         }
     }

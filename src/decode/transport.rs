@@ -25,16 +25,15 @@ pub(super) fn tcp<'a>(packet: Packet<'_>, part: Part<'a>) -> Result<Segment<'a>,
         None if whole => return packet.broken(Protocol::TCP, part),
         None => part.skip_up_to(header_len),
     };
-    let mut segment =
-        packet.segment(Protocol::TCP, ports([head[0], head[1], head[2], head[3]]), part, payload);
-    segment.tcp = Some(Tcp {
+    let tcp = Tcp {
         seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
         ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
         flags: head[13],
         header_len: header_len as u8,
         window: u16::from_be_bytes([head[14], head[15]]),
-    });
-    Ok(segment)
+    };
+    let ports = ports([head[0], head[1], head[2], head[3]]);
+    Ok(packet.segment_with(Some(tcp), Protocol::TCP, ports, part, payload))
 }
 
 /// TCP of which fewer than 16 bytes were captured.
@@ -65,12 +64,13 @@ pub(super) fn udp<'a>(packet: Packet<'_>, part: Part<'a>) -> Result<Segment<'a>,
     {
         return Ok(inner);
     }
-    let mut segment = packet.segment(Protocol::UDP, ports, part, payload);
     let stated = usize::from(u16::from_be_bytes([head[4], head[5]]));
-    if stated >= head.len() {
-        segment.transport = segment.transport.get(..stated).unwrap_or(segment.transport);
-    }
-    Ok(segment)
+    let shown = match part.captured.get(..stated) {
+        Some(stated_part) if stated >= head.len() => stated_part,
+        Some(_) | None => part.captured,
+    };
+    let segment = packet.segment(Protocol::UDP, ports, part, payload);
+    Ok(Segment { transport: shown, ..segment })
 }
 
 /// Every transport but TCP and UDP.

@@ -85,7 +85,7 @@ impl Analyst {
         let (day, is_another) = self.egress.day_of(now);
         self.advance(now);
         if is_another {
-            self.close_day(day);
+            self.end_day(day);
             let hosts = self.baseline.hosts_lately(day);
             self.incidents.freeze_budget(self.baseline.host_days(), hosts);
         }
@@ -135,13 +135,20 @@ impl Analyst {
         self.records.extend(alerts.into_iter().map(record));
     }
 
-    /// Ends the run: closes the day and all incidents.
+    /// Ends the run: closes all incidents and ranks the day. Nobody is left to learn from it.
     pub fn finish(&mut self, because: ClosedBecause) {
         let mut alerts = Vec::new();
         self.incidents.close_all(because, &mut alerts);
         self.records.extend(alerts.into_iter().map(record));
-        let today = self.egress.day();
-        self.close_day(today);
+        self.rank_day();
+    }
+
+    /// Ends the day, as midnight does: ranks it and learns from it.
+    pub fn end_day(&mut self, next: Day) {
+        self.rank_day();
+        for host_day in self.egress.close_day(next) {
+            self.baseline.learn(&host_day);
+        }
     }
 
     /// What there is to tell since the last call.
@@ -183,8 +190,7 @@ impl Analyst {
         hosts.iter().take(TOP_SENDERS).map(sender).collect()
     }
 
-    /// Ranks the hosts of the day that ends, and learns from it.
-    fn close_day(&mut self, next: Day) {
+    fn rank_day(&mut self) {
         let day = self.egress.day();
         for host in self.egress.active() {
             // The last look may lie a tenth of the bytes back, and small hosts had none.
@@ -204,9 +210,6 @@ impl Analyst {
         self.records.extend(
             ranking.into_iter().map(|entry: RankingEntry| Record::Ranking(Box::new(entry))),
         );
-        for host_day in self.egress.close_day(next) {
-            self.baseline.learn(&host_day);
-        }
     }
 }
 

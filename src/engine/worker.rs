@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
-use crate::decode::{Reject, Rejects, Segment, decode, outermost};
+use crate::decode::{Reject, Rejects, Segment, Tunnel, decode, outermost};
 use crate::flow::{
-    self, Duplicates, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Glimpse, Place, SHARDS,
-    SHOWN_ALWAYS, SHOWN_NO_MORE,
+    self, Duplicates, Fingerprint, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Glimpse,
+    Place, SHARDS, SHOWN_ALWAYS, SHOWN_NO_MORE,
 };
-use crate::frame::{Batch, Frame};
+use crate::frame::{Batch, FrameHead};
 use crate::names::{self, Gaze, Names, Piece};
 use crate::net::Subnets;
 use crate::time::{Advance, PacketClock, Timestamp};
@@ -162,6 +160,32 @@ impl WorkerCounters {
     }
 }
 
+/// Frames that take each step together.
+#[derive(Debug)]
+struct Group<'b> {
+    heads: &'b [FrameHead],
+    /// The number of the first in the input.
+    first: u64,
+    /// Of each head, what it says, and where it is counted.
+    segments: [Result<Segment<'b>, Reject>; GROUP],
+    spots: [Spot; GROUP],
+}
+
+impl Group<'_> {
+    const fn new() -> Self {
+        let spot = Spot { shard: 0, fingerprint: Fingerprint::NONE, place: Place::NONE };
+        Self { heads: &[], first: 0, segments: [Err(Reject::TooDeep); GROUP], spots: [spot; GROUP] }
+    }
+}
+
+/// Where a segment is counted.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    shard: usize,
+    fingerprint: Fingerprint,
+    place: Place,
+}
+
 /// What is kept of the flows between some pairs of addresses.
 #[derive(Debug, Clone)]
 struct Shard {
@@ -236,45 +260,62 @@ impl Worker {
 
     /// Counts a batch whose first frame is number `first` of the input.
     ///
-    /// Some frames at a time take each step together: what one waits for in memory, the others wait
-    /// for meanwhile.
+    /// Some frames at a time take each step together, and the next ones are read before they are
+    /// counted: what one waits for in memory, the others wait for meanwhile.
     pub fn run(&mut self, batch: &Batch, first: u64, outbox: &mut impl Outbox) {
-        let mut segments = SmallVec::<[_; GROUP]>::new();
-        let mut places = [(0, Place::default()); GROUP];
+        let (mut group, mut next) = (&mut Group::new(), &mut Group::new());
         for (heads, first) in batch.heads.chunks(GROUP).zip((first..).step_by(GROUP)) {
-            for &head in heads {
-                segments.push(self.read(&batch.frame(head)));
+            self.read_group(batch, heads, first, next);
+            self.count_group(group, outbox);
+            self.approach(next);
+            std::mem::swap(&mut group, &mut next);
+        }
+        self.count_group(group, outbox);
+    }
+
+    /// Decodes frames, finds each one's shard, and asks for the memory that its place there needs.
+    fn read_group<'b>(
+        &self,
+        batch: &'b Batch,
+        heads: &'b [FrameHead],
+        first: u64,
+        group: &mut Group<'b>,
+    ) {
+        (group.heads, group.first) = (heads, first);
+        for ((&head, segment), spot) in heads.iter().zip(&mut group.segments).zip(&mut group.spots)
+        {
+            let frame = batch.frame(head);
+            *segment = decode(&frame);
+            let Ok(known) = segment else { continue };
+            if known.tunnel.is_some_and(|tunnel| self.crosses_border(&tunnel)) {
+                *segment = outermost(&frame);
             }
-            self.place(&segments, &mut places);
-            for ((number, head), (segment, place)) in
-                (first..).zip(heads).zip(segments.iter().zip(&places))
-            {
-                self.keep_time(number, head.at, outbox);
-                match segment {
-                    Ok(segment) => self.count(number, head.at, segment, *place, outbox),
-                    Err(reject) => self.counters.rejects.count(*reject),
-                }
+            let Ok(segment) = segment else { continue };
+            spot.shard = FlowKey::shard(segment);
+            if let Some(Shard { table, duplicates, .. }) = &self.shards[spot.shard] {
+                spot.fingerprint = Fingerprint::of(segment);
+                duplicates.prefetch(spot.fingerprint);
+                spot.place = table.place(segment);
             }
-            segments.clear();
         }
     }
 
-    /// Finds each segment's shard and its place there, and asks for the memory that counting it needs.
-    fn place(
-        &self,
-        segments: &[Result<Segment<'_>, Reject>],
-        places: &mut [(usize, Place); GROUP],
-    ) {
-        for (segment, place) in segments.iter().zip(&mut *places) {
-            let Ok(segment) = segment else { continue };
-            place.0 = FlowKey::shard(segment);
-            if let Some(shard) = &self.shards[place.0] {
-                place.1 = shard.table.place(segment);
+    /// Asks for the memory that counting needs.
+    fn approach(&self, group: &mut Group<'_>) {
+        for (segment, spot) in group.segments[..group.heads.len()].iter().zip(&mut group.spots) {
+            if let (Ok(_), Some(shard)) = (segment, &self.shards[spot.shard]) {
+                shard.table.approach(&mut spot.place);
             }
         }
-        for (segment, (shard, place)) in segments.iter().zip(&mut *places) {
-            if let (Ok(_), Some(shard)) = (segment, &self.shards[*shard]) {
-                shard.table.approach(place);
+    }
+
+    fn count_group(&mut self, group: &Group<'_>, outbox: &mut impl Outbox) {
+        let segments = group.segments.iter().zip(&group.spots);
+        for ((number, head), (segment, spot)) in (group.first..).zip(group.heads).zip(segments) {
+            self.keep_time(number, head.at, outbox);
+            match segment {
+                Ok(segment) => self.count(number, head.at, segment, spot, outbox),
+                Err(reject) => self.counters.rejects.count(*reject),
             }
         }
     }
@@ -284,16 +325,17 @@ impl Worker {
         number: u64,
         at: Timestamp,
         segment: &Segment<'_>,
-        (shard, place): (usize, Place),
+        spot: &Spot,
         outbox: &mut impl Outbox,
     ) {
         self.counters.decoded += 1;
-        let position = Position { frame: number, is_own: true, shard, step: Step::Delta };
+        let shard = spot.shard;
         let Some(own) = &mut self.shards[shard] else { return };
-        let is_copy = own.duplicates.is_copy(at, segment);
+        let is_copy = own.duplicates.is_copy(at, segment, spot.fingerprint);
         self.counters.duplicates += u64::from(is_copy);
+        let position = Position { frame: number, is_own: true, shard, step: Step::Delta };
         let Shard { table, names, .. } = own;
-        let glimpse = table.observe(at, segment, place, is_copy, |delta| {
+        let glimpse = table.observe(at, segment, spot.place, is_copy, |delta| {
             hand_on(names.as_mut(), position, delta, outbox);
         });
         if let Some(glimpse) = glimpse {
@@ -321,17 +363,10 @@ impl Worker {
         counters
     }
 
-    /// Decodes a frame. Of a tunnel that itself crosses the border its own ends count, for that is
-    /// where the bytes go: what it carries may be said to be between any two addresses.
-    #[inline(always)]
-    fn read<'a>(&self, frame: &Frame<'a>) -> Result<Segment<'a>, Reject> {
-        let inner = decode(frame);
-        if let Ok(Segment { tunnel: Some(tunnel), .. }) = &inner
-            && self.internal.contains(tunnel.source) != self.internal.contains(tunnel.destination)
-        {
-            return outermost(frame);
-        }
-        inner
+    /// Does a tunnel itself cross the border? Then its own ends count, for that is where the bytes go:
+    /// what it carries may be said to be between any two addresses.
+    fn crosses_border(&self, tunnel: &Tunnel) -> bool {
+        self.internal.contains(tunnel.source) != self.internal.contains(tunnel.destination)
     }
 
     fn keep_time(&mut self, number: u64, at: Timestamp, outbox: &mut impl Outbox) {
@@ -395,7 +430,7 @@ const TICK: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::LinkType;
+    use crate::frame::{Frame, LinkType};
     use crate::net::Addr;
 
     /// IPv4 with this protocol and payload, as raw bytes.

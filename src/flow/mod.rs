@@ -3,6 +3,7 @@
 mod delta;
 mod duplicates;
 mod fragments;
+mod hash;
 mod key;
 mod slot;
 mod state;
@@ -12,7 +13,7 @@ mod tcp_options;
 mod wheel;
 
 pub use delta::{Closing, Counters, FlowDelta, FlowEnd, TunnelEnds};
-pub use duplicates::Duplicates;
+pub use duplicates::{Duplicates, Fingerprint};
 pub use key::{FlowKey, SHARDS, Sender};
 pub use slot::{SHOWN_ALWAYS, SHOWN_NO_MORE};
-pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Glimpse, Options, Place};
+pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Glimpse, Options, Place, Reporting};

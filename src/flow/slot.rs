@@ -8,6 +8,7 @@ use crate::flow::delta::{Closing, Counters, FlowDelta, FlowEnd};
 use crate::flow::key::{FlowKey, Sender};
 use crate::flow::state::{Flow, Half};
 use crate::flow::stream::{Beginning, Plain, Stream};
+use crate::flow::table::Reporting;
 use crate::flow::tcp_options::window_scale;
 use crate::net::{Addr, Endpoint, Protocol};
 use crate::time::Timestamp;
@@ -283,8 +284,11 @@ pub(super) struct Wide {
 
 impl Wide {
     /// Has an end sent so much that it is reported at once?
-    pub(super) fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self, reporting: Reporting) -> bool {
         let Self { flow, pending } = self;
+        if reporting == Reporting::AtEnd {
+            return false;
+        }
         let is_due = |sent: u64, new: u64| new >= RUNG_MIN && new >= rung(sent - new);
         is_due(flow.low.sent, pending.low.sent) || is_due(flow.high.sent, pending.high.sent)
     }
@@ -340,20 +344,23 @@ impl Slot {
             && self.tag == key.tag
     }
 
-    /// Is this the flow of a segment that the end `sender` sent?
+    /// The end that sent a segment, if this is its flow.
     #[inline]
-    pub(super) fn is_between(&self, segment: &Segment<'_>, sender: Sender, tag: u32) -> bool {
-        let (low, high) = match sender {
-            Sender::Low => (&segment.source, &segment.destination),
-            Sender::High => (&segment.destination, &segment.source),
+    pub(super) fn sender(&self, segment: &Segment<'_>, tag: u32) -> Option<Sender> {
+        let Segment { source, destination, protocol, .. } = segment;
+        let is = |low: &Endpoint, high: &Endpoint| {
+            self.low_addr == low.addr
+                && self.high_addr == high.addr
+                && self.low_port == low.port
+                && self.high_port == high.port
         };
-        self.phase != Phase::Free
-            && self.low_addr == low.addr
-            && self.high_addr == high.addr
-            && self.low_port == low.port
-            && self.high_port == high.port
-            && self.protocol == segment.protocol
-            && self.tag == tag
+        if self.phase == Phase::Free || self.protocol != *protocol || self.tag != tag {
+            return None;
+        }
+        if is(source, destination) {
+            return Some(Sender::Low);
+        }
+        is(destination, source).then_some(Sender::High)
     }
 
     pub(super) fn key(&self) -> FlowKey {
@@ -458,12 +465,15 @@ impl Slot {
 
     /// Must a flow that is held in short report at once, as `sender` has sent so much?
     #[inline]
-    pub(super) fn is_due(&self, sender: Sender) -> bool {
+    pub(super) fn is_due(&self, sender: Sender, reporting: Reporting) -> bool {
+        if self.report.is_full(sender) || reporting == Reporting::AtEnd {
+            return self.report.is_full(sender);
+        }
         let is_due = |short: &Short, new: u32| {
             u64::from(new) >= RUNG_MIN && u64::from(new) >= rung(u64::from(short.sent - new))
         };
         let [low, high] = self.report.sent;
-        self.report.is_full(sender) || is_due(&self.low, low) || is_due(&self.high, high)
+        is_due(&self.low, low) || is_due(&self.high, high)
     }
 
     /// Is there something to report of a flow that is held in short?
@@ -778,8 +788,12 @@ mod tests {
                     *wide = (!slot.shorten(&held)).then_some(held);
                 }
                 prop_assert_eq!(slot.phase, whole.flow.closed.map_or(Phase::Open, Phase::Closed));
-                let is_due = wide.as_ref().map_or_else(|| slot.is_due(sender), Wide::is_due);
-                prop_assert!(is_due || !whole.is_due());
+                let reporting = Reporting::InFlight;
+                let is_due = match &wide {
+                    Some(wide) => wide.is_due(reporting),
+                    None => slot.is_due(sender, reporting),
+                };
+                prop_assert!(is_due || !whole.is_due(reporting));
                 if is_due || reports {
                     let delta = slot.take_delta(wide.as_mut(), None);
                     prop_assert_eq!(Pending { low: delta.low, high: delta.high }, take(&mut whole.pending));

@@ -1,12 +1,12 @@
 //! The flow table: one shard of it, owned by one worker.
 
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use crate::arena::{Arena, Index, NIL, prefetch_whole};
 use crate::decode::{Segment, Tcp};
 use crate::flow::delta::{FlowDelta, FlowEnd, TunnelEnds};
 use crate::flow::fragments::Fragments;
+use crate::flow::hash::FlowHasher;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
 use crate::flow::slot::{Phase, SHOWN_NO_MORE, Slot, Wide};
 use crate::flow::stream::Reach;
@@ -31,6 +31,17 @@ pub struct Options {
     pub key_by_vlan: bool,
     /// Is the tunnel's number part of the flow's key?
     pub key_by_tunnel: bool,
+    /// When flows report what is new.
+    pub reporting: Reporting,
+}
+
+/// When flows report what is new of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reporting {
+    /// While they run: at every tick, and at once when they have sent much.
+    InFlight,
+    /// At their end, and before only where the slot of a long one has no room for more.
+    AtEnd,
 }
 
 impl Default for Options {
@@ -43,6 +54,7 @@ impl Default for Options {
             closed_linger: Duration::from_secs(10),
             key_by_vlan: false,
             key_by_tunnel: false,
+            reporting: Reporting::InFlight,
         }
     }
 }
@@ -79,13 +91,11 @@ pub struct Place {
     hash: u32,
     /// The slot that probably holds it, or [`NIL`].
     slot: u32,
-    sender: Sender,
 }
 
-impl Default for Place {
-    fn default() -> Self {
-        Self { hash: 0, slot: NIL, sender: Sender::Low }
-    }
+impl Place {
+    /// That of no segment yet.
+    pub const NONE: Self = Self { hash: 0, slot: NIL };
 }
 
 /// Payload of a flow that somebody may still want to look at.
@@ -110,7 +120,7 @@ pub struct Glimpse {
 pub struct FlowTable {
     options: Options,
     index: Index,
-    hasher: foldhash::fast::RandomState,
+    hasher: FlowHasher,
     slots: Arena<Slot>,
     /// The accounts that are more than a slot can hold.
     wide: Arena<Wide>,
@@ -130,7 +140,7 @@ impl FlowTable {
         Self {
             options,
             index: Index::new(),
-            hasher: foldhash::fast::RandomState::default(),
+            hasher: FlowHasher::random(),
             slots: Arena::new(),
             wide: Arena::new(),
             wheel: Wheel::new(),
@@ -147,10 +157,10 @@ impl FlowTable {
     /// The two steps before [`FlowTable::observe`] only bring memory nearer. To be called for many
     /// segments each, so that their cache misses overlap.
     pub fn place(&self, segment: &Segment<'_>) -> Place {
-        let (key, sender) = self.key(segment.source, segment.destination, segment);
-        let place = Place { hash: self.hash(&key), slot: NIL, sender };
-        self.index.prefetch(place.hash);
-        place
+        let Segment { source, destination, protocol, .. } = *segment;
+        let hash = self.hasher.of(source, destination, protocol, self.tag(segment));
+        self.index.prefetch(hash);
+        Place { hash, slot: NIL }
     }
 
     /// Asks for what [`FlowTable::observe`] looks at.
@@ -180,19 +190,22 @@ impl FlowTable {
             (ends.0, ends.1, tcp_seq) = self.fragments.place(at, segment, fragment);
             place.slot = NIL;
         }
-        let known = match self.slots.get(place.slot) {
-            Some(slot) if slot.is_between(segment, place.sender, self.tag(segment)) => place.slot,
-            Some(_) | None => {
+        let known = self
+            .slots
+            .get(place.slot)
+            .and_then(|slot| Some((place.slot, slot.sender(segment, self.tag(segment))?)));
+        let (mut index, sender) = match known {
+            Some(known) => known,
+            None => {
                 let (key, sender) = self.key(ends.0, ends.1, segment);
-                place = Place { hash: self.hash(&key), slot: NIL, sender };
+                place.hash = self.hash(&key);
                 match self.index.find(place.hash, |index| self.slots[index].is(&key)) {
-                    Some(index) => index,
+                    Some(index) => (index, sender),
                     None if is_copy => return None,
-                    None => self.start(at, key, place, segment, &mut report),
+                    None => (self.start(at, (key, sender), place, segment, &mut report), sender),
                 }
             }
         };
-        let (mut index, sender) = (known, place.sender);
         if is_copy {
             self.count_copy(at, index, sender, &mut report);
             return None;
@@ -203,7 +216,7 @@ impl FlowTable {
         {
             let key = self.slots[index].key();
             self.end(index, self.ended(index).unwrap_or(FlowEnd::Idle), &mut report);
-            index = self.start(at, key, place, segment, &mut report);
+            index = self.start(at, (key, sender), place, segment, &mut report);
             self.with_flow(index, |wide| wide.flow.follow(&reach));
         }
         let slot = &mut self.slots[index];
@@ -211,7 +224,7 @@ impl FlowTable {
         self.list(index);
         let slot = &mut self.slots[index];
         if slot.count(sender, segment) {
-            if slot.is_due(sender) {
+            if slot.is_due(sender, self.options.reporting) {
                 self.report(index, None, &mut report);
             }
             return self.glimpse(index, sender, segment);
@@ -366,9 +379,8 @@ impl FlowTable {
         (key, sender)
     }
 
-    /// The upper half of the hash: it depends on all of the key.
     fn hash(&self, key: &FlowKey) -> u32 {
-        (self.hasher.hash_one(key) >> 32) as u32
+        self.hasher.of(key.low, key.high, key.protocol, key.tag)
     }
 
     fn tag(&self, segment: &Segment<'_>) -> u32 {
@@ -382,7 +394,7 @@ impl FlowTable {
     fn start(
         &mut self,
         at: Timestamp,
-        key: FlowKey,
+        (key, sender): (FlowKey, Sender),
         place: Place,
         segment: &Segment<'_>,
         report: &mut impl FnMut(FlowDelta),
@@ -390,7 +402,7 @@ impl FlowTable {
         if self.index.len() >= (self.options.flows_max / SHARDS).max(1) {
             self.evict(report);
         }
-        let mut slot = Slot::start(at, key, place.sender, segment);
+        let mut slot = Slot::start(at, key, sender, segment);
         let free = self.slots.next_free();
         slot.is_listed = free.is_some_and(|index| self.slots[index].is_listed);
         let deadline = at.plus(self.idle_timeout(&slot)).as_secs() + 1;
@@ -399,7 +411,7 @@ impl FlowTable {
         self.wheel.insert(index, deadline);
         if let Some(tunnel) = &segment.tunnel {
             let mut wide = self.slots[index].widen();
-            wide.flow.tunnel = Some(Box::new(TunnelEnds::of(tunnel, place.sender)));
+            wide.flow.tunnel = Some(Box::new(TunnelEnds::of(tunnel, sender)));
             self.slots[index].wide = self.wide.insert(wide);
         }
         self.counters.started += 1;
@@ -487,7 +499,7 @@ impl FlowTable {
     #[inline]
     fn list(&mut self, index: u32) {
         let slot = &mut self.slots[index];
-        if !slot.is_listed {
+        if !slot.is_listed && self.options.reporting == Reporting::InFlight {
             slot.is_listed = true;
             self.listed.push(index);
         }
@@ -497,8 +509,8 @@ impl FlowTable {
     fn is_due(&self, index: u32, sender: Sender) -> bool {
         let slot = &self.slots[index];
         match slot.wide {
-            NIL => slot.is_due(sender),
-            wide => self.wide[wide].is_due(),
+            NIL => slot.is_due(sender, self.options.reporting),
+            wide => self.wide[wide].is_due(self.options.reporting),
         }
     }
 

@@ -227,6 +227,7 @@ impl Names {
         };
         let next = look.stream(piece, offset as usize);
         let service = look.facts.service;
+        look.has_news |= next == Next::Done && service == Service::Unknown;
         tell_news(key, &mut look, tell);
         for (sender, message) in look.take_messages() {
             learn(key, piece.at, sender, message, tell);
@@ -263,6 +264,7 @@ impl Names {
         }
         let mut look = self.take(key).unwrap_or_else(|| self.begin(piece));
         let next = look.datagram(piece, piece.before, &mut self.scratch);
+        look.has_news |= next == Next::Done && look.facts.service == Service::Unknown;
         tell_news(key, &mut look, tell);
         if look.facts.service == Service::Dns {
             for (sender, message) in look.take_messages() {

@@ -21,6 +21,8 @@ pub enum FlowFormat {
 pub struct Flows<W> {
     to: W,
     format: FlowFormat,
+    /// The record being written: its pieces are many and small, and `to` may be slow with those.
+    line: Vec<u8>,
 }
 
 impl<W: Write> Flows<W> {
@@ -34,7 +36,7 @@ impl<W: Write> Flows<W> {
             FlowFormat::Csv => csv::head(&mut to)?,
             FlowFormat::Zeek => zeek::head(&mut to)?,
         }
-        Ok(Self { to, format })
+        Ok(Self { to, format, line: Vec::new() })
     }
 
     /// Takes one record. It may stay in a buffer until [`Flows::finish`]: a flow is no alarm.
@@ -42,14 +44,16 @@ impl<W: Write> Flows<W> {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&mut self, record: &FlowRecord) -> io::Result<()> {
+        self.line.clear();
         match self.format {
             FlowFormat::Json => {
-                serde_json::to_writer(&mut self.to, record)?;
-                self.to.write_all(b"\n")
+                serde_json::to_writer(&mut self.line, record)?;
+                self.line.push(b'\n');
             }
-            FlowFormat::Csv => csv::row(&mut self.to, record),
-            FlowFormat::Zeek => zeek::row(&mut self.to, record),
+            FlowFormat::Csv => csv::row(&mut self.line, record)?,
+            FlowFormat::Zeek => zeek::row(&mut self.line, record)?,
         }
+        self.to.write_all(&self.line)
     }
 
     /// Writes out what is still in a buffer.

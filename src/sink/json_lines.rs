@@ -9,24 +9,30 @@ use crate::alert::Record;
 #[derive(Debug)]
 pub struct JsonLines<W> {
     to: W,
+    /// The record being written: its pieces are many and small, and `to` may be slow with those.
+    line: Vec<u8>,
 }
 
 impl<W: Write> JsonLines<W> {
     /// Writes to `to`.
     pub fn new(to: W) -> Self {
-        Self { to }
+        Self { to, line: Vec::new() }
     }
 }
 
 impl<W: Write> Sink for JsonLines<W> {
     fn write(&mut self, record: &Record) -> io::Result<()> {
+        self.line.clear();
         match record {
-            Record::Alert(alert) => serde_json::to_writer(&mut self.to, alert)?,
-            Record::Ranking(entry) => serde_json::to_writer(&mut self.to, entry)?,
-            Record::Summary(summary) => serde_json::to_writer(&mut self.to, summary)?,
+            Record::Alert(alert) => serde_json::to_writer(&mut self.line, alert)?,
+            Record::Ranking(entry) => serde_json::to_writer(&mut self.line, entry)?,
+            Record::Summary(summary) => serde_json::to_writer(&mut self.line, summary)?,
         }
-        self.to.write_all(b"\n")?;
-        // An alert that sits in a buffer has not been told.
+        self.line.push(b'\n');
+        self.to.write_all(&self.line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
     }
 }

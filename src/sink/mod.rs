@@ -21,6 +21,13 @@ pub trait Sink {
     /// # Errors
     /// When it cannot be written.
     fn write(&mut self, record: &Record) -> io::Result<()>;
+
+    /// Sees to it that what was written reaches its reader: an alert that sits in a buffer has not been
+    /// told.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn flush(&mut self) -> io::Result<()>;
 }
 
 /// Text as it may be shown on a terminal: whatever could steer it is escaped.

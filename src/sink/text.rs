@@ -179,12 +179,13 @@ impl<W: Write> Sink for Text<W> {
                     *best = (**entry).clone();
                 }
             }
-            Record::Summary(summary) => {
-                self.report(summary)?;
-                self.to.flush()?;
-            }
+            Record::Summary(summary) => self.report(summary)?,
         }
         Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 

@@ -11,6 +11,7 @@ use sekisho::capture::{FileSource, Options};
 use sekisho::config::{Keys, Settings};
 use sekisho::egress::Ledger;
 use sekisho::engine::{Reported, Run, count as count_flows};
+use sekisho::flow::Reporting;
 use serde_json::Value;
 
 use crate::support::{corpus, root, tool};
@@ -375,6 +376,37 @@ fn every_flow_is_closed() {
         .unwrap();
         assert_eq!((ledger.len(), closed), (0, counted.flows.started));
         assert!(open_max > 0);
+    }
+}
+
+/// What flows report while they run adds up to what they report at their end.
+#[test]
+fn records_are_the_same_whenever_flows_report() {
+    for path in SHIPPED {
+        let records = |reporting| {
+            let settings = Settings::of(&Keys::default()).unwrap();
+            let mut run = settings.run;
+            run.flow.reporting = reporting;
+            let mut ledger = Ledger::new(settings.analyst.egress.internal, 1 << 20);
+            let mut source = FileSource::open(&[root().join(path)], Options::default()).unwrap();
+            let (mut records, mut deltas_all) = (Vec::new(), 0);
+            count_flows(&mut source, &run, |_, reports| {
+                deltas_all += reports.deltas.len();
+                for report in reports.in_order() {
+                    match report {
+                        Reported::Event(event) => ledger.hear(event),
+                        Reported::Delta(delta) => records.extend(ledger.fold(delta)),
+                    }
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+            (records, deltas_all)
+        };
+        let (in_flight, deltas) = records(Reporting::InFlight);
+        let (at_end, fewer_deltas) = records(Reporting::AtEnd);
+        assert_eq!(in_flight, at_end, "{path}");
+        assert!(fewer_deltas < deltas, "{path}: {fewer_deltas} of {deltas}");
     }
 }
 
