@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "benches/instructions.json"
-STAGES = ["read", "decode", "flow", "egress", "detect"]
+STAGES = ["read", "decode", "flow", "names", "egress", "detect"]
 PACKETS = 60_000
 FLOWS = {"mix": 1500, "min": 1200}
 TOLERANCE = 0.05

@@ -67,7 +67,7 @@ trap 'rm -rf "$work"' EXIT
 # The folder that a target's seeds are made of; nothing where bytes of a recording mean nothing to it.
 seeds_of() {
 	case $1 in
-	capture | decode | filter | replay) echo "${SEKISHO_CORPUS:-missing}" ;;
+	capture | decode | filter | names | replay) echo "${SEKISHO_CORPUS:-missing}" ;;
 	rules) echo "$work/texts" ;;
 	settings) echo "$work/none" ;; # it knows a few values itself
 	flow | subnets) echo unseeded ;; # numbers in a form of their own
@@ -80,7 +80,7 @@ flags_of() {
 	case $1 in
 	capture) echo -max_len=8192 ;;
 	decode | filter) echo -max_len=2048 ;;
-	replay) echo -max_len=4096 ;;
+	names | replay) echo -max_len=4096 ;;
 	# Long from the start: short runs of operations have long been tried.
 	flow) echo -max_len=2400 -len_control=0 ;;
 	rules) echo -max_len=4096 "-dict=$work/rules.dict" ;;

@@ -18,7 +18,7 @@ use crate::net::Subnets;
 use crate::rules::units::{ByteSize, UnitError};
 use crate::rules::{RuleSet, RulesError};
 use crate::time::Timestamp;
-use crate::{alert, baseline, capture, egress, engine, flow};
+use crate::{alert, baseline, capture, egress, engine, flow, names};
 
 /// Everything that can be configured, each key as a flag, in the environment, or in the file.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -216,6 +216,7 @@ impl Settings {
                     .transpose()?,
             },
             run: engine::Run {
+                names: Some(names::Options::default()),
                 flow,
                 internal: egress.internal.clone(),
                 workers: workers(keys.workers.as_deref())?,

@@ -2,10 +2,11 @@
 //!
 //! Data flows one way. A [`capture`] source hands batches of [`frame`]s to [`decode`], which turns
 //! each into a segment. The [`flow`] table counts segments in both directions and reports increments,
-//! which [`egress`] sums for each inside host and outside destination. [`detect`] judges these sums
-//! against the [`baseline`] of finished days, [`alert`] makes incidents of the verdicts, and a [`sink`]
-//! tells them. The [`engine`] puts the stages on threads; [`config`] and [`rules`] say how they work.
-//! [`mod@bench`] measures all of it, on recorded traffic or on what [`synth`] makes up.
+//! which [`egress`] sums for each inside host and outside destination; [`names`] reads in a flow's first
+//! bytes what the outside end is called. [`detect`] judges the sums against the [`baseline`] of finished
+//! days, [`alert`] makes incidents of the verdicts, and a [`sink`] tells them. The [`engine`] puts the
+//! stages on threads; [`config`] and [`rules`] say how they work. [`mod@bench`] measures all of it, on
+//! recorded traffic or on what [`synth`] makes up.
 
 pub mod alert;
 pub mod arena;
@@ -19,6 +20,7 @@ pub mod egress;
 pub mod engine;
 pub mod flow;
 pub mod frame;
+pub mod names;
 pub mod net;
 pub mod rules;
 pub mod sink;

@@ -18,7 +18,7 @@ use sekisho::bench::{self, Comparison, Report, scaling};
 use sekisho::capture::FileSource;
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
-use sekisho::engine::{self, Analyst};
+use sekisho::engine::{self, Analyst, Reported};
 use sekisho::flow::Reporting;
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, JsonLines, Sink, Text, printable};
@@ -98,12 +98,21 @@ fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
     settings.run.flow.reporting = Reporting::AtEnd;
     let mut source = FileSource::open(&flows.files, settings.capture)?;
     let mut sink = sink::Flows::new(output(common)?, flows.format.into())?;
-    let mut ledger = Ledger::new(settings.analyst.egress.internal);
+    let book_bytes_max = settings.run.names.unwrap_or_default().book_bytes_max;
+    let mut ledger = Ledger::new(settings.analyst.egress.internal, book_bytes_max);
     let progress = progress(common, source.total_bytes());
     let (mut written, mut has_inside) = (Ok(()), false);
-    let outcome = engine::count(&mut source, &settings.run, |source, deltas| {
+    let outcome = engine::count(&mut source, &settings.run, |source, reports| {
         progress.set_position(source.consumed_bytes());
-        for record in deltas.iter().filter_map(|(_, delta)| ledger.fold(delta)) {
+        for report in reports.in_order() {
+            let record = match report {
+                Reported::Event(event) => {
+                    ledger.hear(event);
+                    continue;
+                }
+                Reported::Delta(delta) => ledger.fold(delta),
+            };
+            let Some(record) = record else { continue };
             has_inside |= record.scope != Scope::Outside;
             if written.is_ok() {
                 written = sink.write(&record);
@@ -117,6 +126,11 @@ fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
 
     warn(&source);
     let mut warnings = source.notices().len();
+    let forgotten = counted.names.evicted + ledger.book().evicted();
+    if forgotten > 0 {
+        eprintln!("sekisho: warning: {forgotten} names were given up for want of memory");
+        warnings += 1;
+    }
     if counted.flows.started > 0 && !has_inside {
         eprintln!("sekisho: warning: {NO_INSIDE}");
         warnings += 1;

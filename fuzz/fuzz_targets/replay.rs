@@ -14,7 +14,7 @@ use sekisho::alert::{ClosedBecause, Record, Summary};
 use sekisho::config::{Keys, Settings};
 use sekisho::decode::{Segment, Tunnel, decode, outermost};
 use sekisho::egress::Ledger;
-use sekisho::engine::{Analyst, Position, Run, Worker, WorkerCounters};
+use sekisho::engine::{Analyst, Position, Reported, Reports, Run, Worker, WorkerCounters};
 use sekisho::flow::{Counters, Duplicates, FlowDelta};
 use sekisho::frame::Batch;
 use sekisho::sink::{FlowFormat, Flows, JsonLines, Sink, Text};
@@ -28,32 +28,33 @@ fuzz_target!(init: seed(|files| {
     files.iter().map(|file| bytes_of(first_frames(file, 30).frames())).collect()
 }), |bytes: &[u8]| {
     let batch = frames_of(bytes);
-    let (deltas, counted) = deltas(&batch, 1);
-    add_up(&batch, &deltas, &counted);
+    let (reports, counted) = reports(&batch, 1);
+    add_up(&batch, &reports.deltas, &counted);
     if bytes.len().is_multiple_of(8) {
-        let (again, all) = self::deltas(&batch, 2);
-        assert_eq!(deltas, again, "two workers count as one does");
-        assert_eq!(all.duplicates, counted.duplicates);
+        let (again, all) = self::reports(&batch, 2);
+        assert_eq!(reports, again, "two workers count and learn as one does");
+        assert_eq!((all.duplicates, all.names), (counted.duplicates, counted.names));
     }
-    tell(&deltas, &counted);
+    tell(&reports, &counted);
 });
 
 /// What the workers report, in the order of the input.
-fn deltas(batch: &Batch, workers: usize) -> (Vec<(Position, FlowDelta)>, WorkerCounters) {
+fn reports(batch: &Batch, workers: usize) -> (Reports, WorkerCounters) {
     let run = Run { workers, ..SETTINGS.run.clone() };
-    let mut deltas = Vec::new();
+    let mut reports = Reports::default();
     let mut counters: Option<WorkerCounters> = None;
     for number in 0..workers {
         let mut worker = Worker::new(&run, number);
-        worker.run(batch, 0, &mut deltas);
-        worker.finish(&mut deltas);
+        worker.run(batch, 0, &mut reports);
+        worker.finish(&mut reports);
         match &mut counters {
             Some(counters) => counters.join(&worker.counters()),
             None => counters = Some(worker.counters()),
         }
     }
-    deltas.sort_by_key(|&(position, _)| position);
-    (deltas, counters.expect("there is a worker"))
+    reports.deltas.sort_by_key(|&(position, _)| position);
+    reports.events.sort_by_key(|&(position, _)| position);
+    (reports, counters.expect("there is a worker"))
 }
 
 /// Every frame that is decoded is counted once, with all its bytes; one that can be a mirror's copy
@@ -116,21 +117,28 @@ fn alike<'a>(segment: &Segment<'a>) -> impl PartialEq + use<'a> {
 }
 
 /// Judges and writes in every form.
-fn tell(deltas: &[(Position, FlowDelta)], counted: &WorkerCounters) {
-    let mut ledger = Ledger::new(SETTINGS.run.internal.clone());
+fn tell(reports: &Reports, counted: &WorkerCounters) {
+    let mut ledger = Ledger::new(SETTINGS.run.internal.clone(), 4096);
     let mut analyst = Analyst::new(SETTINGS.analyst.clone());
     let mut shown = Vec::new();
     for format in [FlowFormat::Json, FlowFormat::Csv, FlowFormat::Zeek] {
         let mut flows = Flows::new(&mut shown, format).expect("memory takes all");
-        for (_, delta) in deltas {
-            if let Some(record) = ledger.fold(delta) {
+        for report in reports.in_order() {
+            let record = match report {
+                Reported::Delta(delta) => ledger.fold(delta),
+                Reported::Event(event) => {
+                    ledger.hear(event);
+                    None
+                }
+            };
+            if let Some(record) = record {
                 flows.write(&record).expect("memory takes all");
             }
         }
         flows.finish().expect("memory takes all");
         assert!(ledger.is_empty(), "a flow without its end");
     }
-    deltas.iter().for_each(|(_, delta)| analyst.fold(delta));
+    analyst.fold(reports.deltas.iter().map(|(_, delta)| delta));
     analyst.finish(ClosedBecause::Eof);
     let mut records: Vec<Record> = analyst.drain().collect();
     let mut summary = Summary::default();

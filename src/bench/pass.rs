@@ -15,9 +15,10 @@ use crate::alert::Summary;
 use crate::capture::{Polled, Source};
 use crate::decode::{Rejects, decode};
 use crate::egress::{Egress, Group, Spot};
-use crate::engine::{self, Analyst, Position, WorkerCounters};
+use crate::engine::{self, Analyst, Position, Reports, Run, WorkerCounters};
 use crate::flow::FlowDelta;
 use crate::frame::Batch;
+use crate::names::{self, Book, Event};
 use crate::time::{Day, PacketClock};
 
 /// What a pass took and counted.
@@ -85,10 +86,20 @@ fn through<S: Source<Error: Into<BenchError>>>(
         })
         .map(|()| Counted::default()),
         Stage::Decode => decode_all(feed),
-        Stage::Flow => count(plan, feed, |_| {}),
+        Stage::Flow => count(&Run { names: None, ..plan.run.clone() }, feed, |_| {}),
+        Stage::Names => {
+            let mut book = Book::new(names::Options::default().book_bytes_max);
+            count(&plan.run, feed, |reports| {
+                for (_, event) in &reports.events {
+                    if let Event::Answer(answer) = event {
+                        book.hear(answer);
+                    }
+                }
+            })
+        }
         Stage::Egress => {
             let mut sums = Sums::new(plan);
-            let counted = count(plan, feed, |deltas| sums.fold(deltas))?;
+            let counted = count(&plan.run, feed, |reports| sums.fold(&reports.deltas))?;
             Ok(Counted { hosts: sums.egress.hosts().len() as u64, ..counted })
         }
         Stage::Detect => detect(plan, feed),
@@ -130,14 +141,14 @@ fn decode_all<S: Source<Error: Into<BenchError>>>(
 }
 
 fn count<S: Source<Error: Into<BenchError>>>(
-    plan: &Plan,
+    run: &Run,
     feed: &mut Feed<S>,
-    mut take: impl FnMut(&[(Position, FlowDelta)]),
+    mut take: impl FnMut(&Reports),
 ) -> Result<Counted, BenchError> {
     let mut taken = 0;
-    let counters = engine::count(feed, &plan.run, |feed, deltas| {
-        take(black_box(deltas));
-        taken += deltas.len() as u64;
+    let counters = engine::count(feed, run, |feed, reports| {
+        take(black_box(reports));
+        taken += reports.deltas.len() as u64;
         feed.judged();
         ControlFlow::Continue(())
     })?;
@@ -216,8 +227,8 @@ pub(super) fn deltas<S: Source<Error: Into<BenchError>>>(
     most: usize,
 ) -> Result<Vec<FlowDelta>, BenchError> {
     let mut all = Vec::new();
-    engine::count(source, &plan.run, |_, deltas| {
-        all.extend(deltas.iter().map(|(_, delta)| delta.clone()).take(most - all.len()));
+    engine::count(source, &plan.run, |_, reports| {
+        all.extend(reports.deltas.iter().map(|(_, delta)| delta.clone()).take(most - all.len()));
         if all.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
     .map_err(Into::into)?;

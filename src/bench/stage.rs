@@ -15,6 +15,8 @@ pub enum Stage {
     Decode,
     /// Segments to flows and their deltas.
     Flow,
+    /// First bytes of flows to names and services.
+    Names,
     /// Deltas to sums of hosts and destinations.
     Egress,
     /// Sums to findings and incidents.
@@ -23,7 +25,8 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Decode, Self::Flow, Self::Egress, Self::Detect];
+    pub const ALL: [Self; 6] =
+        [Self::Read, Self::Decode, Self::Flow, Self::Names, Self::Egress, Self::Detect];
 
     /// A word for it.
     pub fn name(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Stage {
             Self::Read => "read",
             Self::Decode => "decode",
             Self::Flow => "flow",
+            Self::Names => "names",
             Self::Egress => "egress",
             Self::Detect => "detect",
         }

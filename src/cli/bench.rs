@@ -128,6 +128,8 @@ pub(crate) enum StageArg {
     Decode,
     /// Segments to flows
     Flow,
+    /// First bytes of flows to names and services
+    Names,
     /// Flows to sums of hosts and destinations
     Egress,
     /// Sums to verdicts
@@ -141,6 +143,7 @@ impl StageArg {
             Self::Read => &[Stage::Read],
             Self::Decode => &[Stage::Decode],
             Self::Flow => &[Stage::Flow],
+            Self::Names => &[Stage::Names],
             Self::Egress => &[Stage::Egress],
             Self::Detect => &[Stage::Detect],
         }

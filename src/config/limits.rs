@@ -72,9 +72,9 @@ impl Limits {
 /// The least memory that can be divided, in bytes.
 pub const MEMORY_MIN: u64 = 96 << 20;
 
-/// What the program takes besides its tables: code, rules, batches of frames, and what the allocator
-/// keeps for itself (measured, on a flood of flows that fills every table).
-const PROGRAM: u64 = 56 << 20;
+/// What the program takes besides its tables: code, rules, batches of frames, what the allocator keeps
+/// for itself (measured, on a flood of flows that fills every table), and 8 MiB of first bytes.
+const PROGRAM: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -2,35 +2,55 @@
 
 use std::collections::HashMap;
 
-use super::record::{FlowRecord, Sums};
+use super::record::{Account, FlowRecord};
 use crate::flow::{FlowDelta, FlowKey};
+use crate::names::{Book, Event};
 use crate::net::Subnets;
 
-/// Sums the deltas of open flows, and makes a record of each when it ends.
+/// Sums the deltas of open flows, joins them with what is learned of names, and makes a record of each
+/// when it ends.
 ///
 /// It holds what the flow tables hold and no more: a key has at most one open flow, over all shards,
-/// and every flow has a last delta.
+/// and every flow has a last delta. What hosts call addresses has a limit of its own.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     internal: Subnets,
-    open: HashMap<FlowKey, Sums, foldhash::fast::RandomState>,
+    open: HashMap<FlowKey, Account, foldhash::fast::RandomState>,
+    book: Book,
 }
 
 impl Ledger {
-    /// An empty ledger.
-    pub fn new(internal: Subnets) -> Self {
-        Self { internal, open: HashMap::default() }
+    /// An empty ledger, which remembers so many bytes of what hosts call addresses.
+    pub fn new(internal: Subnets, book_bytes_max: usize) -> Self {
+        Self { internal, open: HashMap::default(), book: Book::new(book_bytes_max) }
+    }
+
+    /// Takes what was learned of names, in the order in which it was reported among the deltas.
+    pub fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Facts(key, facts) => {
+                let new = || Account::new(key, facts.seen_at, &self.book);
+                self.open.entry(*key).or_insert_with(new).hear(key, facts, &self.book);
+            }
+            Event::Answer(answer) => self.book.hear(answer),
+        }
     }
 
     /// Adds a delta; answers the flow's record when it was the last.
     pub fn fold(&mut self, delta: &FlowDelta) -> Option<FlowRecord> {
+        let new = || Account::new(&delta.key, delta.started_at, &self.book);
         let Some(end) = delta.end else {
-            self.open.entry(delta.key).or_default().add(delta);
+            self.open.entry(delta.key).or_insert_with(new).add(delta);
             return None;
         };
-        let mut sums = self.open.remove(&delta.key).unwrap_or_default();
-        sums.add(delta);
-        Some(FlowRecord::of(&self.internal, delta, end, &sums))
+        let mut account = self.open.remove(&delta.key).unwrap_or_else(new);
+        account.add(delta);
+        Some(FlowRecord::of(&self.internal, delta, end, &account))
+    }
+
+    /// What hosts call addresses.
+    pub fn book(&self) -> &Book {
+        &self.book
     }
 
     /// Flows that are open now.
@@ -57,7 +77,7 @@ mod tests {
     const OUTSIDE: [u8; 4] = [203, 0, 113, 9];
 
     fn ledger() -> Ledger {
-        Ledger::new(Subnets::private())
+        Ledger::new(Subnets::private(), 10_000)
     }
 
     fn sent(payload: u64, acked: u64) -> Counters {

@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::border::{Place, Scope};
 use crate::decode::TunnelKind;
-use crate::flow::{Counters, FlowDelta, FlowEnd, Sender};
+use crate::flow::{Counters, FlowDelta, FlowEnd, FlowKey, Sender};
+use crate::names::{Book, Called, Facts, Name, NameSource, Service};
 use crate::net::{Addr, Protocol, Subnets};
 use crate::time::Timestamp;
 
@@ -40,14 +41,20 @@ pub struct FlowRecord {
     pub initiator_inferred: bool,
     /// Transport protocol.
     pub proto: Protocol,
-    /// Application protocol, if known.
-    pub service: Option<&'static str>,
-    /// Name of the outside end, if known.
-    pub name: Option<String>,
+    /// Application protocol by the first bytes, whatever the port; null where no payload was seen.
+    pub service: Option<Service>,
+    /// What the client called the server, else what DNS or the certificate call it: the outside end in all
+    /// flows that `host` opened.
+    pub name: Option<Name>,
     /// Where the name comes from.
-    pub name_source: Option<&'static str>,
-    /// Owner of the outside end, if known.
+    pub name_source: Option<NameSource>,
+    /// Whose `peer` is by that name: registrable domain, or address. Null where the name is `host`'s own.
     pub owner: Option<String>,
+    /// Do the host's DNS answers for this address, or the certificate, belong to others than the name of
+    /// the TLS or QUIC hello?
+    pub name_mismatch: bool,
+    /// The client program: JA4, SSH banner or user agent; escaped, at most 255 bytes.
+    pub client: Option<String>,
     /// The first VLAN number seen; null without a tag.
     pub vlan: Option<u16>,
     /// The outermost tunnel that the first packet came out of.
@@ -148,14 +155,40 @@ impl From<FlowEnd> for RecordEnd {
     }
 }
 
-/// A flow's sums over all its deltas.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Sums {
-    pub(super) low: Counters,
-    pub(super) high: Counters,
+/// What is known of a flow by all its deltas and events.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Account {
+    low: Counters,
+    high: Counters,
+    facts: Option<Box<Facts>>,
+    /// What the lesser end calls the greater one, and the other way round, by DNS answers that came before
+    /// the flow was first reported.
+    called: [Option<Name>; 2],
+    /// Do these answers belong to others than the name of the hello?
+    is_another: [bool; 2],
 }
 
-impl Sums {
+impl Account {
+    /// The account of a flow that is met for the first time, and began about `at`.
+    pub(super) fn new(key: &FlowKey, at: Timestamp, book: &Book) -> Self {
+        let called = ends(key).map(|(host, addr)| {
+            book.called(host, addr).and_then(|called| called.name_at(at)).cloned()
+        });
+        Self { called, ..Self::default() }
+    }
+
+    /// Takes what is known by now.
+    pub(super) fn hear(&mut self, key: &FlowKey, facts: &Facts, book: &Book) {
+        if let Some((name, source)) = &facts.name
+            && source.is_sni()
+        {
+            let disagrees = |called: &Called| called.disagrees(name, facts.seen_at);
+            self.is_another =
+                ends(key).map(|(host, addr)| book.called(host, addr).is_some_and(disagrees));
+        }
+        self.facts = Some(Box::new(facts.clone()));
+    }
+
     pub(super) fn add(&mut self, delta: &FlowDelta) {
         self.low.add(&delta.low);
         self.high.add(&delta.high);
@@ -167,6 +200,33 @@ impl Sums {
             Sender::High => &self.high,
         }
     }
+
+    /// What the server is called, and where that is from: by what the client said, else by what the host,
+    /// which is `side`, was answered, else by the certificate.
+    fn name(&self, side: Sender) -> Option<(Name, NameSource)> {
+        let facts = self.facts.as_deref();
+        let said = facts.and_then(|facts| facts.name.clone());
+        let answered = || Some((self.called[side as usize].clone()?, NameSource::Dns));
+        let certified = || {
+            let name = facts?.certificate.iter().find(|name| name.is_valid())?.clone();
+            Some((name, NameSource::TlsCertificate))
+        };
+        said.or_else(answered).or_else(certified)
+    }
+
+    fn has_name_mismatch(&self, side: Sender) -> bool {
+        let Some(facts) = self.facts.as_deref() else { return false };
+        let Some((_, source)) = &facts.name else { return false };
+        // A certificate that fits says more than the names of an address, which one owner may have many of
+        // and a host may know from before the capture.
+        let is_certified = facts.is_certified();
+        source.is_sni() && !is_certified.unwrap_or(!self.is_another[side as usize])
+    }
+}
+
+/// Each end as the host that looks at the other: the lesser one's look first.
+fn ends(key: &FlowKey) -> [(Addr, Addr); 2] {
+    [(key.low.addr, key.high.addr), (key.high.addr, key.low.addr)]
 }
 
 impl FlowRecord {
@@ -180,20 +240,31 @@ impl FlowRecord {
         self.payload_in.max(self.acked_in.unwrap_or(0))
     }
 
-    /// The record of a flow, of its last delta and its sums with that delta in them.
-    pub(super) fn of(internal: &Subnets, delta: &FlowDelta, end: FlowEnd, sums: &Sums) -> Self {
+    /// The record of a flow, of its last delta and its account with that delta in it.
+    pub(super) fn of(
+        internal: &Subnets,
+        delta: &FlowDelta,
+        end: FlowEnd,
+        account: &Account,
+    ) -> Self {
         let (scope, side) = match Place::of(internal, delta) {
             Place::Border(crossing) => (Scope::Border, crossing.side),
             Place::Inside => (Scope::Inside, delta.initiator),
             Place::Outside => (Scope::Outside, delta.initiator),
         };
         let (host, peer) = (delta.key.end(side), delta.key.end(side.other()));
-        let (out, back) = (sums.sent_by(side), sums.sent_by(side.other()));
+        let (out, back) = (account.sent_by(side), account.sent_by(side.other()));
         let is_tcp = delta.key.protocol == Protocol::TCP;
         // Acknowledgements travel with the other end's packets.
         let acked =
             |sent: &Counters, other: &Counters| (is_tcp && other.packets > 0).then_some(sent.acked);
         let acked_out = acked(out, back);
+        let facts = account.facts.as_deref();
+        let has_ports = is_tcp || delta.key.protocol == Protocol::UDP;
+        let has_payload = has_ports && out.payload + back.payload > 0;
+        let (name, name_source) = account.name(side).unzip();
+        let is_peers = facts.and_then(|facts| facts.named_by).is_none_or(|client| client == side);
+        let owner = name.as_ref().and_then(Name::owner).filter(|_| is_peers).map(str::to_owned);
         let party = |end| if end == side { Party::Host } else { Party::Peer };
         Self {
             schema: "sekisho.flow/1",
@@ -207,10 +278,12 @@ impl FlowRecord {
             initiator: party(delta.initiator),
             initiator_inferred: delta.initiator_inferred,
             proto: delta.key.protocol,
-            service: None,
-            name: None,
-            name_source: None,
-            owner: None,
+            service: facts.map(|facts| facts.service).or(has_payload.then_some(Service::Unknown)),
+            name,
+            name_source,
+            owner,
+            name_mismatch: account.has_name_mismatch(side),
+            client: facts.and_then(|facts| facts.client.as_deref()).map(str::to_owned),
             vlan: delta.vlan,
             tunnel: delta.tunnel.map(|tunnel| {
                 let (host, peer) = match side {

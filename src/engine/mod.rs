@@ -8,4 +8,4 @@ mod worker;
 pub use analyst::{Analyst, Options};
 pub use replay::{count, replay};
 pub use summary::summarize;
-pub use worker::{Outbox, Position, Run, Worker, WorkerCounters};
+pub use worker::{Outbox, Position, Reported, Reports, Run, Worker, WorkerCounters};

@@ -1,4 +1,4 @@
-//! Replay: a source, some workers, and one who takes what they counted. The same deltas in the same
+//! Replay: a source, some workers, and one who takes what they counted. The same reports in the same
 //! order for any number of workers.
 
 use std::collections::VecDeque;
@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::analyst::Analyst;
-use super::worker::{Outbox, Position, Run, Worker, WorkerCounters};
+use super::worker::{Outbox, Position, Reports, Run, Worker, WorkerCounters};
 use crate::alert::{ClosedBecause, Record};
 use crate::capture::{Polled, Source};
 use crate::flow::FlowDelta;
 use crate::frame::Batch;
+use crate::names;
 
 /// Replays `source` to its end and hands `tell` every record as it comes.
 ///
@@ -25,8 +26,8 @@ pub fn replay<S: Source>(
     analyst: &mut Analyst,
     mut tell: impl FnMut(&S, std::vec::Drain<'_, Record>),
 ) -> Result<WorkerCounters, S::Error> {
-    let outcome = count(source, run, |source, deltas| {
-        analyst.fold(deltas.iter().map(|(_, delta)| delta));
+    let outcome = count(source, run, |source, reports| {
+        analyst.fold(reports.deltas.iter().map(|(_, delta)| delta));
         tell(source, analyst.drain());
         ControlFlow::Continue(())
     });
@@ -35,7 +36,7 @@ pub fn replay<S: Source>(
     outcome
 }
 
-/// Counts the flows of `source` to its end, and hands `take` the deltas in the order of the input: after
+/// Counts the flows of `source` to its end, and hands `take` the reports in the order of the input: after
 /// every batch those of the batch, or before when they are many. The last call has those of the flows
 /// that the end of the input ended.
 ///
@@ -47,7 +48,7 @@ pub fn replay<S: Source>(
 pub fn count<S: Source>(
     source: &mut S,
     run: &Run,
-    mut take: impl FnMut(&S, &[(Position, FlowDelta)]) -> ControlFlow<()>,
+    mut take: impl FnMut(&S, &Reports) -> ControlFlow<()>,
 ) -> Result<WorkerCounters, S::Error> {
     let (counters, outcome) = if run.workers <= 1 {
         on_this_thread(source, run, &mut take)
@@ -60,10 +61,10 @@ pub fn count<S: Source>(
 fn on_this_thread<S: Source>(
     source: &mut S,
     run: &Run,
-    take: &mut impl FnMut(&S, &[(Position, FlowDelta)]) -> ControlFlow<()>,
+    take: &mut impl FnMut(&S, &Reports) -> ControlFlow<()>,
 ) -> (WorkerCounters, Result<(), S::Error>) {
     let mut worker = Worker::new(run, 0);
-    let (mut batch, mut deltas, mut first) = (Batch::default(), Deltas::new(), 0);
+    let (mut batch, mut reports, mut first) = (Batch::default(), Reports::default(), 0);
     let outcome = loop {
         match next(source, &mut batch) {
             Ok(true) => {}
@@ -71,42 +72,50 @@ fn on_this_thread<S: Source>(
             Err(error) => break Err(error),
         }
         let mut portions =
-            Portions { deltas, take: |deltas: &_| take(source, deltas), is_over: false };
+            Portions { reports, take: |reports: &_| take(source, reports), is_over: false };
         worker.run(&batch, first, &mut portions);
         first += batch.heads.len() as u64;
         portions.hand_over();
         let is_over = portions.is_over;
-        deltas = portions.deltas;
+        reports = portions.reports;
         if is_over {
             break Ok(());
         }
     };
     // There is nothing left to stop.
-    let mut portions = Portions { deltas, take: |deltas: &_| take(source, deltas), is_over: false };
+    let mut portions =
+        Portions { reports, take: |reports: &_| take(source, reports), is_over: false };
     worker.finish(&mut portions);
     portions.hand_over();
     (worker.counters(), outcome)
 }
 
-/// Hands deltas over some at a time: when a million flows report in one packet, they need not all be
+/// Hands reports over some at a time: when a million flows report in one packet, they need not all be
 /// held at once.
 struct Portions<F> {
-    deltas: Deltas,
+    reports: Reports,
     take: F,
     is_over: bool,
 }
 
-impl<F: FnMut(&[(Position, FlowDelta)]) -> ControlFlow<()>> Portions<F> {
+impl<F: FnMut(&Reports) -> ControlFlow<()>> Portions<F> {
     fn hand_over(&mut self) {
-        self.is_over |= (self.take)(&self.deltas).is_break();
-        self.deltas.clear();
+        self.is_over |= (self.take)(&self.reports).is_break();
+        self.reports.clear();
     }
 }
 
-impl<F: FnMut(&[(Position, FlowDelta)]) -> ControlFlow<()>> Outbox for Portions<F> {
+impl<F: FnMut(&Reports) -> ControlFlow<()>> Outbox for Portions<F> {
     fn put(&mut self, position: Position, delta: FlowDelta) {
-        self.deltas.push((position, delta));
-        if self.deltas.len() == PORTION {
+        self.reports.put(position, delta);
+        if self.reports.deltas.len() == PORTION {
+            self.hand_over();
+        }
+    }
+
+    fn tell(&mut self, position: Position, event: names::Event) {
+        self.reports.tell(position, event);
+        if self.reports.events.len() == PORTION {
             self.hand_over();
         }
     }
@@ -114,31 +123,30 @@ impl<F: FnMut(&[(Position, FlowDelta)]) -> ControlFlow<()>> Outbox for Portions<
 
 /// A batch on its way through the workers.
 type Load = (u64, Arc<Batch>);
-type Deltas = Vec<(Position, FlowDelta)>;
 
 /// Every worker reads every batch and keeps the flows of its own shards; the caller's thread reads
-/// the source and takes the deltas, batch by batch, in the order of the input.
+/// the source and takes the reports, batch by batch, in the order of the input.
 fn on_workers<S: Source>(
     source: &mut S,
     run: &Run,
-    take: &mut impl FnMut(&S, &[(Position, FlowDelta)]) -> ControlFlow<()>,
+    take: &mut impl FnMut(&S, &Reports) -> ControlFlow<()>,
 ) -> (WorkerCounters, Result<(), S::Error>) {
     std::thread::scope(|scope| {
         let mut crew = Vec::new();
         for number in 0..run.workers {
             let (to_worker, loads) = sync_channel::<Load>(IN_FLIGHT);
-            let (deltas, from_worker) = sync_channel::<Deltas>(IN_FLIGHT + 1);
+            let (reports, from_worker) = sync_channel::<Reports>(IN_FLIGHT + 1);
             let worker = Worker::new(run, number);
-            let thread = scope.spawn(move || work(worker, &loads, &deltas));
+            let thread = scope.spawn(move || work(worker, &loads, &reports));
             crew.push((to_worker, from_worker, thread));
         }
         let (mut under_way, mut spare, mut first) = (VecDeque::new(), Vec::new(), 0);
         let collect = |under_way: &mut VecDeque<Arc<Batch>>| {
-            let mut outbox = Deltas::new();
+            let mut outbox = Reports::default();
             for (_, from_worker, _) in &crew {
-                outbox.extend(from_worker.recv().into_iter().flatten());
+                from_worker.recv().into_iter().for_each(|reports| outbox.join(reports));
             }
-            outbox.sort_by_key(|&(position, _)| position);
+            outbox.sort();
             (outbox, under_way.pop_front().and_then(Arc::into_inner))
         };
         let outcome = loop {
@@ -157,22 +165,22 @@ fn on_workers<S: Source>(
             under_way.push_back(batch);
             first += frames;
             if under_way.len() == IN_FLIGHT {
-                let (deltas, batch) = collect(&mut under_way);
+                let (reports, batch) = collect(&mut under_way);
                 spare.extend(batch);
-                if take(source, &deltas).is_break() {
+                if take(source, &reports).is_break() {
                     break Ok(());
                 }
             }
         };
         while !under_way.is_empty() {
-            let (deltas, _) = collect(&mut under_way);
-            let _ = take(source, &deltas);
+            let (reports, _) = collect(&mut under_way);
+            let _ = take(source, &reports);
         }
-        let mut last = Deltas::new();
+        let mut last = Reports::default();
         let mut counters = WorkerCounters::default();
         for (number, (to_worker, from_worker, thread)) in crew.into_iter().enumerate() {
             drop(to_worker);
-            last.extend(from_worker.recv().into_iter().flatten());
+            from_worker.recv().into_iter().for_each(|reports| last.join(reports));
             match thread.join() {
                 // All have read all frames.
                 Ok(own) if number == 0 => counters = own,
@@ -180,25 +188,29 @@ fn on_workers<S: Source>(
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        last.sort_by_key(|&(position, _)| position);
+        last.sort();
         let _ = take(source, &last);
         (counters, outcome)
     })
 }
 
-fn work(mut worker: Worker, loads: &Receiver<Load>, deltas: &SyncSender<Deltas>) -> WorkerCounters {
+fn work(
+    mut worker: Worker,
+    loads: &Receiver<Load>,
+    reports: &SyncSender<Reports>,
+) -> WorkerCounters {
     for (first, batch) in loads {
-        let mut outbox = Deltas::new();
+        let mut outbox = Reports::default();
         worker.run(&batch, first, &mut outbox);
         drop(batch);
-        if deltas.send(outbox).is_err() {
+        if reports.send(outbox).is_err() {
             break;
         }
     }
-    let mut outbox = Deltas::new();
+    let mut outbox = Reports::default();
     worker.finish(&mut outbox);
     // Nobody listens any more only when the analyst's thread is unwinding.
-    let _ = deltas.send(outbox);
+    let _ = reports.send(outbox);
     worker.counters()
 }
 
@@ -214,8 +226,8 @@ fn next<S: Source>(source: &mut S, batch: &mut Batch) -> Result<bool, S::Error> 
     }
 }
 
-/// Deltas handed over at a time: they stay in the second-level cache.
+/// Reports of a kind handed over at a time: they stay in the second-level cache.
 const PORTION: usize = 1024;
 
-/// Batches read ahead of who takes the deltas.
+/// Batches read ahead of who takes the reports.
 const IN_FLIGHT: usize = 4;

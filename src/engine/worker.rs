@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::decode::{Reject, Rejects, Segment, Tunnel, decode, outermost};
 use crate::flow::{
-    self, Duplicates, Fingerprint, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Place,
-    SHARDS,
+    self, Duplicates, Fingerprint, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Glimpse,
+    Place, SHARDS, SHOWN_ALWAYS, SHOWN_NO_MORE,
 };
 use crate::frame::{Batch, FrameHead};
+use crate::names::{self, Gaze, Names, Piece};
 use crate::net::Subnets;
 use crate::time::{Advance, PacketClock, Timestamp};
 
@@ -16,13 +17,15 @@ use crate::time::{Advance, PacketClock, Timestamp};
 pub struct Run {
     /// How flows are kept.
     pub flow: flow::Options,
+    /// How first bytes are looked at; `None`: not at all.
+    pub names: Option<names::Options>,
     /// Networks that are ours.
     pub internal: Subnets,
     /// Worker threads; 1 does everything on the caller's thread.
     pub workers: usize,
 }
 
-/// Where in the input a delta was reported. The order of positions is the order of judgement, and
+/// Where in the input something was reported. The order of positions is the order of judgement, and
 /// does not depend on how shards are spread over workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -32,17 +35,100 @@ pub struct Position {
     is_own: bool,
     /// The shard that reported.
     shard: usize,
+    step: Step,
+}
+
+/// What is reported in one place comes in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    /// The last that was learned of flows that end.
+    LastFacts,
+    /// What flows count.
+    Delta,
+    /// What the frame told.
+    News,
 }
 
 /// Takes what a worker reports.
 pub trait Outbox {
     /// Takes one delta; those of one worker come in the order of their positions.
     fn put(&mut self, position: Position, delta: FlowDelta);
+
+    /// Takes something learned; in the order of positions too.
+    fn tell(&mut self, position: Position, event: names::Event);
 }
 
+/// Takes the deltas alone.
 impl Outbox for Vec<(Position, FlowDelta)> {
     fn put(&mut self, position: Position, delta: FlowDelta) {
         self.push((position, delta));
+    }
+
+    fn tell(&mut self, _: Position, _: names::Event) {}
+}
+
+/// What workers reported, each kind in the order of the input.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Reports {
+    /// What flows counted.
+    pub deltas: Vec<(Position, FlowDelta)>,
+    /// What was learned of names and services.
+    pub events: Vec<(Position, names::Event)>,
+}
+
+/// One thing reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reported<'a> {
+    /// What a flow counted.
+    Delta(&'a FlowDelta),
+    /// What was learned.
+    Event(&'a names::Event),
+}
+
+impl Reports {
+    /// All of it in the order of the input.
+    pub fn in_order(&self) -> impl Iterator<Item = Reported<'_>> {
+        let (mut deltas, mut events) =
+            (self.deltas.iter().peekable(), self.events.iter().peekable());
+        std::iter::from_fn(move || {
+            let is_event_next = match (deltas.peek(), events.peek()) {
+                (Some((delta, _)), Some((event, _))) => event < delta,
+                (None, Some(_)) => true,
+                (_, None) => false,
+            };
+            if is_event_next {
+                events.next().map(|(_, event)| Reported::Event(event))
+            } else {
+                deltas.next().map(|(_, delta)| Reported::Delta(delta))
+            }
+        })
+    }
+
+    /// Adds what other workers reported of the same frames.
+    pub(super) fn join(&mut self, other: Self) {
+        self.deltas.extend(other.deltas);
+        self.events.extend(other.events);
+    }
+
+    /// Puts what several workers reported in the order of the input.
+    pub(super) fn sort(&mut self) {
+        self.deltas.sort_by_key(|&(position, _)| position);
+        self.events.sort_by_key(|&(position, _)| position);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.deltas.clear();
+        self.events.clear();
+    }
+}
+
+impl Outbox for Reports {
+    fn put(&mut self, position: Position, delta: FlowDelta) {
+        self.deltas.push((position, delta));
+    }
+
+    fn tell(&mut self, position: Position, event: names::Event) {
+        self.events.push((position, event));
     }
 }
 
@@ -61,6 +147,8 @@ pub struct WorkerCounters {
     pub duplicates: u64,
     /// The flow tables' own counters, of this worker's shards.
     pub flows: FlowCounters,
+    /// What looking at first bytes came to, of this worker's shards.
+    pub names: names::Counters,
 }
 
 impl WorkerCounters {
@@ -68,6 +156,7 @@ impl WorkerCounters {
     pub fn join(&mut self, other: &Self) {
         self.duplicates += other.duplicates;
         self.flows.add(&other.flows);
+        self.names.add(&other.names);
     }
 }
 
@@ -102,6 +191,41 @@ struct Spot {
 struct Shard {
     table: FlowTable,
     duplicates: Duplicates,
+    names: Option<Names>,
+}
+
+impl Shard {
+    /// Looks at payload, and notes whether to look at more of that flow.
+    fn look(
+        &mut self,
+        at: Timestamp,
+        segment: &Segment<'_>,
+        glimpse: &Glimpse,
+        tell: impl FnMut(names::Event),
+    ) {
+        let gaze = match &mut self.names {
+            None => Gaze::Done,
+            Some(names) => {
+                let piece = Piece {
+                    at,
+                    sender: glimpse.sender,
+                    initiator: glimpse.initiator,
+                    offset: glimpse.offset,
+                    bytes: segment.payload(),
+                    is_cut: segment.payload().len() < segment.payload_len as usize
+                        || segment.fragment.is_some_and(|fragment| fragment.more),
+                    before: glimpse.shown,
+                };
+                names.look(&glimpse.key, &piece, tell)
+            }
+        };
+        let shown = match gaze {
+            Gaze::On => glimpse.shown + 1,
+            Gaze::Kept => SHOWN_ALWAYS,
+            Gaze::Done => SHOWN_NO_MORE,
+        };
+        self.table.set_shown(glimpse, shown);
+    }
 }
 
 /// Counts the flows of some of the shards.
@@ -122,6 +246,7 @@ impl Worker {
             (shard % run.workers.max(1) == number).then(|| Shard {
                 table: FlowTable::new(run.flow.clone()),
                 duplicates: Duplicates::new(),
+                names: run.names.map(Names::new),
             })
         };
         Self {
@@ -167,7 +292,7 @@ impl Worker {
             }
             let Ok(segment) = segment else { continue };
             spot.shard = FlowKey::shard(segment);
-            if let Some(Shard { table, duplicates }) = &self.shards[spot.shard] {
+            if let Some(Shard { table, duplicates, .. }) = &self.shards[spot.shard] {
                 spot.fingerprint = Fingerprint::of(segment);
                 duplicates.prefetch(spot.fingerprint);
                 spot.place = table.place(segment);
@@ -205,11 +330,18 @@ impl Worker {
     ) {
         self.counters.decoded += 1;
         let shard = spot.shard;
-        let Some(Shard { table, duplicates }) = &mut self.shards[shard] else { return };
-        let is_copy = duplicates.is_copy(at, segment, spot.fingerprint);
+        let Some(own) = &mut self.shards[shard] else { return };
+        let is_copy = own.duplicates.is_copy(at, segment, spot.fingerprint);
         self.counters.duplicates += u64::from(is_copy);
-        let position = Position { frame: number, is_own: true, shard };
-        table.observe(at, segment, spot.place, is_copy, |delta| outbox.put(position, delta));
+        let position = Position { frame: number, is_own: true, shard, step: Step::Delta };
+        let Shard { table, names, .. } = own;
+        let glimpse = table.observe(at, segment, spot.place, is_copy, |delta| {
+            hand_on(names.as_mut(), position, delta, outbox);
+        });
+        if let Some(glimpse) = glimpse {
+            let position = Position { step: Step::News, ..position };
+            own.look(at, segment, &glimpse, |event| outbox.tell(position, event));
+        }
     }
 
     /// Ends all flows: there are no more frames.
@@ -224,6 +356,9 @@ impl Worker {
         counters.turned_back = self.clock.turned_back();
         for shard in self.shards.iter().flatten() {
             counters.flows.add(shard.table.counters());
+            if let Some(names) = &shard.names {
+                counters.names.add(names.counters());
+            }
         }
         counters
     }
@@ -242,9 +377,12 @@ impl Worker {
             Advance::Forward(now) => {
                 self.next_tick = Timestamp::from_secs_nanos(now.as_secs(), 0).plus(TICK);
                 for (shard, own) in self.shards.iter_mut().enumerate() {
-                    if let Some(Shard { table, .. }) = own {
-                        let position = Position { frame: number, is_own: false, shard };
-                        table.tick(now, |delta| outbox.put(position, delta));
+                    if let Some(Shard { table, names, .. }) = own {
+                        let position =
+                            Position { frame: number, is_own: false, shard, step: Step::Delta };
+                        table.tick(now, |delta| {
+                            hand_on(names.as_mut(), position, delta, outbox);
+                        });
                     }
                 }
             }
@@ -257,12 +395,29 @@ impl Worker {
 
     fn end_all(&mut self, number: u64, now: Timestamp, end: FlowEnd, outbox: &mut impl Outbox) {
         for (shard, own) in self.shards.iter_mut().enumerate() {
-            if let Some(Shard { table, .. }) = own {
-                let position = Position { frame: number, is_own: false, shard };
-                table.end_all(now, end, |delta| outbox.put(position, delta));
+            if let Some(Shard { table, names, .. }) = own {
+                let position = Position { frame: number, is_own: false, shard, step: Step::Delta };
+                table.end_all(now, end, |delta| hand_on(names.as_mut(), position, delta, outbox));
+                names.iter_mut().for_each(Names::clear);
             }
         }
     }
+}
+
+/// Hands a delta on; of a flow that ends, before it what was learned last.
+fn hand_on(
+    names: Option<&mut Names>,
+    position: Position,
+    delta: FlowDelta,
+    outbox: &mut impl Outbox,
+) {
+    if delta.end.is_some()
+        && let Some(names) = names
+    {
+        let position = Position { step: Step::LastFacts, ..position };
+        names.close(&delta.key, |event| outbox.tell(position, event));
+    }
+    outbox.put(position, delta);
 }
 
 /// Frames that take each step together: enough to overlap their cache misses, few enough to stay in
@@ -296,8 +451,12 @@ mod tests {
         let inner = ipv4(17, [192, 168, 9, 9], [192, 168, 1, 5], &udp);
         let gre = |to| ipv4(47, [10, 0, 0, 1], to, &[&[0, 0, 0x08, 0][..], &inner].concat());
         let counted = |to| {
-            let run =
-                Run { flow: flow::Options::default(), internal: Subnets::private(), workers: 1 };
+            let run = Run {
+                flow: flow::Options::default(),
+                names: None,
+                internal: Subnets::private(),
+                workers: 1,
+            };
             let mut worker = Worker::new(&run, 0);
             let mut batch = Batch::default();
             let bytes = gre(to);

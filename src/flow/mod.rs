@@ -15,4 +15,5 @@ mod wheel;
 pub use delta::{Closing, Counters, FlowDelta, FlowEnd, TunnelEnds};
 pub use duplicates::{Duplicates, Fingerprint};
 pub use key::{FlowKey, SHARDS, Sender};
-pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Options, Place, Reporting};
+pub use slot::{SHOWN_ALWAYS, SHOWN_NO_MORE};
+pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Glimpse, Options, Place, Reporting};

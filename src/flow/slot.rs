@@ -37,7 +37,7 @@ pub(super) struct Slot {
     /// The first VLAN number seen. 0, the priority tag, is none.
     vlan: Option<NonZeroU16>,
     protocol: Protocol,
-    initiator: Initiator,
+    opening: Opening,
     pub(super) phase: Phase,
     /// Is it among those that report at the next tick? Also of one that holds no flow any more.
     pub(super) is_listed: bool,
@@ -129,6 +129,29 @@ enum Initiator {
     SeenHigh,
     InferredLow,
     InferredHigh,
+}
+
+/// Who opened a flow, in two bits, and how often its payload was shown, in six: a slot has no byte left.
+#[derive(Debug, Clone, Copy)]
+struct Opening(u8);
+
+impl Opening {
+    fn new(initiator: Initiator, shown: u8) -> Self {
+        Self((initiator as u8) << 6 | shown & SHOWN_ALWAYS)
+    }
+
+    fn initiator(self) -> Initiator {
+        match self.0 >> 6 {
+            0 => Initiator::SeenLow,
+            1 => Initiator::SeenHigh,
+            2 => Initiator::InferredLow,
+            _ => Initiator::InferredHigh,
+        }
+    }
+
+    fn shown(self) -> u8 {
+        self.0 & SHOWN_ALWAYS
+    }
 }
 
 /// What one end sent, in short: nothing is missing, nothing waits.
@@ -298,7 +321,13 @@ impl Slot {
             high_port: key.high.port,
             vlan: None,
             protocol: key.protocol,
-            initiator: Initiator::of(&key, sender, segment.tcp.as_ref()),
+            opening: Opening::new(
+                Initiator::of(&key, sender, segment.tcp.as_ref()),
+                match key.protocol {
+                    Protocol::TCP | Protocol::UDP => 0,
+                    _ => SHOWN_NO_MORE,
+                },
+            ),
             phase: Phase::Open,
             is_listed: false,
         }
@@ -345,6 +374,33 @@ impl Slot {
 
     pub(super) fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// The end that opened the flow, seen or guessed.
+    pub(super) fn initiator(&self) -> Sender {
+        match self.opening.initiator() {
+            Initiator::SeenLow | Initiator::InferredLow => Sender::Low,
+            Initiator::SeenHigh | Initiator::InferredHigh => Sender::High,
+        }
+    }
+
+    /// How often its payload was shown, or one of [`SHOWN_ALWAYS`] and [`SHOWN_NO_MORE`].
+    #[inline]
+    pub(super) fn shown(&self) -> u8 {
+        self.opening.shown()
+    }
+
+    pub(super) fn set_shown(&mut self, shown: u8) {
+        self.opening = Opening::new(self.opening.initiator(), shown);
+    }
+
+    /// The sequence number of `sender`'s first byte, if it is known; of an account held in short.
+    pub(super) fn origin(&self, sender: Sender) -> Option<u32> {
+        let own = match sender {
+            Sender::Low => &self.low,
+            Sender::High => &self.high,
+        };
+        own.is_begun().then(|| own.origin())
     }
 
     /// Takes note of a segment, whatever it counts for.
@@ -494,7 +550,7 @@ impl Slot {
     }
 
     fn delta(&self, pending: &Pending, wide: Option<&Flow>, end: Option<FlowEnd>) -> FlowDelta {
-        let (initiator, initiator_inferred) = match self.initiator {
+        let (initiator, initiator_inferred) = match self.opening.initiator() {
             Initiator::SeenLow => (Sender::Low, false),
             Initiator::SeenHigh => (Sender::High, false),
             Initiator::InferredLow => (Sender::Low, true),
@@ -645,6 +701,12 @@ const BY_ACK: u8 = 2;
 const BY_EMPTY: u8 = 3;
 const BY_SYN: u8 = 4;
 const ANSWERED: u8 = 5;
+
+/// [`Glimpse::shown`](super::Glimpse::shown) of a flow of which every payload is shown.
+pub const SHOWN_ALWAYS: u8 = 63;
+
+/// What to [tell the table](super::FlowTable::set_shown) when no more payload is to be shown.
+pub const SHOWN_NO_MORE: u8 = 62;
 
 /// Bytes from which an end's account is not held in short.
 const SHORT_MAX: u32 = 1 << 31;

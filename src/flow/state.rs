@@ -182,7 +182,7 @@ impl Flow {
         u64::from(self.low.stream.rejected()) + u64::from(self.high.stream.rejected())
     }
 
-    fn half(&self, side: Sender) -> &Half {
+    pub(super) fn half(&self, side: Sender) -> &Half {
         match side {
             Sender::Low => &self.low,
             Sender::High => &self.high,

@@ -152,6 +152,11 @@ impl Stream {
         })
     }
 
+    /// The sequence number of the first byte, if it is known.
+    pub(super) fn origin(&self) -> Option<u32> {
+        self.origin
+    }
+
     /// Takes the SYN of this direction, or what the answer to it says of its number.
     pub(super) fn syn(&mut self, seq: u32) -> Added {
         let mut added = Added::default();

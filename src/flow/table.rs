@@ -8,7 +8,7 @@ use crate::flow::delta::{FlowDelta, FlowEnd, TunnelEnds};
 use crate::flow::fragments::Fragments;
 use crate::flow::hash::FlowHasher;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
-use crate::flow::slot::{Phase, Slot, Wide};
+use crate::flow::slot::{Phase, SHOWN_NO_MORE, Slot, Wide};
 use crate::flow::stream::Reach;
 use crate::flow::wheel::Wheel;
 use crate::net::{Endpoint, Protocol};
@@ -98,6 +98,23 @@ impl Place {
     pub const NONE: Self = Self { hash: 0, slot: NIL };
 }
 
+/// Payload of a flow that somebody may still want to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Whose it is: holds until the next call that changes the table.
+    slot: u32,
+    /// The flow.
+    pub key: FlowKey,
+    /// The end that sent it.
+    pub sender: Sender,
+    /// The end that opened the flow, seen or guessed.
+    pub initiator: Sender,
+    /// TCP: where in the sender's stream it begins, in bytes.
+    pub offset: Option<u32>,
+    /// How often payload of the flow was shown before.
+    pub shown: u8,
+}
+
 /// One shard of the flow table.
 #[derive(Debug, Clone)]
 pub struct FlowTable {
@@ -157,7 +174,8 @@ impl FlowTable {
     /// Counts one segment, whose place this is. Reports the flow at once when it has sent another
     /// rung of bytes.
     ///
-    /// A copy that the mirror delivered again counts as that and as nothing else.
+    /// A copy that the mirror delivered again counts as that and as nothing else. Answers the segment's
+    /// payload unless the flow is to be [shown no more](FlowTable::set_shown).
     pub fn observe(
         &mut self,
         at: Timestamp,
@@ -165,7 +183,7 @@ impl FlowTable {
         mut place: Place,
         is_copy: bool,
         mut report: impl FnMut(FlowDelta),
-    ) {
+    ) -> Option<Glimpse> {
         let mut tcp_seq = segment.tcp.map(|tcp| tcp.seq);
         let mut ends = (segment.source, segment.destination);
         if let Some(fragment) = segment.fragment {
@@ -183,14 +201,14 @@ impl FlowTable {
                 place.hash = self.hash(&key);
                 match self.index.find(place.hash, |index| self.slots[index].is(&key)) {
                     Some(index) => (index, sender),
-                    None if is_copy => return,
+                    None if is_copy => return None,
                     None => (self.start(at, (key, sender), place, segment, &mut report), sender),
                 }
             }
         };
         if is_copy {
             self.count_copy(at, index, sender, &mut report);
-            return;
+            return None;
         }
         if let Some(tcp) = &segment.tcp
             && tcp.has(Tcp::SYN)
@@ -209,7 +227,7 @@ impl FlowTable {
             if slot.is_due(sender, self.options.reporting) {
                 self.report(index, None, &mut report);
             }
-            return;
+            return self.glimpse(index, sender, segment);
         }
         let was_open = slot.phase == Phase::Open;
         self.counters.rejected += self
@@ -220,6 +238,51 @@ impl FlowTable {
         if self.is_due(index, sender) {
             self.report(index, None, &mut report);
         }
+        self.glimpse(index, sender, segment)
+    }
+
+    /// The payload of a segment that was just counted, unless nobody wants to see it.
+    #[inline]
+    fn glimpse(&self, index: u32, sender: Sender, segment: &Segment<'_>) -> Option<Glimpse> {
+        if segment.payload_len == 0 || self.slots[index].shown() == SHOWN_NO_MORE {
+            return None;
+        }
+        self.show(index, sender, segment)
+    }
+
+    /// Of a packet in fragments only the first has a beginning that tells something; before the first
+    /// byte of a stream lies nothing.
+    #[cold]
+    fn show(&self, index: u32, sender: Sender, segment: &Segment<'_>) -> Option<Glimpse> {
+        let slot = &self.slots[index];
+        let offset = match (slot.protocol(), &segment.tcp) {
+            (Protocol::TCP, Some(tcp)) if tcp.has(Tcp::RST) => return None,
+            (Protocol::TCP, Some(tcp)) => {
+                let origin = match slot.wide {
+                    NIL => slot.origin(sender),
+                    wide => self.wide[wide].flow.half(sender).stream.origin(),
+                }?;
+                let seq = tcp.seq.wrapping_add(tcp.has(Tcp::SYN).into());
+                Some(seq.wrapping_sub(origin)).filter(|offset| offset.cast_signed() >= 0)
+            }
+            _ => None,
+        };
+        let has_place = slot.protocol() != Protocol::TCP || offset.is_some();
+        let is_first = segment.fragment.is_none_or(|fragment| fragment.offset == 0);
+        (has_place && is_first).then(|| Glimpse {
+            slot: index,
+            key: slot.key(),
+            sender,
+            initiator: slot.initiator(),
+            offset,
+            shown: slot.shown(),
+        })
+    }
+
+    /// Notes how often payload of a flow has been shown, or [`SHOWN_ALWAYS`](super::SHOWN_ALWAYS) or
+    /// [`SHOWN_NO_MORE`].
+    pub fn set_shown(&mut self, glimpse: &Glimpse, shown: u8) {
+        self.slots[glimpse.slot].set_shown(shown);
     }
 
     /// Do these ports now carry another connection? Then answers what was known of the old one.

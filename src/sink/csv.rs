@@ -26,10 +26,12 @@ pub(super) fn row(to: &mut impl Write, record: &FlowRecord) -> io::Result<()> {
     row.cell(Word(record.initiator))?;
     row.cell(record.initiator_inferred)?;
     row.cell(record.proto)?;
-    row.known(record.service)?;
-    row.known(record.name.as_deref().map(text))?;
-    row.known(record.name_source)?;
+    row.known(record.service.map(Word))?;
+    row.known(record.name.as_ref().map(|name| text(name.as_str())))?;
+    row.known(record.name_source.map(Word))?;
     row.known(record.owner.as_deref().map(text))?;
+    row.cell(record.name_mismatch)?;
+    row.known(record.client.as_deref().map(text))?;
     row.known(record.vlan)?;
     row.known(record.tunnel.map(|tunnel| Word(tunnel.kind)))?;
     row.known(record.tunnel.map(|tunnel| tunnel.id))?;
@@ -92,7 +94,7 @@ impl<T: Serialize> Display for Word<T> {
     }
 }
 
-const COLUMNS: [&str; 34] = [
+const COLUMNS: [&str; 36] = [
     "schema",
     "start",
     "last",
@@ -108,6 +110,8 @@ const COLUMNS: [&str; 34] = [
     "name",
     "name_source",
     "owner",
+    "name_mismatch",
+    "client",
     "vlan",
     "tunnel_kind",
     "tunnel_id",

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use sha2::{Digest, Sha256};
 
 use crate::egress::{FlowRecord, Party, Scope};
+use crate::names::Service;
 use crate::net::{Addr, Protocol};
 
 /// Writes the header lines. `#open` and `#close` are left out: the clock on the wall is not ours to
@@ -24,7 +25,7 @@ pub(super) fn row(to: &mut impl Write, record: &FlowRecord) -> io::Result<()> {
     let start = record.start.as_nanos() / 1000;
     write!(to, "{}.{:06}\t{}", start / 1_000_000, start % 1_000_000, uid(record))?;
     write!(to, "\t{}\t{}\t{}\t{}", orig.addr, orig.port, resp.addr, resp.port)?;
-    write!(to, "\t{}\t{}", proto(record.proto), record.service.unwrap_or(UNSET))?;
+    write!(to, "\t{}\t{}", proto(record.proto), service(record.service))?;
     write!(to, "\t{}.{:06}", duration / 1_000_000, duration % 1_000_000)?;
     write!(to, "\t{}\t{}\t{}", orig.bytes(), resp.bytes(), conn_state(record))?;
     write!(to, "\t{}\t{}", truth(orig.is_local), truth(resp.is_local))?;
@@ -35,6 +36,15 @@ pub(super) fn row(to: &mut impl Write, record: &FlowRecord) -> io::Result<()> {
     write!(to, "\t{UNSET}\t{}\t{}", orig.packets, orig.wire)?;
     write!(to, "\t{}\t{}", resp.packets, resp.wire)?;
     writeln!(to, "\t{UNSET}\t{}", record.community_id)
+}
+
+/// Zeek's word for a service, which is the same but for one.
+fn service(service: Option<Service>) -> &'static str {
+    match service {
+        None | Some(Service::Unknown) => UNSET,
+        Some(Service::Tls) => "ssl",
+        Some(other) => other.name(),
+    }
 }
 
 /// One end of a flow, as Zeek sees flows: from the originator to the responder.
@@ -226,6 +236,8 @@ mod tests {
             name: None,
             name_source: None,
             owner: None,
+            name_mismatch: false,
+            client: None,
             vlan: None,
             tunnel: None,
             payload_out: 1000,

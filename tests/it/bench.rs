@@ -66,7 +66,7 @@ fn a_report_counts_what_replay_counts() {
             let stages = run["stages"].as_array().unwrap();
             let names: Vec<&str> =
                 stages.iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
-            assert_eq!(names, ["read", "decode", "flow", "egress", "detect"]);
+            assert_eq!(names, ["read", "decode", "flow", "names", "egress", "detect"]);
             assert!(stages.iter().all(|stage| stage["packets"] == expected["packets"]));
             assert_eq!(run["flows"], expected["flows"]);
             assert_eq!(run["hosts"], expected["hosts"]);
@@ -199,14 +199,14 @@ fn a_slower_stage_is_told_from_noise() {
         let verdict = |change: &Value| change["verdict"].as_str().unwrap().to_owned();
         (text, changes.iter().map(verdict).collect::<Vec<_>>())
     };
-    let noise = ["noise"; 6];
+    let noise = ["noise"; 7];
     assert_eq!(verdicts(&report, &report).1, noise);
 
     let mut slower = report.clone();
     slower["runs"][0]["stages"][2]["own"]["cpu_ns"] = measured(1.5);
-    slower["runs"][0]["stages"][4]["total"]["cpu_ns"] = measured(5.5);
+    slower["runs"][0]["stages"][5]["total"]["cpu_ns"] = measured(6.5);
     let (text, found) = verdicts(&report, &slower);
-    assert_eq!(found, ["noise", "noise", "slower", "noise", "noise", "slower"]);
+    assert_eq!(found, ["noise", "noise", "slower", "noise", "noise", "noise", "slower"]);
     assert!(text.contains("1.500") && text.contains("SLOWER"), "{text}");
     assert_eq!(verdicts(&slower, &report).1[2], "faster");
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use sekisho::capture::{FileSource, Options};
 use sekisho::config::{Keys, Settings};
 use sekisho::egress::Ledger;
-use sekisho::engine::{Run, count as count_flows};
+use sekisho::engine::{Reported, Run, count as count_flows};
 use sekisho::flow::Reporting;
 use serde_json::Value;
 
@@ -130,7 +130,11 @@ fn the_contractors_upload_is_one_record() {
     assert_eq!(count(upload, "lost_out"), 0);
     let words = ["host", "peer", "initiator", "proto", "scope"].map(|key| &upload[key]);
     assert_eq!(words, ["10.20.1.51", "198.18.7.44", "host", "tcp", "border"]);
-    for unknown in ["service", "name", "name_source", "owner", "vlan", "tunnel"] {
+    let names = ["service", "name", "name_source", "owner"].map(|key| &upload[key]);
+    assert_eq!(names, ["tls", "drop.paste-up.example", "tls-sni", "paste-up.example"]);
+    assert_eq!(upload["name_mismatch"], false);
+    // The hello is longer than what the capture kept of a packet.
+    for unknown in ["client", "vlan", "tunnel"] {
         assert!(upload.as_object().unwrap()[unknown].is_null(), "{unknown}");
     }
 }
@@ -355,13 +359,16 @@ fn a_capture_without_an_inside_host_says_so() {
 fn every_flow_is_closed() {
     for workers in [1, 3] {
         let settings = Settings::of(&Keys::default()).unwrap();
-        let mut ledger = Ledger::new(settings.analyst.egress.internal);
+        let mut ledger = Ledger::new(settings.analyst.egress.internal, 1 << 20);
         let run = Run { workers, ..settings.run };
         let mut source = FileSource::open(&[root().join(OFFICE)], Options::default()).unwrap();
         let (mut closed, mut open_max) = (0, 0);
-        let counted = count_flows(&mut source, &run, |_, deltas| {
-            for (_, delta) in deltas {
-                closed += u64::from(ledger.fold(delta).is_some());
+        let counted = count_flows(&mut source, &run, |_, reports| {
+            for report in reports.in_order() {
+                match report {
+                    Reported::Event(event) => ledger.hear(event),
+                    Reported::Delta(delta) => closed += u64::from(ledger.fold(delta).is_some()),
+                }
                 open_max = open_max.max(ledger.len());
             }
             ControlFlow::Continue(())
@@ -380,12 +387,17 @@ fn records_are_the_same_whenever_flows_report() {
             let settings = Settings::of(&Keys::default()).unwrap();
             let mut run = settings.run;
             run.flow.reporting = reporting;
-            let mut ledger = Ledger::new(settings.analyst.egress.internal);
+            let mut ledger = Ledger::new(settings.analyst.egress.internal, 1 << 20);
             let mut source = FileSource::open(&[root().join(path)], Options::default()).unwrap();
             let (mut records, mut deltas_all) = (Vec::new(), 0);
-            count_flows(&mut source, &run, |_, deltas| {
-                deltas_all += deltas.len();
-                records.extend(deltas.iter().filter_map(|(_, delta)| ledger.fold(delta)));
+            count_flows(&mut source, &run, |_, reports| {
+                deltas_all += reports.deltas.len();
+                for report in reports.in_order() {
+                    match report {
+                        Reported::Event(event) => ledger.hear(event),
+                        Reported::Delta(delta) => records.extend(ledger.fold(delta)),
+                    }
+                }
                 ControlFlow::Continue(())
             })
             .unwrap();

@@ -9,6 +9,7 @@ mod cli;
 mod corpus;
 mod flows;
 mod laws;
+mod names;
 mod pcaps;
 mod scenario;
 mod support;

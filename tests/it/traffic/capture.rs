@@ -204,7 +204,12 @@ impl Capture {
         let frames = self.frames();
         let mut counted = Counted::default();
         for number in 0..workers {
-            let run = Run { flow: flow::Options::default(), internal: Subnets::private(), workers };
+            let run = Run {
+                flow: flow::Options::default(),
+                names: None,
+                internal: Subnets::private(),
+                workers,
+            };
             let mut worker = Worker::new(&run, number);
             let (mut batch, mut outbox, mut first) = (Batch::default(), Vec::new(), 0);
             for heads in frames.heads.chunks(frames_per_batch.min(4096)) {

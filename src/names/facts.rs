@@ -1,0 +1,128 @@
+//! What the first bytes of a flow told.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::name::Name;
+use super::service::Service;
+use crate::flow::{FlowKey, Sender};
+use crate::net::Addr;
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// What is known of a flow by its first bytes; all that the two ends claimed.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Packet time of the first payload that was looked at.
+    pub seen_at: Timestamp,
+    /// The application protocol.
+    pub service: Service,
+    /// What the client called the server, and where it said so.
+    pub name: Option<(Name, NameSource)>,
+    /// The end that said so, and so is the client.
+    pub named_by: Option<Sender>,
+    /// The client program: JA4 of TLS and QUIC, the banner of SSH, the user agent of HTTP. Printable
+    /// ASCII, at most [`Facts::TEXT_MAX`] bytes.
+    pub client: Option<Box<str>>,
+    /// Application protocols offered within TLS (RFC 7301), first the one liked best; at most
+    /// [`Facts::ALPN_MAX`].
+    pub alpn: Vec<Box<str>>,
+    /// Names of the server's certificate, where it is not encrypted (TLS 1.2 and before).
+    pub certificate: Vec<Name>,
+    /// Are these all the names it has?
+    pub is_certificate_whole: bool,
+    /// Has the hello an encrypted one in it, real or GREASE? Then `name` may be that of whoever serves
+    /// many names, and not of the one that is asked.
+    pub has_ech: bool,
+    /// Did the client say its TLS hello? With it and without `name`, the server is nameless.
+    pub has_hello: bool,
+    /// The control connection that announced this data connection.
+    pub control: Option<Box<FlowKey>>,
+}
+
+impl Facts {
+    /// Longest text kept of what a program calls itself.
+    pub const TEXT_MAX: usize = 255;
+    /// Most application protocols kept.
+    pub const ALPN_MAX: usize = 8;
+
+    /// Is the server's certificate for the name that the client asked for? `None` where that cannot be
+    /// said: no name but an address, or not all of the certificate visible and the name not in that part.
+    pub fn is_certified(&self) -> Option<bool> {
+        let (name, _) = self.name.as_ref().filter(|(name, _)| !name.is_address())?;
+        if self.certificate.iter().any(|own| own.covers(name)) {
+            return Some(true);
+        }
+        self.is_certificate_whole.then_some(false)
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let names = self.certificate.iter().chain(self.name.as_ref().map(|(name, _)| name));
+        names.map(|name| name.as_str().len() + size_of::<Name>()).sum::<usize>()
+            + self.client.as_ref().map_or(0, |client| client.len())
+            + self.alpn.iter().map(|one| one.len() + size_of::<Box<str>>()).sum::<usize>()
+            + self.control.as_ref().map_or(0, |_| size_of::<FlowKey>())
+    }
+}
+
+/// Where a name comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NameSource {
+    /// The server name of a TLS hello (RFC 6066).
+    TlsSni,
+    /// The same of QUIC.
+    QuicSni,
+    /// The `Host` header or the absolute target of an HTTP/1 request.
+    HttpHost,
+    /// The target of a CONNECT request to a proxy.
+    HttpConnect,
+    /// A DNS answer that this host got for this address before.
+    Dns,
+    /// The first name of the server's certificate.
+    TlsCertificate,
+}
+
+impl NameSource {
+    /// Does the client say here, in clear text and unasked, whom it takes its peer for? Only then can
+    /// that be compared with what DNS and certificate say.
+    pub fn is_sni(self) -> bool {
+        matches!(self, Self::TlsSni | Self::QuicSni)
+    }
+
+    /// Its word, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TlsSni => "tls-sni",
+            Self::QuicSni => "quic-sni",
+            Self::HttpHost => "http-host",
+            Self::HttpConnect => "http-connect",
+            Self::Dns => "dns",
+            Self::TlsCertificate => "tls-certificate",
+        }
+    }
+}
+
+/// Addresses that a host was answered for a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Packet time of the answer.
+    pub at: Timestamp,
+    /// Who asked.
+    pub host: Addr,
+    /// What was asked for.
+    pub name: Name,
+    /// Names that it led to.
+    pub aliases: Vec<Name>,
+    /// The addresses, with how long they hold.
+    pub addresses: Vec<(Addr, Duration)>,
+}
+
+/// Something learned from a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// All that is known of a flow by now; takes the place of what was told of it before.
+    Facts(FlowKey, Box<Facts>),
+    /// A DNS answer.
+    Answer(Box<Answer>),
+}

@@ -1,0 +1,168 @@
+//! JA4, the fingerprint of a TLS client.
+//!
+//! After the specification of FoxIO, LLC (John Althouse, "JA4: TLS Client Fingerprinting", 2023), which is
+//! licensed BSD-3-Clause. Of the JA4+ family only JA4 itself is; nothing else of it is here.
+
+use ring::digest;
+
+use super::tls::{ALPN, ClientHello, SERVER_NAME, is_grease};
+
+/// What carried the hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Tcp,
+    Quic,
+}
+
+/// The fingerprint of a whole hello, 36 characters.
+pub(super) fn ja4(carrier: Carrier, hello: &ClientHello<'_>) -> String {
+    let plain = |values: &[u16]| -> Vec<u16> {
+        values.iter().copied().filter(|&value| !is_grease(value)).collect()
+    };
+    let (mut ciphers, mut extensions) = (plain(&hello.ciphers), plain(&hello.extensions));
+    let counts = (ciphers.len().min(99), extensions.len().min(99));
+    let carrier = match carrier {
+        Carrier::Tcp => 't',
+        Carrier::Quic => 'q',
+    };
+    let sni = if hello.extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
+    let version = version(hello.highest_version.unwrap_or(hello.legacy_version));
+    let alpn = alpn(hello.alpn.first().copied().unwrap_or_default());
+    ciphers.sort_unstable();
+    extensions.retain(|&kind| kind != SERVER_NAME && kind != ALPN);
+    extensions.sort_unstable();
+    let mut shape = hex(&extensions);
+    if !hello.signature_algorithms.is_empty() {
+        shape = shape + "_" + &hex(&hello.signature_algorithms);
+    }
+    let shape = if extensions.is_empty() { String::new() } else { shape };
+    // Put together by hand: formatting costs more than the digests.
+    let mut text = String::with_capacity(36);
+    text.push(carrier);
+    text.push_str(version);
+    text.push(sni);
+    for count in [counts.0, counts.1] {
+        text.extend([count / 10, count % 10].map(|digit| char::from(b'0' + digit as u8)));
+    }
+    text.push_str(&alpn);
+    for list in [hex(&ciphers), shape] {
+        text.push('_');
+        text.push_str(&digest(&list));
+    }
+    text
+}
+
+fn version(version: u16) -> &'static str {
+    match version {
+        0x0304 => "13",
+        0x0303 => "12",
+        0x0302 => "11",
+        0x0301 => "10",
+        0x0300 => "s3",
+        0x0002 => "s2",
+        _ => "00",
+    }
+}
+
+/// First and last character of the protocol offered first; of its hexadecimal form where one of them is
+/// neither letter nor digit.
+fn alpn(protocol: &[u8]) -> String {
+    let (Some(&first), Some(&last)) = (protocol.first(), protocol.last()) else {
+        return "00".to_owned();
+    };
+    if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
+        return [first, last].map(char::from).iter().collect();
+    }
+    [digit(first >> 4), digit(last)].iter().collect()
+}
+
+/// The values in four digits each, with commas between them.
+fn hex(values: &[u16]) -> String {
+    let mut text = String::with_capacity(5 * values.len());
+    for value in values {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.extend([12, 8, 4, 0].map(|shift| digit((value >> shift) as u8)));
+    }
+    text
+}
+
+/// The first twelve digits of the SHA-256; zeros for an empty text.
+fn digest(text: &str) -> String {
+    if text.is_empty() {
+        return "0".repeat(12);
+    }
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().take(6).flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
+/// The hexadecimal digit of the lower four bits.
+fn digit(value: u8) -> char {
+    char::from(b"0123456789abcdef"[usize::from(value & 0x0f)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published() -> ClientHello<'static> {
+        ClientHello {
+            is_whole: true,
+            legacy_version: 0x0303,
+            highest_version: Some(0x0304),
+            ciphers: vec![
+                0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8,
+                0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035,
+            ],
+            extensions: vec![
+                0x9a9a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005,
+                0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015, 0x4a4a,
+            ],
+            signature_algorithms: vec![
+                0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601,
+            ],
+            alpn: vec![b"h2", b"http/1.1"],
+            ..ClientHello::default()
+        }
+    }
+
+    /// The example of the specification (technical_details/JA4.md).
+    #[test]
+    fn the_published_example() {
+        let hello = published();
+        assert_eq!(ja4(Carrier::Tcp, &hello), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+        assert_eq!(ja4(Carrier::Quic, &hello), "q13d1516h2_8daaf6152771_e5627efa2ab1");
+    }
+
+    /// The specification's other example of the last part: no signature algorithms, no underscore.
+    #[test]
+    fn without_signature_algorithms() {
+        let hello = ClientHello { signature_algorithms: Vec::new(), ..published() };
+        assert_eq!(ja4(Carrier::Tcp, &hello), "t13d1516h2_8daaf6152771_6d807ffa2a79");
+    }
+
+    #[test]
+    fn what_is_not_there_is_zeros() {
+        let bare = ClientHello { legacy_version: 0x0301, ..ClientHello::default() };
+        assert_eq!(ja4(Carrier::Tcp, &bare), "t10i000000_000000000000_000000000000");
+        let many = ClientHello { ciphers: (0..200).collect(), ..bare };
+        assert!(ja4(Carrier::Tcp, &many).starts_with("t10i990000_"));
+    }
+
+    /// Examples of the specification for protocols that are no words.
+    #[test]
+    fn alpn_that_is_no_word() {
+        for (protocol, shown) in [
+            (&[0xab][..], "ab"),
+            (&[0xab, 0xcd], "ad"),
+            (&[0x30, 0xab], "3b"),
+            (&[0x30, 0x31, 0xab, 0xcd], "3d"),
+            (&[0x30, 0xab, 0xcd, 0x31], "01"),
+            (b"h", "hh"),
+            (b"", "00"),
+        ] {
+            assert_eq!(alpn(protocol), shown, "{protocol:02x?}");
+        }
+    }
+}

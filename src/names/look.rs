@@ -1,0 +1,428 @@
+//! One flow while it is looked at.
+
+use std::mem;
+
+use super::Piece;
+use super::cursor::Cursor;
+use super::dns;
+use super::facts::{Facts, NameSource};
+use super::http::Request;
+use super::ja4::{Carrier, ja4};
+use super::quic;
+use super::service::{self, Guess, Service};
+use super::start::{START_MAX, Start};
+use super::tls::{self, ClientHello, Handshake, Message, ServerFlight};
+use super::upgrade::{self, Upgrade};
+use crate::flow::Sender;
+
+/// A flow that is looked at: what it told, and what of its start must be kept to tell more.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    /// Which of the shard's looks it is, in the order of their beginning.
+    pub(super) number: u64,
+    pub(super) facts: Facts,
+    /// Have the facts changed since they were told?
+    pub(super) has_news: bool,
+    initiator: Sender,
+    low: Side,
+    high: Side,
+    has_greeting: bool,
+    has_ftp_words: bool,
+    datagrams: Option<Box<Datagrams>>,
+    /// DNS messages that have not been told.
+    messages: Vec<(Sender, dns::Message)>,
+}
+
+/// One direction of a stream.
+#[derive(Debug, Default, Clone)]
+struct Side {
+    start: Start,
+    /// Bytes that there must be before another look is of use.
+    wants: usize,
+    /// DNS: where the next message begins.
+    message_at: usize,
+    /// Pieces that came after it had told all.
+    extra: u8,
+    is_done: bool,
+}
+
+/// What has to be remembered of datagrams.
+#[derive(Debug, Default, Clone)]
+struct Datagrams {
+    /// The handshake of QUIC's client.
+    crypto: Start,
+    secret: Option<quic::Secret>,
+    client: Option<Sender>,
+    /// Sequence number and source of the last packet that may be RTP, and how many went before it.
+    rtp: Option<(Sender, u16, u32, u8)>,
+    /// The end that sent what may be OpenVPN's first packet.
+    openvpn: Option<Sender>,
+}
+
+/// Whether to look on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// More will come, and something must be kept until then.
+    Keep,
+    /// More may come; nothing has to be kept.
+    On,
+    /// All is known that will be.
+    Done,
+}
+
+impl Look {
+    pub(super) fn new(number: u64, piece: &Piece<'_>) -> Self {
+        Self {
+            number,
+            facts: Facts { seen_at: piece.at, ..Facts::default() },
+            has_news: false,
+            initiator: piece.initiator,
+            low: Side::default(),
+            high: Side::default(),
+            has_greeting: false,
+            has_ftp_words: false,
+            datagrams: None,
+            messages: Vec::new(),
+        }
+    }
+
+    /// Memory that it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.facts.heap_bytes()
+            + self.low.start.heap_bytes()
+            + self.high.start.heap_bytes()
+            + self
+                .datagrams
+                .as_ref()
+                .map_or(0, |datagrams| size_of::<Datagrams>() + datagrams.crypto.heap_bytes())
+    }
+
+    /// Looks at a piece of a stream.
+    pub(super) fn stream(&mut self, piece: &Piece<'_>, offset: usize) -> Next {
+        if offset >= START_MAX {
+            // The other end would have answered by now, if it could be seen.
+            self.finish();
+            return Next::Done;
+        }
+        let is_unknown = self.facts.service == Service::Unknown;
+        let mut side = mem::take(self.side(piece.sender));
+        side.extra += u8::from(side.is_done);
+        if side.extra > if is_unknown { EXTRA_UNKNOWN_MAX } else { EXTRA_MAX } {
+            self.finish();
+            return Next::Done;
+        }
+        if !side.is_done {
+            let is_first = side.start.is_empty() && offset == 0;
+            if is_first {
+                // Most starts are whole in one piece, and need not be copied.
+                let bytes = &piece.bytes[..piece.bytes.len().min(START_MAX)];
+                self.read(piece.sender, &mut side, bytes, piece.is_cut);
+            }
+            if !side.is_done {
+                side.start.add(offset, piece.bytes, piece.is_cut);
+            }
+            if !side.is_done && !is_first {
+                let start = mem::take(&mut side.start);
+                self.read(piece.sender, &mut side, start.prefix(), start.is_over());
+                if !side.is_done {
+                    side.start = start;
+                }
+            }
+        }
+        *self.side(piece.sender) = side;
+        // What one direction said may tell what the other did.
+        if self.has_greeting && self.has_ftp_words && self.facts.service == Service::Unknown {
+            self.set_service(Service::Ftp);
+        }
+        for side in [Sender::Low, Sender::High] {
+            self.read_again(side, false);
+        }
+        if self.low.is_done && self.high.is_done { Next::Done } else { Next::Keep }
+    }
+
+    /// Takes what can still be had from bytes that stay incomplete: no more will come.
+    pub(super) fn finish(&mut self) {
+        for side in [Sender::Low, Sender::High] {
+            self.read_again(side, true);
+        }
+        if let Some(mut datagrams) = self.datagrams.take() {
+            self.read_crypto(&mut datagrams, true);
+        }
+    }
+
+    fn side(&mut self, sender: Sender) -> &mut Side {
+        match sender {
+            Sender::Low => &mut self.low,
+            Sender::High => &mut self.high,
+        }
+    }
+
+    fn read_again(&mut self, sender: Sender, is_over: bool) {
+        let mut side = mem::take(self.side(sender));
+        if !side.is_done && !side.start.is_empty() {
+            let start = mem::take(&mut side.start);
+            self.read(sender, &mut side, start.prefix(), is_over || start.is_over());
+            if !side.is_done {
+                side.start = start;
+            }
+        }
+        *self.side(sender) = side;
+    }
+
+    /// Reads the first bytes of what `sender` sent.
+    fn read(&mut self, sender: Sender, side: &mut Side, bytes: &[u8], is_over: bool) {
+        if bytes.len() < side.wants && !is_over {
+            return;
+        }
+        side.wants = 0;
+        if self.facts.service == Service::Unknown {
+            match service::of_stream(bytes, is_over) {
+                Guess::Is(service) => self.set_service(service),
+                Guess::Greeting => self.has_greeting = true,
+                Guess::FtpWords => self.has_ftp_words = true,
+                Guess::Wants => {}
+                Guess::Nothing => side.is_done = true,
+            }
+        }
+        let wants = match self.facts.service {
+            Service::Unknown => None,
+            Service::Tls => self.read_tls(bytes, 0, is_over),
+            Service::Http => self.read_http(bytes, is_over),
+            Service::Ssh => self.read_ssh(sender, bytes, is_over),
+            Service::Dns => Some(self.read_dns(sender, side, bytes)),
+            Service::Smtp | Service::Imap | Service::Pop3 | Service::Ftp | Service::Rdp
+                if sender == self.initiator =>
+            {
+                match upgrade::of_client(self.facts.service, bytes) {
+                    Upgrade::At(at) => self.read_tls(bytes, at, is_over),
+                    Upgrade::Never => None,
+                    Upgrade::Wants(len) => Some(len),
+                }
+            }
+            _ => None,
+        };
+        if self.facts.name.is_some() {
+            self.facts.named_by.get_or_insert(sender);
+        }
+        side.wants = wants.unwrap_or(0);
+        side.is_done |= is_over || self.facts.service != Service::Unknown && wants.is_none();
+    }
+
+    /// Reads a TLS stream from byte `at` on; answers how many bytes there must be for more.
+    fn read_tls(&mut self, bytes: &[u8], at: usize, is_over: bool) -> Option<usize> {
+        let Some(stream) = bytes.get(at..) else { return Some(at) };
+        let handshake = Handshake::of(stream);
+        let wants = handshake.wants.map(|wants| at + wants);
+        let Some(message) = tls::message(&mut Cursor::new(&handshake.messages)) else {
+            return wants;
+        };
+        match message.kind {
+            Message::CLIENT_HELLO if self.facts.has_hello => None,
+            Message::CLIENT_HELLO if message.is_whole() || is_over || wants.is_none() => {
+                self.take_hello(&ClientHello::of(&message), Carrier::Tcp);
+                None
+            }
+            Message::CLIENT_HELLO => wants,
+            Message::SERVER_HELLO => {
+                let flight = ServerFlight::of(&handshake.messages);
+                if !flight.is_whole && !is_over && wants.is_some() {
+                    return wants;
+                }
+                if !flight.certificate.list.is_empty() {
+                    self.facts.is_certificate_whole = flight.certificate.is_whole;
+                    self.facts.certificate = flight.certificate.list;
+                    self.has_news = true;
+                }
+                None
+            }
+            // A request for a hello, before TLS 1.3.
+            0 => wants,
+            _ => None,
+        }
+    }
+
+    fn take_hello(&mut self, hello: &ClientHello<'_>, carrier: Carrier) {
+        let source = match carrier {
+            Carrier::Tcp => NameSource::TlsSni,
+            Carrier::Quic => NameSource::QuicSni,
+        };
+        self.facts.has_hello = true;
+        self.facts.has_ech = hello.has_ech;
+        self.facts.name = hello.server_name.clone().map(|name| (name, source));
+        self.facts.alpn = hello.alpn.iter().take(Facts::ALPN_MAX).map(|it| shown(it)).collect();
+        if hello.is_whole {
+            self.facts.client = Some(ja4(carrier, hello).into());
+        }
+        self.has_news = true;
+    }
+
+    fn read_http(&mut self, bytes: &[u8], is_over: bool) -> Option<usize> {
+        // The other direction: answers, or what lies in the middle of them.
+        match service::of_stream(bytes, is_over) {
+            Guess::Is(Service::Http) if !bytes.starts_with(b"HTTP/") => {}
+            Guess::Wants => return Some(bytes.len() + 1),
+            _ => return None,
+        }
+        let Some(request) = Request::of(bytes, is_over) else { return Some(bytes.len() + 1) };
+        let source =
+            if request.is_connect { NameSource::HttpConnect } else { NameSource::HttpHost };
+        self.facts.name = request.host.map(|name| (name, source));
+        self.facts.client = request.user_agent.map(|agent| shown(&agent));
+        self.has_news = true;
+        None
+    }
+
+    fn read_ssh(&mut self, sender: Sender, bytes: &[u8], is_over: bool) -> Option<usize> {
+        if sender != self.initiator {
+            return None;
+        }
+        let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        if line.len() == bytes.len() && line.len() < Facts::TEXT_MAX && !is_over {
+            return Some(bytes.len() + 1);
+        }
+        if line.starts_with(b"SSH-") {
+            self.facts.client = Some(shown(line.trim_ascii_end()));
+            self.has_news = true;
+        }
+        None
+    }
+
+    /// Reads the messages that are whole; answers how many bytes there must be for the next one.
+    fn read_dns(&mut self, sender: Sender, side: &mut Side, bytes: &[u8]) -> usize {
+        loop {
+            let rest = bytes.get(side.message_at..).unwrap_or_default();
+            let Some((len, rest)) = rest.split_first_chunk::<2>() else {
+                return side.message_at + 2;
+            };
+            let len = usize::from(u16::from_be_bytes(*len));
+            let Some(message) = rest.get(..len) else { return side.message_at + 2 + len };
+            self.messages.extend(dns::Message::of(message, false).map(|message| (sender, message)));
+            side.message_at += 2 + len;
+        }
+    }
+
+    /// The DNS messages that came since the last call, with who sent each.
+    pub(super) fn take_messages(&mut self) -> Vec<(Sender, dns::Message)> {
+        mem::take(&mut self.messages)
+    }
+
+    /// Looks at a datagram, of which `before` have been looked at without finding anything to keep.
+    pub(super) fn datagram(
+        &mut self,
+        piece: &Piece<'_>,
+        before: u8,
+        scratch: &mut Vec<u8>,
+    ) -> Next {
+        if self.facts.service == Service::Unknown {
+            if let Some(service) = service::of_datagram(piece.bytes) {
+                self.set_service(service);
+            } else if let Some(message) = dns::Message::of(piece.bytes, piece.is_cut) {
+                self.set_service(Service::Dns);
+                self.messages.push((piece.sender, message));
+            } else {
+                return self.unnamed_datagram(piece, before);
+            }
+        }
+        if self.facts.service != Service::Quic {
+            return Next::Done;
+        }
+        let mut datagrams = self.datagrams.take().unwrap_or_default();
+        if datagrams.client.is_none_or(|client| client == piece.sender) {
+            let crypto = &mut datagrams.crypto;
+            let known = datagrams.secret.as_ref();
+            let opened = quic::open(piece.bytes, known, scratch, |offset, bytes| {
+                crypto.add(offset, bytes, false);
+            });
+            if opened.is_some() {
+                datagrams.secret = opened;
+                datagrams.client = Some(piece.sender);
+            }
+        }
+        if self.read_crypto(&mut datagrams, false) {
+            return Next::Done;
+        }
+        self.datagrams = Some(datagrams);
+        Next::Keep
+    }
+
+    /// Reads the handshake of QUIC's client; answers whether it is all there.
+    fn read_crypto(&mut self, datagrams: &mut Datagrams, is_over: bool) -> bool {
+        let Some(message) = tls::message(&mut Cursor::new(datagrams.crypto.prefix())) else {
+            return false;
+        };
+        if message.kind != Message::CLIENT_HELLO {
+            return true;
+        }
+        let is_over = is_over || datagrams.crypto.is_over();
+        if message.is_whole() || is_over {
+            self.take_hello(&ClientHello::of(&message), Carrier::Quic);
+            self.facts.named_by = datagrams.client;
+        }
+        message.is_whole() || is_over
+    }
+
+    /// Services that one datagram does not show.
+    fn unnamed_datagram(&mut self, piece: &Piece<'_>, before: u8) -> Next {
+        let openvpn = self.datagrams.as_ref().and_then(|datagrams| datagrams.openvpn);
+        if openvpn.is_some_and(|client| client != piece.sender)
+            && service::is_openvpn_answer(piece.bytes)
+        {
+            self.set_service(Service::Openvpn);
+            return Next::Done;
+        }
+        if before == 0 && service::may_be_openvpn_reset(piece.bytes) {
+            self.datagrams.get_or_insert_default().openvpn = Some(piece.sender);
+        }
+        if let Some((sequence, source)) = service::rtp(piece.bytes) {
+            let datagrams = self.datagrams.get_or_insert_default();
+            let run = match datagrams.rtp {
+                Some((sender, last, same, run)) if sender == piece.sender && same == source => {
+                    // A little out of order, or with losses, but not any number.
+                    if sequence.wrapping_sub(last) <= RTP_STEP { run + 1 } else { 0 }
+                }
+                // One end at a time: the other's packets neither help nor harm.
+                Some((sender, _, _, run)) if sender != piece.sender && run > 0 => {
+                    return Next::Keep;
+                }
+                Some(_) | None => 0,
+            };
+            if run + 1 >= RTP_RUN {
+                self.set_service(Service::Rtp);
+                return Next::Done;
+            }
+            datagrams.rtp = Some((piece.sender, sequence, source, run));
+            return Next::Keep;
+        }
+        match (before < DATAGRAMS_MAX, &self.datagrams) {
+            (false, _) => Next::Done,
+            (true, None) => Next::On,
+            (true, Some(_)) => Next::Keep,
+        }
+    }
+
+    fn set_service(&mut self, service: Service) {
+        self.facts.service = service;
+        self.has_news = true;
+    }
+}
+
+/// Text of the wire as printable ASCII, of a bounded length.
+fn shown(bytes: &[u8]) -> Box<str> {
+    let escaped = bytes.iter().take(Facts::TEXT_MAX).flat_map(|byte| byte.escape_ascii());
+    escaped.map(char::from).take(Facts::TEXT_MAX).collect::<String>().into()
+}
+
+/// Pieces of a direction that has told all, after which the other one is taken to be out of sight: within
+/// a dialogue before TLS, and where the first bytes were of nothing known.
+const EXTRA_MAX: u8 = 24;
+const EXTRA_UNKNOWN_MAX: u8 = 3;
+
+/// Datagrams of a flow after which nothing is expected of the next one.
+const DATAGRAMS_MAX: u8 = 8;
+
+/// Packets in a row of which each goes on where the last one ended.
+const RTP_RUN: u8 = 3;
+
+/// How far a sequence number may be ahead of the last one.
+const RTP_STEP: u16 = 16;

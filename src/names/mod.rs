@@ -1,0 +1,396 @@
+//! Who sent to whom: what the outside end of a flow is called, and which service it is, by the first
+//! bytes of either direction.
+//!
+//! # What is looked at
+//!
+//! Of each direction of a TCP flow at most the first [`START_MAX`] bytes, put in order as they come; of
+//! other flows single datagrams. A flow is no longer looked at once all is known of it that its service
+//! tells, or once its first bytes are those of no service known here. Only DNS over UDP and the control
+//! connections of FTP are looked at for as long as they live, a packet at a time.
+//!
+//! # What is believed
+//!
+//! Nothing: names are what the ends claim ([`Name`] says what it takes to be one). Who judges by a name
+//! must ask whether it disagrees with the answers of DNS or the certificate.
+//!
+//! # Bounds
+//!
+//! Nothing is allocated for a flow until some of its bytes must be kept. A shard keeps at most
+//! [`Options::bytes_max`] for all its flows; beyond, the oldest look ends early and tells what it has,
+//! which [`Counters::evicted`] counts. Limits go by shard, and decisions by the packets of a flow alone,
+//! so that the same input gives the same names for any number of workers.
+
+#![forbid(unsafe_code)]
+
+mod book;
+mod certificate;
+mod cursor;
+mod dns;
+mod facts;
+mod ftp;
+mod http;
+mod ja4;
+mod look;
+mod name;
+mod quic;
+mod service;
+mod start;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod upgrade;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+pub use book::{Book, Called};
+pub use facts::{Answer, Event, Facts, NameSource};
+pub use name::Name;
+pub use service::Service;
+pub use start::START_MAX;
+
+use self::look::{Look, Next};
+use crate::flow::{FlowKey, SHARDS, SHOWN_ALWAYS, Sender};
+use crate::net::{Endpoint, Protocol};
+use crate::time::Timestamp;
+
+/// Limits.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Bytes kept of flows that are looked at, over all shards.
+    pub bytes_max: usize,
+    /// Bytes kept of what hosts call addresses.
+    pub book_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { bytes_max: 8 << 20, book_bytes_max: 32 << 20 }
+    }
+}
+
+/// What looking at first bytes came to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Looks that ended early, for want of room.
+    pub evicted: u64,
+    /// Announcements of data connections forgotten, for want of room.
+    pub announcements_dropped: u64,
+}
+
+impl Counters {
+    /// Adds another shard's counters to these.
+    pub fn add(&mut self, more: &Self) {
+        self.evicted += more.evicted;
+        self.announcements_dropped += more.announcements_dropped;
+    }
+}
+
+/// The payload of one packet of a flow that is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// The packet's time.
+    pub at: Timestamp,
+    /// The end that sent it.
+    pub sender: Sender,
+    /// The end that opened the flow, as far as is known.
+    pub initiator: Sender,
+    /// TCP: where in the sender's stream it begins, in bytes.
+    pub offset: Option<u32>,
+    /// The payload, as far as it was captured.
+    pub bytes: &'a [u8],
+    /// Was there more of it on the wire?
+    pub is_cut: bool,
+    /// Pieces of the flow that have been looked at before; [`Gaze::KEPT`] of one whose every packet is.
+    pub before: u8,
+}
+
+/// Whether a flow is to be looked at any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gaze {
+    /// Show the next pieces too.
+    On,
+    /// Show every piece, for as long as the flow lives.
+    Kept,
+    /// There is nothing more to see.
+    Done,
+}
+
+impl Gaze {
+    /// [`Piece::before`] of a flow that is [`Gaze::Kept`].
+    pub const KEPT: u8 = SHOWN_ALWAYS;
+    /// Pieces of a flow that are looked at, unless it is [`Gaze::Kept`].
+    pub const PIECES_MAX: u8 = 60;
+}
+
+/// The flows of one shard that are looked at.
+#[derive(Debug, Clone)]
+pub struct Names {
+    bytes_max: usize,
+    bytes: usize,
+    looks: HashMap<FlowKey, Look, foldhash::fast::RandomState>,
+    /// The looks in the order of their beginning; some have ended.
+    order: VecDeque<(u64, FlowKey)>,
+    next: u64,
+    announced: VecDeque<Announced>,
+    /// Where packets are decrypted.
+    scratch: Vec<u8>,
+    counters: Counters,
+}
+
+/// A data connection that will come.
+#[derive(Debug, Clone, Copy)]
+struct Announced {
+    end: Endpoint,
+    at: Timestamp,
+    control: FlowKey,
+}
+
+impl Names {
+    /// A shard that looks at nothing yet and holds its share of `options.bytes_max`.
+    pub fn new(options: Options) -> Self {
+        Self {
+            bytes_max: options.bytes_max / SHARDS,
+            bytes: 0,
+            looks: HashMap::default(),
+            order: VecDeque::new(),
+            next: 0,
+            announced: VecDeque::new(),
+            scratch: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Looks at a piece of a flow, tells what is new, and says whether to show more of it.
+    pub fn look(&mut self, key: &FlowKey, piece: &Piece<'_>, mut tell: impl FnMut(Event)) -> Gaze {
+        if piece.bytes.is_empty() && !piece.is_cut {
+            return if piece.before == Gaze::KEPT { Gaze::Kept } else { Gaze::On };
+        }
+        let gaze = match key.protocol {
+            Protocol::TCP => self.look_at_stream(key, piece, &mut tell),
+            Protocol::UDP => self.look_at_datagram(key, piece, &mut tell),
+            _ => Gaze::Done,
+        };
+        if gaze == Gaze::On && piece.before + 1 >= Gaze::PIECES_MAX {
+            self.close(key, tell);
+            return Gaze::Done;
+        }
+        gaze
+    }
+
+    /// Ends the look at a flow that has ended, or is not to be looked at any more; tells what it has.
+    pub fn close(&mut self, key: &FlowKey, mut tell: impl FnMut(Event)) {
+        if let Some(mut look) = self.take(key) {
+            look.finish();
+            tell_news(key, &mut look, &mut tell);
+        }
+    }
+
+    /// Ends all looks without a word, when all flows have ended.
+    pub fn clear(&mut self) {
+        self.looks.clear();
+        self.order.clear();
+        self.announced.clear();
+        self.bytes = 0;
+    }
+
+    /// Memory held for flows that are looked at, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What looking came to.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn look_at_stream(
+        &mut self,
+        key: &FlowKey,
+        piece: &Piece<'_>,
+        tell: &mut impl FnMut(Event),
+    ) -> Gaze {
+        if piece.before == Gaze::KEPT {
+            self.hear_announcements(key, piece);
+        }
+        let Some(offset) = piece.offset else { return Gaze::On };
+        let mut look = match self.take(key) {
+            Some(look) => look,
+            None if piece.before == Gaze::KEPT => return Gaze::Kept,
+            None => {
+                if let Some(facts) = self.data_connection(key, piece.at) {
+                    tell(Event::Facts(*key, Box::new(facts)));
+                    return Gaze::Done;
+                }
+                self.begin(piece)
+            }
+        };
+        let next = look.stream(piece, offset as usize);
+        let service = look.facts.service;
+        look.has_news |= next == Next::Done && service == Service::Unknown;
+        tell_news(key, &mut look, tell);
+        for (sender, message) in look.take_messages() {
+            learn(key, piece.at, sender, message, tell);
+        }
+        match (service, next) {
+            (Service::Ftp, next) => {
+                if piece.before != Gaze::KEPT {
+                    self.hear_announcements(key, piece);
+                }
+                if next == Next::Keep {
+                    self.keep(*key, look, tell);
+                }
+                Gaze::Kept
+            }
+            (_, Next::Done) => Gaze::Done,
+            (_, Next::Keep | Next::On) => {
+                self.keep(*key, look, tell);
+                Gaze::On
+            }
+        }
+    }
+
+    fn look_at_datagram(
+        &mut self,
+        key: &FlowKey,
+        piece: &Piece<'_>,
+        tell: &mut impl FnMut(Event),
+    ) -> Gaze {
+        if piece.before == Gaze::KEPT {
+            if let Some(message) = dns::Message::of(piece.bytes, piece.is_cut) {
+                learn(key, piece.at, piece.sender, message, tell);
+            }
+            return Gaze::Kept;
+        }
+        let mut look = self.take(key).unwrap_or_else(|| self.begin(piece));
+        let next = look.datagram(piece, piece.before, &mut self.scratch);
+        look.has_news |= next == Next::Done && look.facts.service == Service::Unknown;
+        tell_news(key, &mut look, tell);
+        if look.facts.service == Service::Dns {
+            for (sender, message) in look.take_messages() {
+                learn(key, piece.at, sender, message, tell);
+            }
+            return Gaze::Kept;
+        }
+        match next {
+            Next::Done => Gaze::Done,
+            Next::On => Gaze::On,
+            Next::Keep => {
+                self.keep(*key, look, tell);
+                Gaze::On
+            }
+        }
+    }
+
+    fn begin(&mut self, piece: &Piece<'_>) -> Look {
+        self.next += 1;
+        Look::new(self.next, piece)
+    }
+
+    fn take(&mut self, key: &FlowKey) -> Option<Look> {
+        let look = self.looks.remove(key)?;
+        self.bytes -= look.bytes() + ENTRY_BYTES;
+        Some(look)
+    }
+
+    /// Keeps a look for the next piece; makes room for it where there is none.
+    fn keep(&mut self, key: FlowKey, mut look: Look, tell: &mut impl FnMut(Event)) {
+        let bytes = look.bytes() + ENTRY_BYTES;
+        while self.bytes + bytes > self.bytes_max {
+            let Some((number, oldest)) = self.order.pop_front() else { break };
+            if self.looks.get(&oldest).is_some_and(|look| look.number == number) {
+                self.counters.evicted += 1;
+                self.close(&oldest, &mut *tell);
+            }
+        }
+        if self.bytes + bytes > self.bytes_max {
+            self.counters.evicted += 1;
+            look.finish();
+            tell_news(&key, &mut look, tell);
+            return;
+        }
+        self.bytes += bytes;
+        if self.order.back().is_none_or(|&(number, _)| number < look.number) {
+            self.order.push_back((look.number, key));
+        }
+        self.looks.insert(key, look);
+        if self.order.len() > 2 * self.looks.len() + 64 {
+            let looks = &self.looks;
+            self.order
+                .retain(|(number, key)| looks.get(key).is_some_and(|look| look.number == *number));
+        }
+    }
+
+    /// Notes the data connections that a line of a control connection announces.
+    fn hear_announcements(&mut self, control: &FlowKey, piece: &Piece<'_>) {
+        let own = control.end(piece.sender).addr;
+        for line in piece.bytes.split(|&byte| byte == b'\n').take(LINES_MAX) {
+            if let Some(end) = ftp::announced(line, own) {
+                if self.announced.len() == ANNOUNCED_MAX {
+                    self.announced.pop_front();
+                    self.counters.announcements_dropped += 1;
+                }
+                self.announced.push_back(Announced { end, at: piece.at, control: *control });
+            }
+        }
+    }
+
+    /// Is this flow a data connection that was announced?
+    fn data_connection(&mut self, key: &FlowKey, now: Timestamp) -> Option<Facts> {
+        while self.announced.front().is_some_and(|first| first.at.plus(ANNOUNCED_FOR) < now) {
+            self.announced.pop_front();
+        }
+        let place = self
+            .announced
+            .iter()
+            .position(|announced| announced.end == key.low || announced.end == key.high)?;
+        let control = self.announced.remove(place)?.control;
+        Some(Facts {
+            seen_at: now,
+            service: Service::FtpData,
+            control: Some(Box::new(control)),
+            ..Facts::default()
+        })
+    }
+}
+
+/// Tells what is new of a flow.
+fn tell_news(key: &FlowKey, look: &mut Look, tell: &mut impl FnMut(Event)) {
+    if std::mem::take(&mut look.has_news) {
+        tell(Event::Facts(*key, Box::new(look.facts.clone())));
+    }
+}
+
+/// Tells the addresses that a DNS message answers.
+fn learn(
+    key: &FlowKey,
+    at: Timestamp,
+    sender: Sender,
+    message: dns::Message,
+    tell: &mut impl FnMut(Event),
+) {
+    if let Some(name) = message.asked
+        && message.is_response
+        && !message.addresses.is_empty()
+    {
+        tell(Event::Answer(Box::new(Answer {
+            at,
+            host: key.end(sender.other()).addr,
+            name,
+            aliases: message.aliases,
+            addresses: message.addresses,
+        })));
+    }
+}
+
+/// Memory of a look's places in the tables, in bytes: twice its key, and what a hash table keeps free.
+const ENTRY_BYTES: usize = 3 * size_of::<FlowKey>();
+
+/// Data connections that are waited for, in a shard.
+const ANNOUNCED_MAX: usize = 64;
+
+/// How long a data connection is waited for.
+const ANNOUNCED_FOR: Duration = Duration::from_secs(120);
+
+/// Lines of a piece of a control connection that are read.
+const LINES_MAX: usize = 32;

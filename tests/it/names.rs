@@ -1,0 +1,273 @@
+//! Names from hostile and ordinary traffic, through decoding, flow tables and ledger to what is written.
+
+use std::time::Duration;
+
+use sekisho::egress::{FlowRecord, Ledger};
+use sekisho::engine::{Reported, Reports, Run, Worker, WorkerCounters};
+use sekisho::flow;
+use sekisho::frame::{Batch, Frame, LinkType};
+use sekisho::names::{Name, NameSource, Options, Service};
+use sekisho::net::Subnets;
+use sekisho::sink::{FlowFormat, Flows};
+use sekisho::time::Timestamp;
+
+const HOST: [u8; 4] = [10, 0, 0, 1];
+const SERVER: [u8; 4] = [203, 0, 113, 9];
+const RESOLVER: [u8; 4] = [10, 0, 0, 53];
+
+/// Raw IPv4 packets, a millisecond apart.
+#[derive(Default)]
+struct Recording {
+    batch: Batch,
+    at: Timestamp,
+}
+
+impl Recording {
+    fn packet(&mut self, protocol: u8, from: [u8; 4], to: [u8; 4], transport: &[u8]) {
+        let mut bytes = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0];
+        bytes[2..4].copy_from_slice(&((20 + transport.len()) as u16).to_be_bytes());
+        // Told apart from a mirror's copy.
+        bytes[4..6].copy_from_slice(&(self.batch.heads.len() as u16).to_be_bytes());
+        bytes.extend(from.into_iter().chain(to));
+        bytes.extend(transport);
+        self.at = self.at.plus(Duration::from_millis(1));
+        let wire_len = bytes.len() as u32;
+        self.batch.push(Frame { at: self.at, link: LinkType::RAW, wire_len, bytes: &bytes });
+    }
+
+    fn udp(&mut self, from: ([u8; 4], u16), to: ([u8; 4], u16), payload: &[u8]) {
+        let ports = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
+        let len = ((8 + payload.len()) as u16).to_be_bytes();
+        self.packet(17, from.0, to.0, &[&ports, &len[..], &[0, 0], payload].concat());
+    }
+
+    fn tcp(
+        &mut self,
+        from: ([u8; 4], u16),
+        to: ([u8; 4], u16),
+        seq: u32,
+        flags: u8,
+        payload: &[u8],
+    ) {
+        let ports = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
+        let numbers = [seq.to_be_bytes(), 0u32.to_be_bytes()].concat();
+        let rest = [0x50, flags, 0xff, 0xff, 0, 0, 0, 0];
+        self.packet(6, from.0, to.0, &[&ports, &numbers, &rest[..], payload].concat());
+    }
+
+    /// A connection to port 443 whose client sends this, in pieces of so many bytes.
+    fn client(&mut self, port: u16, payload: &[u8], piece_len: usize) {
+        let (from, to) = ((HOST, port), (SERVER, 443));
+        self.tcp(from, to, 99, SYN, &[]);
+        for (number, piece) in payload.chunks(piece_len).enumerate() {
+            self.tcp(from, to, 100 + (number * piece_len) as u32, ACK, piece);
+        }
+    }
+
+    fn answer(&mut self, name: &str, addr: [u8; 4]) {
+        let labels = name.split('.');
+        let name: Vec<u8> =
+            labels.flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat()).collect();
+        let mut message = vec![0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+        message.extend(name);
+        message.extend([0, 0, 1, 0, 1, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        message.extend(addr);
+        self.udp((RESOLVER, 53), (HOST, 5353), &message);
+    }
+
+    /// What workers report of it, which get so many frames at a time.
+    fn reports(&self, names: Options, workers: usize, frames: usize) -> (Reports, WorkerCounters) {
+        let run = Run {
+            flow: flow::Options::default(),
+            names: Some(names),
+            internal: Subnets::private(),
+            workers,
+        };
+        let mut all = Reports::default();
+        let mut counters: Option<WorkerCounters> = None;
+        for number in 0..workers {
+            let mut worker = Worker::new(&run, number);
+            let mut first = 0;
+            let frames_all: Vec<Frame<'_>> = self.batch.frames().collect();
+            for part in frames_all.chunks(frames) {
+                let mut batch = Batch::default();
+                part.iter().for_each(|frame| batch.push(*frame));
+                worker.run(&batch, first, &mut all);
+                first += part.len() as u64;
+            }
+            worker.finish(&mut all);
+            match &mut counters {
+                Some(counters) => counters.join(&worker.counters()),
+                None => counters = Some(worker.counters()),
+            }
+        }
+        all.deltas.sort_by_key(|(position, _)| *position);
+        all.events.sort_by_key(|(position, _)| *position);
+        (all, counters.unwrap())
+    }
+
+    fn records(&self) -> (Vec<FlowRecord>, Ledger) {
+        let options = Options::default();
+        let (reports, _) = self.reports(options, 1, usize::MAX);
+        let mut ledger = Ledger::new(Subnets::private(), options.book_bytes_max);
+        let mut records = Vec::new();
+        for report in reports.in_order() {
+            match report {
+                Reported::Event(event) => ledger.hear(event),
+                Reported::Delta(delta) => records.extend(ledger.fold(delta)),
+            }
+        }
+        assert!(ledger.is_empty());
+        (records, ledger)
+    }
+}
+
+/// A hello that asks for `name`.
+fn hello(name: &[u8]) -> Vec<u8> {
+    let behind_len = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
+    let list = behind_len(&[&[0][..], &behind_len(name)].concat());
+    let extensions = behind_len(&[&[0, 0][..], &behind_len(&list)].concat());
+    let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0], &extensions].concat();
+    let [_, len @ ..] = (body.len() as u32).to_be_bytes();
+    let message = [&[1][..], &len, &body].concat();
+    let record = |part: &[u8]| [&[22, 3, 1][..], &behind_len(part)].concat();
+    message.chunks(16_000).flat_map(record).collect()
+}
+
+fn one(record: &[FlowRecord], port: u16) -> &FlowRecord {
+    record.iter().find(|record| record.host_port == port).unwrap()
+}
+
+const SYN: u8 = 2;
+const ACK: u8 = 16;
+
+/// A thief's server is reached under a harmless name, or has no name of its own but an answer of DNS.
+#[test]
+fn names_are_joined_and_lies_are_marked() {
+    let mut recording = Recording::default();
+    recording.answer("drop.thief.example", SERVER);
+    recording.client(50_001, &hello(b"www.harmless.example"), 1460);
+    recording.client(50_002, &hello(b"UP.Thief.Example."), 60);
+    recording.client(50_003, b"\x00\x01\x02 something of its own", 1460);
+    let (records, _) = recording.records();
+    let lie = one(&records, 50_001);
+    assert_eq!(lie.name.as_ref().unwrap().as_str(), "www.harmless.example");
+    assert!(lie.name_mismatch);
+    let honest = one(&records, 50_002);
+    assert_eq!((honest.owner.as_deref(), honest.name_mismatch), (Some("thief.example"), false));
+    assert_eq!(honest.name_source, Some(NameSource::TlsSni));
+    assert_eq!(honest.service, Some(Service::Tls));
+    let nameless = one(&records, 50_003);
+    assert_eq!(nameless.name.as_ref().unwrap().as_str(), "drop.thief.example");
+    assert_eq!(
+        (nameless.name_source, nameless.service),
+        (Some(NameSource::Dns), Some(Service::Unknown))
+    );
+}
+
+/// What a client calls its server is shown to an analyst, in a terminal, a spreadsheet, a log.
+#[test]
+fn hostile_names_are_written_inert() {
+    let mut recording = Recording::default();
+    let long = vec![b'a'; 60_000];
+    let evil: [&[u8]; 6] = [
+        b"\x1b[2J\x07\r\n\t\0.example",
+        b"=cmd|' /C calc'!A0",
+        "\u{202e}elpmaxe.live".as_bytes(),
+        b"a\",\"b,c",
+        &long[..15_000],
+        &long,
+    ];
+    for (name, port) in evil.iter().zip(50_000..) {
+        recording.client(port, &hello(name), 1460);
+    }
+    let head =
+        [b"GET / HTTP/1.1\r\nHost: ", &long[..9000], b"\r\nUser-Agent: \x1b[31m\r\n\r\n"].concat();
+    recording.client(50_100, &head, 1460);
+    let (records, _) = recording.records();
+    assert_eq!(records.len(), 7);
+    for format in [FlowFormat::Json, FlowFormat::Csv, FlowFormat::Zeek] {
+        let mut shown = Vec::new();
+        let mut flows = Flows::new(&mut shown, format).unwrap();
+        records.iter().for_each(|record| flows.write(record).unwrap());
+        flows.finish().unwrap();
+        let is_inert = |&byte: &u8| (b' '..=b'~').contains(&byte) || byte == b'\n' || byte == b'\t';
+        assert!(shown.iter().all(is_inert), "{format:?}");
+        assert!(shown.len() < 10_000, "{} bytes", shown.len());
+    }
+    for record in &records {
+        assert_eq!(record.owner, None, "not trusted: {:?}", record.name);
+        assert!(record.name.as_ref().is_none_or(|name| name.as_str().len() <= Name::LEN_MAX));
+    }
+    assert_eq!(one(&records, 50_005).service, Some(Service::Tls), "too long to be read at all");
+}
+
+/// A million names must not take more memory than was allowed for them, nor go uncounted.
+#[test]
+fn a_million_names_stay_within_their_bounds() {
+    let (mut total, mut ledger) = (0, Ledger::new(Subnets::private(), 2_000_000));
+    let run = Run {
+        flow: flow::Options::default(),
+        names: Some(Options::default()),
+        internal: Subnets::private(),
+        workers: 1,
+    };
+    let mut worker = Worker::new(&run, 0);
+    for round in 0..100u32 {
+        let mut recording = Recording {
+            at: Timestamp::from_secs_nanos(1000 + u64::from(round), 0),
+            ..Recording::default()
+        };
+        for n in 0..10_000u32 {
+            let number = round * 10_000 + n;
+            let [_, b, c, d] = number.to_be_bytes();
+            recording.answer(&format!("n{number}.example"), [203, b, c, d]);
+        }
+        let mut reports = Reports::default();
+        worker.run(&recording.batch, u64::from(round) * 10_000, &mut reports);
+        total += reports.events.len();
+        for (_, event) in &reports.events {
+            ledger.hear(event);
+        }
+        assert!(ledger.book().bytes() <= 2_000_000);
+    }
+    // Every answer, and once what the flow is.
+    assert_eq!(total, 1_000_001);
+    let book = ledger.book();
+    assert!(book.len() > 5000, "{}", book.len());
+    assert_eq!(book.evicted() + book.len() as u64, 1_000_000);
+}
+
+/// The same packets tell the same, for any number of workers and however they are cut into batches, even
+/// where room is so short that looks have to end early.
+#[test]
+fn the_same_is_told_for_any_workers_and_batches() {
+    let mut recording = Recording::default();
+    for n in 0..600u16 {
+        recording.answer(&format!("n{n}.example"), [203, 0, 113, (n % 200) as u8]);
+        let hello = hello(format!("n{n}.files.example").as_bytes());
+        let server = [203, 0, 113, (n % 7) as u8];
+        let (from, to) = (([10, 0, (n % 5) as u8, 1], 40_000 + n), (server, 443));
+        recording.tcp(from, to, 99, SYN, &[]);
+        let (begin, end) = hello.split_at(30 + usize::from(n % 40));
+        // Half of the hellos come the wrong way round; a third never end.
+        if n % 2 == 0 {
+            recording.tcp(from, to, 100 + begin.len() as u32, ACK, end);
+        }
+        recording.tcp(from, to, 100, ACK, begin);
+        if n % 3 != 0 {
+            recording.tcp(from, to, 100 + begin.len() as u32, ACK, end);
+        }
+    }
+    for bytes_max in [Options::default().bytes_max, 60_000] {
+        let options = Options { bytes_max, ..Options::default() };
+        let (one, counted) = recording.reports(options, 1, usize::MAX);
+        assert_eq!(counted.names.evicted > 0, bytes_max == 60_000);
+        assert!(one.events.len() > 1200, "{}", one.events.len());
+        for (workers, frames) in [(1, 1), (2, usize::MAX), (3, 7), (8, 100)] {
+            let (other, also) = recording.reports(options, workers, frames);
+            assert!(other == one, "{workers} workers, {frames} frames at a time");
+            assert_eq!(also.names, counted.names);
+        }
+    }
+}
