@@ -221,7 +221,13 @@ impl Settings {
                 internal: egress.internal.clone(),
                 workers: workers(keys.workers.as_deref())?,
             },
-            analyst: engine::Options { egress, baseline, alert, rules },
+            analyst: engine::Options {
+                egress,
+                baseline,
+                alert,
+                rules,
+                book_bytes_max: names::Options::default().book_bytes_max,
+            },
             format: keys.format.unwrap_or_default(),
         })
     }

@@ -310,32 +310,39 @@ impl Facts {
         ports.sort_unstable();
         ports.dedup();
         let largest = self.flows.first();
+        // Of many destinations each has a name of its own.
+        let who = key.destination.map(|_| &self.labels.who);
+        let name = who.and_then(|who| who.name.clone());
         DestinationFacts {
             key: key.destination.map_or_else(|| "*".to_owned(), |to| to.to_string()),
-            name: None,
-            name_source: None,
+            name_source: name.as_ref().map(|&(_, source)| source),
+            name: name.map(|(name, _)| name),
             ips: self.destinations.clone(),
             ports,
             transport: largest.map(|flow| flow.key.protocol.to_string()),
-            service: None,
-            client: None,
+            service: who.and_then(|who| who.service),
+            client: who.and_then(|who| who.client.as_deref()).map(str::to_owned),
             initiator: match largest {
                 Some(flow) if flow.initiator != flow.side => "destination",
                 Some(_) | None => "host",
             },
-            name_mismatch: None,
+            name_mismatch: who.filter(|who| who.name.is_some()).map(|who| who.is_mismatch),
             asn: None,
             country: None,
-            category: self.labels.category.clone(),
+            category: self.labels.category.clone().filter(|_| who.is_some()),
             first_seen: self.first_seen,
             hosts_30d: self.hosts_30d,
         }
     }
 
     fn summary(&self, key: &Key, sent: u64, elapsed: Duration) -> String {
-        let to = match key.destination {
-            Some(to) => to.to_string(),
-            None => format!("{} recently met destinations", self.destinations.len()),
+        let to = match (key.destination, &self.labels.who.name) {
+            (Some(to), Some((name, _))) if self.labels.who.is_mismatch => {
+                format!("{to}, which was called {name} but is not,")
+            }
+            (Some(to), Some((name, _))) if !name.is_address() => format!("{name} at {to}"),
+            (Some(to), _) => to.to_string(),
+            (None, _) => format!("{} recently met destinations", self.destinations.len()),
         };
         let (window_secs, history_max, days) = self.finding.busiest_window();
         format!(

@@ -12,6 +12,7 @@ use super::record::{Alert, ClosedBecause, Kind};
 use super::text;
 use crate::detect::{Bits, Case, Family, Finding, Subject};
 use crate::egress::Destination;
+use crate::names::Who;
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
 
@@ -30,13 +31,15 @@ pub struct Options {
     pub config_digest: String,
 }
 
-/// What the rules know about the two ends.
-#[derive(Debug, Default, Clone)]
+/// What the rules and the wire say about the two ends.
+#[derive(Debug, Clone)]
 pub struct Labels {
     /// The host's declared role.
     pub role: Option<String>,
     /// The destination's category.
     pub category: Option<String>,
+    /// Who the destination is.
+    pub who: Who,
 }
 
 /// All incidents that are open, or may re-open.

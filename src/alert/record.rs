@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::detect::Bits;
 use crate::flow::Counters;
+use crate::names::{Name, NameSource, Service};
 use crate::net::Addr;
 use crate::time::Timestamp;
 
@@ -142,9 +143,9 @@ pub struct DestinationFacts {
     /// Its owner's key; `*` when many destinations make one incident.
     pub key: String,
     /// Its name, if known.
-    pub name: Option<String>,
+    pub name: Option<Name>,
     /// Where the name comes from.
-    pub name_source: Option<String>,
+    pub name_source: Option<NameSource>,
     /// Its addresses.
     pub ips: Vec<Addr>,
     /// Ports at the outside end (at the inside end when the outside opened the flow).
@@ -152,12 +153,12 @@ pub struct DestinationFacts {
     /// Transport protocol of most bytes.
     pub transport: Option<String>,
     /// Application protocol, if known.
-    pub service: Option<String>,
+    pub service: Option<Service>,
     /// Fingerprint of the client program, if known.
     pub client: Option<String>,
     /// Who opened the flows.
     pub initiator: &'static str,
-    /// Does the name disagree with what the resolver said? Null while names are not known.
+    /// Does the name disagree with what the resolver said, or with the certificate? Null without a name.
     pub name_mismatch: Option<bool>,
     /// Autonomous system number, if known.
     pub asn: Option<u32>,

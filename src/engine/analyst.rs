@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::worker::Reports;
 use crate::alert::{
     self, Alert, ClosedBecause, Incidents, Labels, RankingEntry, Record, Summary, TopSender, share,
 };
@@ -11,6 +12,7 @@ use crate::baseline::{self, Baseline};
 use crate::detect::{Case, Measure, Subject, judge};
 use crate::egress::{self, Egress, Group};
 use crate::flow::FlowDelta;
+use crate::names::Directory;
 use crate::net::Addr;
 use crate::rules::RuleSet;
 use crate::time::{Day, PacketClock, Timestamp};
@@ -26,6 +28,8 @@ pub struct Options {
     pub alert: alert::Options,
     /// What the operator says of networks and destinations.
     pub rules: Arc<RuleSet>,
+    /// Bytes kept of what hosts call addresses.
+    pub book_bytes_max: usize,
 }
 
 /// The state of the verdict: everything after the flow table.
@@ -36,6 +40,7 @@ pub struct Analyst {
     egress: Egress,
     baseline: Baseline,
     incidents: Incidents,
+    directory: Directory,
     rules: Arc<RuleSet>,
     clock: PacketClock,
     floor_bytes: u64,
@@ -50,26 +55,48 @@ impl Analyst {
             egress: Egress::new(options.egress),
             baseline: Baseline::new(options.baseline),
             incidents: Incidents::new(options.alert),
+            directory: Directory::new(options.book_bytes_max),
             rules: options.rules,
             clock: PacketClock::default(),
             records: Vec::new(),
         }
     }
 
-    /// Adds deltas, in their order, and judges what each touched.
-    ///
-    /// Some at a time ask for their memory together: what one waits for, the others wait for
-    /// meanwhile.
+    /// Takes what workers reported, in the order of the input: hears what was learned of names, adds
+    /// deltas, and judges what each touched.
+    pub fn take(&mut self, reports: &Reports) {
+        let mut events = reports.events.iter().peekable();
+        let deltas = reports.deltas.iter().map(|(position, delta)| (position, delta));
+        self.run(deltas, |directory, position| {
+            while let Some((_, event)) = events.next_if(|(at, _)| at < position) {
+                directory.hear(event);
+            }
+        });
+        events.for_each(|(_, event)| self.directory.hear(event));
+    }
+
+    /// Adds deltas of flows without names, in their order, and judges what each touched.
     pub fn fold<'d>(&mut self, deltas: impl IntoIterator<Item = &'d FlowDelta>) {
-        let mut deltas = deltas.into_iter().peekable();
+        self.run(deltas.into_iter().map(|delta| ((), delta)), |_, ()| {});
+    }
+
+    /// Some deltas at a time ask for their memory together: what one waits for, the others wait for
+    /// meanwhile. Before each `hear` is called with its place.
+    fn run<'d, P>(
+        &mut self,
+        deltas: impl Iterator<Item = (P, &'d FlowDelta)>,
+        mut hear: impl FnMut(&mut Directory, P),
+    ) {
+        let mut deltas = deltas.peekable();
         let mut group = SmallVec::<[_; GROUP]>::new();
         while deltas.peek().is_some() {
-            group
-                .extend(deltas.by_ref().take(GROUP).map(|delta| (delta, self.egress.place(delta))));
-            for (delta, spot) in &mut group {
+            let some = deltas.by_ref().take(GROUP);
+            group.extend(some.map(|(place, delta)| (place, delta, self.egress.place(delta))));
+            for (_, delta, spot) in &mut group {
                 self.egress.approach(delta, spot);
             }
-            for (delta, spot) in group.drain(..) {
+            for (place, delta, spot) in group.drain(..) {
+                hear(&mut self.directory, place);
                 self.judge(delta, spot);
             }
         }
@@ -117,7 +144,7 @@ impl Analyst {
             return;
         }
         let finding = judge(case, Measure::of(host, pair));
-        let labels = || labels(&self.rules, touch.host, touch.destination.0);
+        let labels = || labels(&self.rules, &self.directory, &case);
         let (is_suspicious, alert) = self.incidents.observe(case, &finding, labels);
         self.records.extend(alert.map(record));
         if is_suspicious && self.baseline.age(touch.host, day) >= LEARN_ALL_BEFORE {
@@ -222,10 +249,17 @@ fn group(rules: &RuleSet, host: Addr) -> Group {
     rules.networks.role_of(host).map_or(Group::UNDECLARED, |role| Group(role as u8 + 1))
 }
 
-fn labels(rules: &RuleSet, host: Addr, destination: Addr) -> Labels {
+fn labels(rules: &RuleSet, directory: &Directory, case: &Case<'_>) -> Labels {
+    let (host, destination) = (case.host.addr(), case.pair.destination.0);
+    let who = directory.who(host, destination, case.pair.first_at);
+    let name = who.name.as_ref().filter(|_| !who.is_mismatch).map(|(name, _)| name.as_str());
+    let category = name.and_then(|name| rules.destinations.category_of_domain(name));
     Labels {
         role: rules.networks.role_of(host).map(|role| role.to_string()),
-        category: rules.destinations.category_of(destination).map(|category| category.to_string()),
+        category: category
+            .or_else(|| rules.destinations.category_of(destination))
+            .map(|category| category.to_string()),
+        who,
     }
 }
 

@@ -27,7 +27,7 @@ pub fn replay<S: Source>(
     mut tell: impl FnMut(&S, std::vec::Drain<'_, Record>),
 ) -> Result<WorkerCounters, S::Error> {
     let outcome = count(source, run, |source, reports| {
-        analyst.fold(reports.deltas.iter().map(|(_, delta)| delta));
+        analyst.take(reports);
         tell(source, analyst.drain());
         ControlFlow::Continue(())
     });

@@ -25,6 +25,7 @@
 mod book;
 mod certificate;
 mod cursor;
+mod directory;
 mod dns;
 mod facts;
 mod ftp;
@@ -44,6 +45,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 pub use book::{Book, Called};
+pub use directory::{Directory, Who};
 pub use facts::{Answer, Event, Facts, NameSource};
 pub use name::Name;
 pub use service::Service;

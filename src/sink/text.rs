@@ -200,9 +200,13 @@ fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
     let ports: Vec<String> = alert.destination.ports.iter().map(u16::to_string).collect();
     writeln!(
         to,
-        "         {} {} · {} Mbit/s · started {} · incident {}",
+        "         {} {}{} · {} Mbit/s · started {} · incident {}",
         alert.destination.transport.as_deref().unwrap_or("?"),
         ports.join(","),
+        alert
+            .destination
+            .service
+            .map_or_else(String::new, |service| format!(" {}", service.name())),
         (alert.rate_bps + 500_000) / 1_000_000,
         alert.started,
         alert.incident,

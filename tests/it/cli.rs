@@ -48,7 +48,10 @@ fn the_contractors_upload_is_the_one_incident() {
     ]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.contains("\n1 incident:\n"), "{out}");
-    assert!(out.contains("10.20.1.51 has sent 597 MB to 198.18.7.44 (never seen here)"), "{out}");
+    let sent =
+        "10.20.1.51 has sent 597 MB to drop.paste-up.example at 198.18.7.44 (never seen here)";
+    assert!(out.contains(sent), "{out}");
+    assert!(out.contains("tcp 443 tls · "), "{out}");
     assert!(out.contains("nothing on 2 days before"), "{out}");
 }
 
