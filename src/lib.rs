@@ -19,6 +19,7 @@ pub mod engine;
 pub mod flow;
 pub mod frame;
 pub mod net;
+mod plot;
 pub mod rules;
 pub mod sink;
 pub mod synth;
