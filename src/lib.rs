@@ -5,7 +5,8 @@
 //! which [`egress`] sums for each inside host and outside destination. [`detect`] judges these sums
 //! against the [`baseline`] of finished days, [`alert`] makes incidents of the verdicts, and a [`sink`]
 //! tells them. The [`engine`] puts the stages on threads; [`config`] and [`rules`] say how they work.
-//! [`mod@bench`] measures all of it, on recorded traffic or on what [`synth`] makes up.
+//! [`mod@bench`] measures what all of it costs, on recorded traffic or on what [`synth`] makes up, and
+//! [`mod@eval`] what it finds, in labelled captures.
 
 pub mod alert;
 pub mod baseline;
@@ -16,6 +17,7 @@ pub mod decode;
 pub mod detect;
 pub mod egress;
 pub mod engine;
+pub mod eval;
 pub mod flow;
 pub mod frame;
 pub mod net;

@@ -7,7 +7,7 @@ mod ledger;
 mod record;
 mod window;
 
-pub use border::Scope;
+pub use border::{Crossing, Place, Scope};
 pub use host::{FlowBytes, HOST_BYTES, Host, HostDay, PAIR_BYTES, Pair, PairDay};
 pub use ledger::Ledger;
 pub use record::{FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
@@ -15,7 +15,6 @@ pub use window::{SlidingSum, WINDOWS, WindowSums};
 
 use indexmap::IndexMap;
 
-use self::border::{Crossing, Place};
 use crate::flow::FlowDelta;
 use crate::net::{Addr, Subnets};
 use crate::time::{Calendar, Day, Timestamp};
@@ -220,6 +219,11 @@ impl Egress {
     /// Takes the days that were cut short because their host made room for another.
     pub fn take_forgotten(&mut self) -> Vec<HostDay> {
         std::mem::take(&mut self.forgotten)
+    }
+
+    /// A host by its address.
+    pub fn host(&self, addr: Addr) -> Option<&Host> {
+        self.hosts.get(&addr)
     }
 
     /// A host by its address, to mark one of its pairs.
