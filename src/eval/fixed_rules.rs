@@ -52,7 +52,8 @@ impl Rule {
     }
 }
 
-/// A rule at work. It says the same of a host and a destination once a day, as an operator would set it.
+/// A rule at work. It says the same of a host and a destination (the first it names) once a day, as an
+/// operator would set it.
 #[derive(Clone)]
 pub(super) struct FixedRule {
     rule: Rule,
@@ -198,8 +199,7 @@ impl FixedRule {
     }
 
     fn say(&mut self, time: Timestamp, host: Addr, destinations: Vec<Addr>, bytes_out: u64) {
-        // What names a host is said once a day of the host.
-        let to = if self.rule == Rule::Sigma { host } else { destinations[0] };
+        let Some(&to) = destinations.first() else { return };
         if !has_room(&self.said, &(host, to)) || self.said.insert((host, to), ()).is_some() {
             return;
         }

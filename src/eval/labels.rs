@@ -372,3 +372,118 @@ fn days(place: &str, texts: &[String]) -> Result<BTreeSet<Day>, Wrong> {
     };
     texts.iter().enumerate().map(day).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn parse(labels: &Value) -> Result<Labels, String> {
+        Labels::parse(Path::new("lab/labels.json"), &labels.to_string())
+            .map_err(|error| error.to_string())
+    }
+
+    fn good() -> Value {
+        json!({
+            "timezone": "Asia/Tokyo",
+            "internal_networks": ["10.20.0.0/16"],
+            "timeline": { "evaluation_days": ["2026-03-16"] },
+            "baseline": [{ "file": "days/1.pcap" }, { "file": "days/2.pcap" }],
+            "benign_inside_baseline": [{ "id": "B", "expected": "low", "on_evaluation_days": [
+                { "src": "10.20.1.7", "start": "2026-03-16T01:31:18Z", "end": "2026-03-16T01:31:26Z" }
+            ] }],
+            "incidents": [{
+                "id": "S", "file": "days/2.pcap", "expected": "alert", "src": "10.20.1.51",
+                "dst": ["198.18.7.44"], "dst_names": ["Drop.Example"],
+                "start": "2026-03-16T11:00:00+09:00", "end": "2026-03-16T11:01:06.867+09:00",
+                "measured": { "up_unique_payload": 7 }, "bytes_out_tool": 6, "by_hand": true
+            }]
+        })
+    }
+
+    #[test]
+    fn what_is_labelled_is_read() {
+        let labels = parse(&good()).unwrap();
+        assert_eq!(labels.files, ["lab/days/1.pcap", "lab/days/2.pcap"].map(PathBuf::from));
+        assert!(labels.judges(Day(20_528)) && !labels.judges(Day(20_527)));
+        let label = &labels.incidents[0];
+        assert_eq!(label.start.to_string(), "2026-03-16T02:00:00.000Z");
+        assert_eq!((label.bytes, &label.names[0][..]), (Some(7), "drop.example"));
+        let every_day = parse(&json!({ "incidents": [] })).unwrap();
+        assert!(every_day.judges(Day(1)));
+    }
+
+    /// Whoever labels by hand makes mistakes; each is answered with file, place and remedy.
+    #[test]
+    fn mistakes_are_named_with_their_place_and_remedy() {
+        let mistakes = [
+            (
+                "/timezone",
+                json!("Tokio"),
+                "timezone: no time zone \"Tokio\"; give one as in Asia/Tokyo or UTC",
+            ),
+            (
+                "/internal_networks/0",
+                json!("10.20"),
+                "internal_networks[0]: \"10.20\" is no network; write one as in 10.20.0.0/16",
+            ),
+            (
+                "/timeline/evaluation_days/0",
+                json!("16.3."),
+                "timeline.evaluation_days[0]: \"16.3.\" is no day; write one as in 2026-03-16",
+            ),
+            (
+                "/benign_inside_baseline/0/on_evaluation_days/0/src",
+                json!("pc"),
+                "benign_inside_baseline[0].on_evaluation_days[0].src: \"pc\" is no address; write one as in 192.0.2.7 or 2001:db8::7",
+            ),
+            ("/incidents/0/id", json!(" "), "incidents[0].id: is empty; give it a name"),
+            (
+                "/incidents/0/dst",
+                json!([]),
+                "incidents[0].dst: is empty; name at least one address at the other end",
+            ),
+            (
+                "/incidents/0/dst/0",
+                json!("drop.example"),
+                "incidents[0].dst[0]: \"drop.example\" is no address; write one as in 192.0.2.7 or 2001:db8::7",
+            ),
+            (
+                "/incidents/0/start",
+                json!("11:00"),
+                "incidents[0].start: \"11:00\" is no moment; write one as in 2026-03-16T11:00:00+09:00",
+            ),
+            (
+                "/incidents/0/end",
+                json!("2026-03-16T10:00:00+09:00"),
+                "incidents[0].end: 2026-03-16T10:00:00+09:00 is before the start, 2026-03-16T11:00:00+09:00; give the last packet's time",
+            ),
+        ];
+        for (key, value, message) in mistakes {
+            let mut labels = good();
+            *labels.pointer_mut(key).unwrap() = value;
+            assert_eq!(parse(&labels).unwrap_err(), format!("lab/labels.json: {message}"));
+        }
+        let mut twice = good();
+        let again = twice["incidents"][0].clone();
+        twice["incidents"].as_array_mut().unwrap().push(again);
+        let message =
+            "lab/labels.json: incidents[1].id: there is another \"S\"; give each its own name";
+        assert_eq!(parse(&twice).unwrap_err(), message);
+    }
+
+    #[test]
+    fn what_is_not_of_the_form_is_named_with_its_line() {
+        let path = Path::new("labels.json");
+        let parse = |text| Labels::parse(path, text).unwrap_err().to_string();
+        assert_eq!(
+            parse("{\n\"incidents\": [{\"id\": \"S\", \"expected\": \"alarm\"}]}"),
+            "labels.json:2:45: unknown variant `alarm`, expected one of `alert`, `low`, `no-alert`; sekisho \
+             schema labels prints the form"
+        );
+        assert_eq!(
+            parse("{}"),
+            "labels.json:1:2: missing field `incidents`; sekisho schema labels prints the form"
+        );
+    }
+}

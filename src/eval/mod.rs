@@ -9,6 +9,7 @@
 mod course;
 mod error;
 mod fixed_rules;
+mod ground;
 mod host_days;
 mod html;
 mod judge;

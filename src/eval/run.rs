@@ -2,25 +2,18 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
-
-use jiff::tz::TimeZone;
 
 use super::course::{Course, Told};
 use super::error::EvalError;
 use super::fixed_rules::{FixedRule, Rule};
-use super::host_days::HostDays;
+use super::ground::Ground;
 use super::labels::{Expected, Labels};
-use super::matching::Target;
 use super::report::{Flagged, Incident, Input, Point, Report, RuleReport, Verdict};
-use super::score::{Field, Score};
-use super::truth::{Mine, Truth};
+use super::score::Score;
+use super::truth::Truth;
 use crate::capture::{self, FileSource};
-use crate::egress::Place;
 use crate::engine::{self, Analyst, Run, WorkerCounters, count};
 use crate::flow::FlowDelta;
-use crate::net::Subnets;
-use crate::time::{Calendar, PacketClock};
 
 /// What is evaluated, and on what.
 #[derive(Debug, Clone)]
@@ -49,26 +42,19 @@ pub const BUDGETS: [f64; 7] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
 /// When a capture cannot be read.
 pub fn run(plan: &Plan, mut tell: impl FnMut(&FileSource)) -> Result<Report, EvalError> {
     let mut source = FileSource::open(&plan.files, plan.capture.clone())?;
-    let mut field = Pass::new(plan);
+    let mut pass = Pass::new(plan);
     let counted = count(&mut source, &plan.run, |source, deltas| {
-        deltas.iter().for_each(|(_, delta)| field.fold(delta));
+        deltas.iter().for_each(|(_, delta)| pass.fold(delta));
         tell(source);
         ControlFlow::Continue(())
     })?;
     tell(&source);
-    Ok(field.report(plan, &counted, &source))
+    Ok(pass.report(plan, &counted, &source))
 }
 
 /// Everything that is fed the deltas.
 struct Pass {
-    internal: Subnets,
-    calendar: Calendar,
-    clock: PacketClock,
-    targets: Arc<[Target]>,
-    truth: Truth,
-    /// Host-days without the incidents, and with all.
-    background: HostDays,
-    together: HostDays,
+    ground: Ground,
     /// By budget, from small to large.
     budgets: Vec<(f64, Course<Analyst>)>,
     rules: Vec<(Rule, Course<FixedRule>)>,
@@ -76,11 +62,8 @@ struct Pass {
 
 impl Pass {
     fn new(plan: &Plan) -> Self {
-        let internal = plan.analyst.egress.internal.clone();
-        let zone: &TimeZone = &plan.analyst.egress.timezone;
-        let mut calendar = Calendar::new(zone.clone());
-        let target = |label| Target::of(label, &internal, &mut calendar);
-        let targets: Arc<[Target]> = plan.labels.incidents.iter().map(target).collect();
+        let (internal, zone) = (&plan.analyst.egress.internal, &plan.analyst.egress.timezone);
+        let ground = Ground::new(&plan.labels, internal, zone);
         let mut budgets = plan.budgets.clone();
         budgets.push(plan.analyst.alert.alerts_per_day);
         budgets.sort_by(f64::total_cmp);
@@ -88,96 +71,64 @@ impl Pass {
         let course = |budget| {
             let mut options = plan.analyst.clone();
             options.alert.alerts_per_day = budget;
-            (budget, Course::new(Analyst::new(options), Arc::clone(&targets)))
+            (budget, Course::new(Analyst::new(options), ground.targets()))
         };
         let rule = |rule| {
             let judge = FixedRule::new(rule, internal.clone(), zone.clone());
-            (rule, Course::new(judge, Arc::clone(&targets)))
+            (rule, Course::new(judge, ground.targets()))
         };
         Self {
-            truth: Truth::new(&targets),
-            background: HostDays::default(),
-            together: HostDays::default(),
             budgets: budgets.into_iter().map(course).collect(),
             rules: Rule::ALL.into_iter().map(rule).collect(),
-            clock: PacketClock::default(),
-            calendar,
-            internal,
-            targets,
+            ground,
         }
     }
 
     fn fold(&mut self, delta: &FlowDelta) {
-        // As the analyst: the end of a long idle flow brings no time.
-        if delta.low.packets + delta.high.packets > 0 {
-            self.clock.advance(delta.last_at);
-        }
-        let today = self.calendar.day(self.clock.now());
-        let mine: Mine = self.truth.add(delta);
-        if let Place::Border(crossing) = Place::of(&self.internal, delta)
-            && delta.sent_by(crossing.side).sent > 0
-        {
-            self.together.add(today, crossing.host);
-            if mine.is_empty() {
-                self.background.add(today, crossing.host);
-            }
-        }
+        let (mine, today) = self.ground.step(delta);
         for (_, course) in &mut self.budgets {
-            course.fold(delta, &mine, &self.truth, today);
+            course.fold(delta, &mine, self.ground.truth(), today);
         }
         for (_, course) in &mut self.rules {
-            course.fold(delta, &mine, &self.truth, today);
+            course.fold(delta, &mine, self.ground.truth(), today);
         }
     }
 
     fn report(self, plan: &Plan, counted: &WorkerCounters, source: &FileSource) -> Report {
-        let Self { targets, truth, calendar, budgets, rules, background, together, .. } = self;
+        let Self { mut ground, budgets, rules } = self;
         let labels = &plan.labels;
-        let judges = |day| labels.judges(day);
-        let host_days = (background.on(judges), together.on(judges));
-        let mut field = Field { labels, targets: &targets, truth: &truth, host_days, calendar };
-
         let asked = plan.analyst.alert.alerts_per_day;
-        let mut curve = Vec::new();
-        let mut chosen = None;
+        let mut report = Report {
+            schema: "sekisho.eval/1",
+            version: env!("CARGO_PKG_VERSION"),
+            input: input(plan, counted, source),
+            budget: asked,
+            ..Report::default()
+        };
         for (budget, course) in budgets {
             let threshold_bits = course.judge().threshold();
-            let told = course.finish(&truth);
-            let (alone, together) = (field.score_alone(&told), field.score_together(&told));
-            curve.push(Point {
+            let told = course.finish(ground.truth());
+            let scores = ground.score(labels, &told);
+            report.curve.push(Point {
                 budget,
                 threshold_bits,
-                alone: alone.tally.clone(),
-                together: together.tally.clone(),
+                alone: scores.0.tally.clone(),
+                together: scores.1.tally.clone(),
             });
             if budget == asked {
-                chosen = Some((threshold_bits, told, alone, together));
+                report.threshold_bits = threshold_bits;
+                report.tell(labels, ground.truth(), told, scores);
             }
         }
-        let rules = rules.into_iter().map(|(rule, course)| {
-            let told = course.finish(&truth);
-            let (alone, together) = (field.score_alone(&told), field.score_together(&told));
-            RuleReport {
+        for (rule, course) in rules {
+            let (alone, together) = ground.score(labels, &course.finish(ground.truth()));
+            report.rules.push(RuleReport {
                 rule: rule.name(),
                 decides: rule.decides(),
                 flagged: flagged(labels, alone.outcomes),
                 alone: alone.tally,
                 together: together.tally,
-            }
-        });
-        let rules = rules.collect();
-        let mut report = Report {
-            input: input(plan, counted, source),
-            budget: asked,
-            curve,
-            rules,
-            schema: "sekisho.eval/1",
-            version: env!("CARGO_PKG_VERSION"),
-            ..Report::default()
-        };
-        if let Some((threshold_bits, told, alone, together)) = chosen {
-            report.threshold_bits = threshold_bits;
-            report.tell(labels, &truth, told, (alone, together));
+            });
         }
         report
     }

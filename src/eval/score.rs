@@ -18,9 +18,9 @@ pub(super) struct Field<'a> {
     pub(super) labels: &'a Labels,
     pub(super) targets: &'a [Target],
     pub(super) truth: &'a Truth,
-    /// Host-days on them, without the incidents and with all.
+    /// Host-days on the days that are judged, without the incidents and with all.
     pub(super) host_days: (u64, u64),
-    pub(super) calendar: Calendar,
+    pub(super) calendar: &'a mut Calendar,
 }
 
 /// How well a judge did one way: each incident alone, or all together.
@@ -174,7 +174,7 @@ fn outcome(target: &Target, label: usize, sent: Sent, notes: &Notes) -> Outcome 
         share_left: share(page.left(label), sent.bytes),
         severity: alarm.severity,
         score_bits: page.score,
-        bytes_out: pages.iter().map(|(alarm, ..)| alarm.bytes_out).sum(),
+        bytes_out: counted(pages.iter().map(|&(alarm, ..)| alarm)),
         alerts: pages.len(),
     });
     Outcome {
@@ -217,6 +217,19 @@ fn tally(targets: &[Target], outcomes: &[Option<Outcome>]) -> Tally {
         median_share_left: of_found(|detection| detection.share_left),
         ..Tally::default()
     }
+}
+
+/// What the alarms say was sent: alarms about single destinations add up, one about many has them all.
+fn counted<'a>(alarms: impl Iterator<Item = &'a Alarm>) -> u64 {
+    let (mut single, mut many) = (0, 0);
+    for alarm in alarms {
+        if alarm.destinations.len() == 1 {
+            single += alarm.bytes_out;
+        } else {
+            many = alarm.bytes_out.max(many);
+        }
+    }
+    single.max(many)
 }
 
 /// To the millisecond.
