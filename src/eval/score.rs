@@ -97,7 +97,7 @@ impl Field<'_> {
                 *on_other_days.entry(day).or_default() += 1;
             }
         }
-        false_alerts.sort_by(|a, b| (a.time, a.host).cmp(&(b.time, b.host)));
+        false_alerts.sort_by_key(|alert| (alert.time, alert.host));
         let others = on_other_days.into_iter().map(|(day, alerts)| DayCount { day, alerts });
         let mut tally = tally(self.targets, &outcomes);
         tally.false_alerts = false_alerts.len();

@@ -97,16 +97,19 @@ struct Fake<F> {
     told: Vec<Told>,
 }
 
+/// What a fake says: how grave it is, and which destinations it names.
+type Says = Option<(Severity, Vec<Addr>)>;
+
 /// What a fake has seen: host, peer, day, and bytes before and after.
 type Seen = (Addr, Addr, u64, u64, u64);
 
-impl<F: Fn(Seen) -> Option<(Severity, Vec<Addr>)> + Clone> Fake<F> {
+impl<F: Fn(Seen) -> Says + Clone> Fake<F> {
     fn new(says: F) -> Self {
         Self { says, sums: BTreeMap::new(), told: Vec::new() }
     }
 }
 
-impl<F: Fn(Seen) -> Option<(Severity, Vec<Addr>)> + Clone> Judge for Fake<F> {
+impl<F: Fn(Seen) -> Says + Clone> Judge for Fake<F> {
     fn fold(&mut self, delta: &FlowDelta) {
         let is_low = delta.low.sent > 0;
         let (host, peer) = (delta.key.low.addr, delta.key.high.addr);
@@ -304,7 +307,7 @@ fn a_fork_knows_the_past_and_nothing_of_other_incidents() {
     #[derive(Clone)]
     struct Once {
         has_paged: bool,
-        inner: Fake<fn(Seen) -> Option<(Severity, Vec<Addr>)>>,
+        inner: Fake<fn(Seen) -> Says>,
     }
     impl Judge for Once {
         fn fold(&mut self, delta: &FlowDelta) {
@@ -321,7 +324,7 @@ fn a_fork_knows_the_past_and_nothing_of_other_incidents() {
             None
         }
     }
-    fn says((_, peer, _, before, _): Seen) -> Option<(Severity, Vec<Addr>)> {
+    fn says((_, peer, _, before, _): Seen) -> Says {
         (before == 0 && peer != addr("192.0.2.9")).then(|| (Severity::Medium, vec![peer]))
     }
     let (labels, deltas) = office();

@@ -247,12 +247,8 @@ fn a_part_of_the_scenarios_is_scored() {
     );
     let report: Value = serde_json::from_str(&out).unwrap();
     let of = |id: &str| {
-        let incidents = report["incidents"].as_array().unwrap().iter();
-        incidents
-            .filter(|one| one["id"].as_str().unwrap().starts_with(id))
-            .next_back()
-            .unwrap()
-            .clone()
+        let mut incidents = report["incidents"].as_array().unwrap().iter();
+        incidents.find(|one| one["id"].as_str().unwrap().starts_with(id)).unwrap().clone()
     };
     assert_eq!(report["incidents"].as_array().unwrap().len(), 4);
     let (ftp, tunnel) = (of("S5-"), of("S8a-"));
