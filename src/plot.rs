@@ -294,7 +294,10 @@ fn number(number: f64) -> String {
     match number {
         big if big >= 1000.0 => grouped(big.round() as u64),
         middle if middle >= 10.0 => format!("{middle:.0}"),
-        small => format!("{small:.2}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+        small => {
+            let decimals = if small.abs() < 0.095 { 4 } else { 2 };
+            format!("{small:.decimals$}").trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
     }
 }
 

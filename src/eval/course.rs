@@ -64,7 +64,7 @@ impl<J: Judge> Course<J> {
     }
 
     /// Hands on a delta that belongs to the labels `mine`, on this day. `truth` has it already.
-    pub(super) fn fold(&mut self, delta: &FlowDelta, mine: &Mine, truth: &Truth, today: Day) {
+    pub(super) fn fold(&mut self, delta: &FlowDelta, mine: &Mine, truth: &mut Truth, today: Day) {
         if today != self.today {
             self.today = today;
             self.end_forks(truth);
@@ -98,7 +98,7 @@ impl<J: Judge> Course<J> {
     }
 
     /// Ends all runs.
-    pub(super) fn finish(mut self, truth: &Truth) -> Told {
+    pub(super) fn finish(mut self, truth: &mut Truth) -> Told {
         for fork in &mut self.forks {
             fork.end(&self.targets, truth);
         }
@@ -114,7 +114,7 @@ impl<J: Judge> Course<J> {
         }
     }
 
-    fn end_forks(&mut self, truth: &Truth) {
+    fn end_forks(&mut self, truth: &mut Truth) {
         for (fork, target) in self.forks.iter_mut().zip(self.targets.iter()) {
             if self.today > target.graced_day {
                 fork.end(&self.targets, truth);
@@ -124,7 +124,7 @@ impl<J: Judge> Course<J> {
 }
 
 impl<J: Judge> Track<J> {
-    fn fold(&mut self, delta: &FlowDelta, targets: &[Target], truth: &Truth) {
+    fn fold(&mut self, delta: &FlowDelta, targets: &[Target], truth: &mut Truth) {
         self.judge.fold(delta);
         self.notes.take(self.judge.told(), targets, truth);
     }
@@ -133,7 +133,7 @@ impl<J: Judge> Track<J> {
         Self { judge: self.judge.clone(), notes: self.notes.fork() }
     }
 
-    fn finish(mut self, targets: &[Target], truth: &Truth) -> Notes {
+    fn finish(mut self, targets: &[Target], truth: &mut Truth) -> Notes {
         self.judge.finish();
         self.notes.take(self.judge.told(), targets, truth);
         self.notes
@@ -141,7 +141,7 @@ impl<J: Judge> Track<J> {
 }
 
 impl<J: Judge> Fork<J> {
-    fn end(&mut self, targets: &[Target], truth: &Truth) {
+    fn end(&mut self, targets: &[Target], truth: &mut Truth) {
         *self = match std::mem::replace(self, Self::Ahead) {
             Self::Running(track) => Self::Over(track.finish(targets, truth)),
             other @ (Self::Ahead | Self::Over(_)) => other,

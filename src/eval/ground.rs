@@ -51,6 +51,11 @@ impl Ground {
         &self.truth
     }
 
+    /// The truth, to ask it something.
+    pub(super) fn truth_mut(&mut self) -> &mut Truth {
+        &mut self.truth
+    }
+
     /// Takes note of a delta, before any judge: which labels it belongs to, and what day it is.
     pub(super) fn step(&mut self, delta: &FlowDelta) -> (Mine, Day) {
         // As the analyst: the end of a long idle flow brings no time.

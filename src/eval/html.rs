@@ -210,8 +210,9 @@ impl Report {
             }
             writeln!(
                 page,
-                "<h2>Missed: {}</h2><p>{}</p>",
+                "<h2>{}, {}</h2><p>{}</p>",
                 shown(&incident.id),
+                incident.alone.verdict.word().to_lowercase(),
                 shown(&incident.title)
             )?;
             if incident.timeline.is_empty() {
@@ -233,9 +234,23 @@ impl Report {
 
 /// The score over time, what it is made of, and what had left.
 fn timeline(moments: &[Moment]) -> Chart {
+    let is_long = moments.last().is_some_and(|last| last.secs > DAY_SECS);
+    let (across, unit, unit_secs) = if is_long {
+        (Scale::Even, "Days", DAY_SECS)
+    } else {
+        (Scale::Powers { shift: 1.0 }, "Seconds", 1.0)
+    };
+    let line = |name: &str, value: &dyn Fn(&Moment) -> Option<f64>| Series {
+        name: name.to_owned(),
+        points: moments
+            .iter()
+            .filter_map(|moment| Some((moment.secs / unit_secs, value(moment)?)))
+            .collect(),
+        goal: None,
+    };
     let mut series = vec![
-        line("score", moments, |moment| Some(moment.score_bits.to_f64())),
-        line("pages from", moments, |moment| Some(moment.threshold_bits.to_f64())),
+        line("score", &|moment| Some(moment.score_bits.to_f64())),
+        line("pages from", &|moment| Some(moment.threshold_bits.to_f64())),
     ];
     let mut terms: Vec<&'static str> = Vec::new();
     for term in moments.iter().flat_map(|moment| &moment.terms) {
@@ -244,23 +259,17 @@ fn timeline(moments: &[Moment]) -> Chart {
         }
     }
     for name in terms {
-        series.push(line(name, moments, |moment| {
+        series.push(line(name, &|moment| {
             let term = moment.terms.iter().find(|term| term.term == name)?;
             Some(term.bits.to_f64())
         }));
     }
-    let left = line("left so far", moments, |moment| Some(moment.bytes_left as f64 / 1e6));
-    let across = Scale::Powers { shift: 1.0 };
+    let left = line("left so far", &|moment| Some(moment.bytes_left as f64 / 1e6));
     let panel = |unit: &str, up, series| Panel { unit: unit.to_owned(), across, up, series };
     Chart {
-        head: vec!["Seconds from the first byte".to_owned()],
+        head: vec![format!("{unit} from the first byte")],
         panels: vec![panel("bits", Some(Scale::Even), series), panel("MB", None, vec![left])],
     }
-}
-
-fn line(name: &str, moments: &[Moment], value: impl Fn(&Moment) -> Option<f64>) -> Series {
-    let points = moments.iter().filter_map(|moment| Some((moment.secs, value(moment)?))).collect();
-    Series { name: name.to_owned(), points, goal: None }
 }
 
 /// Steps up by one part in `of`, in percent, at each of the values.
@@ -341,6 +350,7 @@ fn shown(text: &str) -> String {
 }
 
 const FALSE_ALERTS_SHOWN: usize = 200;
+const DAY_SECS: f64 = 86_400.0;
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n\
 <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::judge::{Place, Said, Told};
 use super::matching::Target;
-use super::truth::Truth;
+use super::truth::{Asked, Truth};
 use crate::alert::{Kind, Severity};
 use crate::detect::Bits;
 use crate::net::Addr;
@@ -32,14 +32,15 @@ pub(super) struct Alarm {
 pub(super) struct Page {
     pub(super) at: Timestamp,
     pub(super) score: Option<Bits>,
-    /// What the incidents of this host had sent by then.
-    left: Vec<(usize, u64)>,
+    /// What had the incidents of this host sent by then?
+    left: Vec<(usize, Asked)>,
 }
 
 impl Page {
     /// What an incident of the alarm's host had sent when it paged.
-    pub(super) fn left(&self, label: usize) -> u64 {
-        self.left.iter().find(|(of, _)| *of == label).map_or(0, |&(_, bytes)| bytes)
+    pub(super) fn left(&self, label: usize, truth: &Truth) -> u64 {
+        let asked = self.left.iter().find(|(of, _)| *of == label);
+        asked.map_or(0, |&(_, asked)| truth.answer(asked))
     }
 }
 
@@ -73,8 +74,8 @@ impl Notes {
         Self { alarms, open, placings: BTreeMap::new() }
     }
 
-    /// Takes note of what was told just now; `truth` is as it stands now.
-    pub(super) fn take(&mut self, told: Vec<Told>, targets: &[Target], truth: &Truth) {
+    /// Takes note of what was told just now; `truth` has the latest delta.
+    pub(super) fn take(&mut self, told: Vec<Told>, targets: &[Target], truth: &mut Truth) {
         let mut places = Vec::new();
         for told in told {
             match told {
@@ -90,7 +91,7 @@ impl Notes {
         self.alarms.iter().filter_map(|alarm| Some((alarm, alarm.page.as_ref()?)))
     }
 
-    fn hear(&mut self, said: Said, targets: &[Target], truth: &Truth) {
+    fn hear(&mut self, said: Said, targets: &[Target], truth: &mut Truth) {
         let known = match said.kind {
             Kind::Update | Kind::Close => self.open.get(&said.incident).copied(),
             Kind::Open | Kind::Reopen => None,
@@ -113,7 +114,7 @@ impl Notes {
         if alarm.page.is_none() && said.severity >= Severity::Medium {
             let of_host =
                 targets.iter().enumerate().filter(|(_, target)| target.has_host(said.host));
-            let left = of_host.map(|(label, _)| (label, truth.sent(label).by(said.time))).collect();
+            let left = of_host.map(|(label, _)| (label, truth.ask(label, said.time))).collect();
             alarm.page = Some(Page { at: said.time, score: said.score, left });
         }
     }

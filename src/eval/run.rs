@@ -87,10 +87,10 @@ impl Pass {
     fn fold(&mut self, delta: &FlowDelta) {
         let (mine, today) = self.ground.step(delta);
         for (_, course) in &mut self.budgets {
-            course.fold(delta, &mine, self.ground.truth(), today);
+            course.fold(delta, &mine, self.ground.truth_mut(), today);
         }
         for (_, course) in &mut self.rules {
-            course.fold(delta, &mine, self.ground.truth(), today);
+            course.fold(delta, &mine, self.ground.truth_mut(), today);
         }
     }
 
@@ -107,7 +107,7 @@ impl Pass {
         };
         for (budget, course) in budgets {
             let threshold_bits = course.judge().threshold();
-            let told = course.finish(ground.truth());
+            let told = course.finish(ground.truth_mut());
             let scores = ground.score(labels, &told);
             report.curve.push(Point {
                 budget,
@@ -121,7 +121,8 @@ impl Pass {
             }
         }
         for (rule, course) in rules {
-            let (alone, together) = ground.score(labels, &course.finish(ground.truth()));
+            let told = course.finish(ground.truth_mut());
+            let (alone, together) = ground.score(labels, &told);
             report.rules.push(RuleReport {
                 rule: rule.name(),
                 decides: rule.decides(),

@@ -8,7 +8,7 @@ use super::labels::{Expected, Labels};
 use super::matching::{GRACE, Match, Target};
 use super::notes::{Alarm, Notes, Page};
 use super::report::{DayCount, Detection, FalseAlert, Outcome, Rank, Tally, Verdict};
-use super::truth::{Sent, Truth};
+use super::truth::Truth;
 use crate::alert::share;
 use crate::net::Addr;
 use crate::time::{Calendar, Day};
@@ -44,7 +44,7 @@ impl Field<'_> {
                 outcomes.push(None);
                 continue;
             };
-            outcomes.push(Some(outcome(target, label, self.truth.sent(label), notes)));
+            outcomes.push(Some(outcome(target, label, self.truth, notes)));
             let own = notes.pages().filter(|(alarm, _)| !known.contains(alarm.incident.as_str()));
             wrong.extend(own.filter_map(|(alarm, page)| {
                 let is_of_target = target.matches(alarm, page.at) != Match::None;
@@ -64,7 +64,7 @@ impl Field<'_> {
         let notes = &told.together;
         let outcome = |(label, target): (usize, &Target)| {
             let sent = self.truth.sent(label);
-            sent.is_seen.then(|| outcome(target, label, sent, notes))
+            sent.is_seen.then(|| outcome(target, label, self.truth, notes))
         };
         let outcomes = self.targets.iter().enumerate().map(outcome).collect();
         let about = |alarm: &Alarm, page: &Page, is_theft: bool| {
@@ -130,7 +130,7 @@ impl Field<'_> {
 }
 
 /// How one incident was met with.
-fn outcome(target: &Target, label: usize, sent: Sent, notes: &Notes) -> Outcome {
+fn outcome(target: &Target, label: usize, truth: &Truth, notes: &Notes) -> Outcome {
     let mut pages: Vec<(&Alarm, &Page, Match)> = notes
         .pages()
         .map(|(alarm, page)| (alarm, page, target.matches(alarm, page.at)))
@@ -167,11 +167,12 @@ fn outcome(target: &Target, label: usize, sent: Sent, notes: &Notes) -> Outcome 
         Some((alarm, page)) => (Some(alarm), Some(page)),
         None => (None, None),
     };
+    let sent = truth.sent(label);
     let detection = alarm.zip(page).map(|(alarm, page)| Detection {
         time: page.at,
         secs: sent.first_at.map_or(0.0, |first| secs(page.at.since(first))),
-        bytes_left: page.left(label),
-        share_left: share(page.left(label), sent.bytes),
+        bytes_left: page.left(label, truth),
+        share_left: share(page.left(label, truth), sent.bytes),
         severity: alarm.severity,
         score_bits: page.score,
         bytes_out: counted(pages.iter().map(|&(alarm, ..)| alarm)),

@@ -54,7 +54,7 @@ impl Timeline {
         judge: &impl Judge,
         target: &Target,
         delta: &FlowDelta,
-        (sent, today): (Sent, Day),
+        (sent, today): (&Sent, Day),
     ) {
         let (low, high) = (delta.key.low.addr, delta.key.high.addr);
         let (host, peer) = if target.has_host(low) { (low, high) } else { (high, low) };
