@@ -1,9 +1,10 @@
 //! `sekisho eval`: what it says must follow from the captures and the labels, and from nothing else.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sekisho::capture::{FileSource, Options, Polled, Source};
+use sekisho::eval::Labels;
 use sekisho::frame::Batch;
 use serde_json::{Value, json};
 
@@ -114,6 +115,35 @@ fn the_shipped_thefts_are_scored() {
     for outside in ["src=", "href=", "@import", "url("] {
         assert!(!page.contains(outside), "{outside}");
     }
+}
+
+/// What the README of the captures promises, and the labels beside it, told as one.
+#[test]
+fn the_labels_that_ship_are_those_of_the_captures_that_ship() {
+    let text = fs::read_to_string(root().join("pcaps/labels.json")).unwrap();
+    assert!(schema("labels").is_valid(&serde_json::from_str(&text).unwrap()));
+    let out = good("pcaps/labels.json", &["--budgets", "1", "--format", "json"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["not_in_captures"], json!([]));
+    for incident in report["incidents"].as_array().unwrap() {
+        let wanted = if incident["expected"] == "alert" { "found" } else { "silent" };
+        assert_eq!(incident["alone"]["verdict"], wanted, "{incident}");
+        let (sent, label) = (&incident["bytes_sent"], &incident["bytes_label"]);
+        let (sent, label) = (sent.as_u64().unwrap(), label.as_u64().unwrap());
+        assert!(sent.abs_diff(label) * 1000 <= label, "{incident}");
+    }
+    let about: Vec<&Value> =
+        report["false_alerts"].as_array().unwrap().iter().map(|alert| &alert["about"]).collect();
+    assert_eq!(about, ["one-off upload"]);
+}
+
+/// Whoever starts from the example in the docs must not be told that it is wrong.
+#[test]
+fn the_example_in_the_docs_is_read() {
+    let page = fs::read_to_string(root().join("docs/labels.md")).unwrap();
+    let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(schema("labels").is_valid(&serde_json::from_str(example).unwrap()));
+    Labels::parse(Path::new("docs/labels.md"), example).unwrap();
 }
 
 /// A figure that depends on the machine, or on how a day is cut into files, measures these.
