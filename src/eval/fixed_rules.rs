@@ -140,7 +140,7 @@ impl FixedRule {
         let Some((out, back)) = self.flows.swap_remove(&delta.key) else { return };
         let is_much = match self.rule {
             Rule::Flow => out >= FLOW_BYTES,
-            Rule::Ratio => out >= RATIO_BYTES && out > 3 * back,
+            Rule::Ratio => out >= RATIO_BYTES && out > back.saturating_mul(3),
             Rule::Hour | Rule::Burst | Rule::Sigma => false,
         };
         if is_much {

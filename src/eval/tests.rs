@@ -236,13 +236,14 @@ fn what_had_left_holds_what_is_reported_later() {
         delta
     };
     let deltas = [
+        flow(3, 200, 0),
         flow(1, 1000, 1000),
         // From 0.5 s to 1.5 s, and so half of it by then; the one after is the same flow's next.
         flow(2, 500, 100),
         flow(2, 1500, 800),
         flow(2, 2500, 800),
         // Silent for long: all of it left in the last second.
-        flow(1, 9000, 4000),
+        flow(3, 9000, 4000),
     ];
     let (alone, _) = score(pages_from(1000), &labels, &deltas);
     let found = alone.outcomes[0].as_ref().unwrap().detection.clone().unwrap();
@@ -360,6 +361,18 @@ fn a_fork_knows_the_past_and_nothing_of_other_incidents() {
     assert_eq!(verdicts(&together), [Verdict::Found, Verdict::Missed, Verdict::Silent]);
 }
 
+/// What the pair did before is not the incident, and what is said of that does not find it.
+#[test]
+fn an_alert_before_the_incident_does_not_find_it() {
+    let labels = labels(&[incident("T", "alert", "10.0.0.1", &["192.0.2.1"], (HOUR, 2 * HOUR))]);
+    let deltas =
+        [sends("10.0.0.1", "192.0.2.1", 60, 5000), sends("10.0.0.1", "192.0.2.1", HOUR, 10)];
+    let (alone, together) = score(pages_from(1000), &labels, &deltas);
+    for score in [alone, together] {
+        assert_eq!((verdicts(&score), score.tally.false_alerts), (vec![Verdict::Missed], 1));
+    }
+}
+
 /// A label whose capture was not given is not a miss.
 #[test]
 fn what_is_not_in_the_captures_counts_in_nothing() {
@@ -473,6 +486,10 @@ fn fixed_rules_decide_at_their_limit_and_in_their_time() {
     assert_eq!(found(Rule::Ratio, 60, flow(&[MB - 1, 0, 0])), None);
     assert_eq!(found(Rule::Hour, 60, flow(&[500 * MB, 0, 0])), Some((3600.0, 500 * MB)));
     assert_eq!(found(Rule::Hour, 60, flow(&[500 * MB - 1, 0, 0])), None);
+    // What leaves after the hour, before the rule speaks, had not left by then.
+    let mut longer = flow(&[500 * MB, 0]);
+    longer.push(sends("10.0.0.1", "192.0.2.1", 11 * HOUR + 10, 7 * MB));
+    assert_eq!(found(Rule::Hour, 2 * HOUR, longer), Some((3600.0, 500 * MB)));
     let half = 500 * MB;
     assert_eq!(found(Rule::Burst, 60, flow(&[half, half, half])), Some((30.0, 2 * half)));
     let slow = flow(&[half, 0, 0, 0, half - 1]);
