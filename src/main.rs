@@ -132,7 +132,15 @@ fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
 
 fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
     let common = &eval.common;
-    let labels = Labels::read(&eval.labels)?;
+    let office = eval.office()?;
+    let labels = match (&office, &eval.labels) {
+        (Some(office), _) => {
+            let text = serde_json::to_string(&office.labels())?;
+            Labels::parse("office".as_ref(), &text)?
+        }
+        (None, Some(path)) => Labels::read(path)?,
+        (None, None) => return Err(anyhow!("nothing to evaluate: give --labels or --office")),
+    };
     let mut keys = keys(eval.keys(), common)?;
     // Whoever labelled the captures knows where they come from.
     keys.timezone = labels.timezone.clone().or(keys.timezone);
@@ -144,14 +152,20 @@ fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
         print!("{}", toml::to_string_pretty(&keys)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let files = eval.files(&labels);
-    if files.is_empty() {
-        return Err(EvalError::NoCaptures { path: eval.labels.clone() }.into());
-    }
+    let traffic = match office {
+        Some(office) => eval::Traffic::Office(Box::new(office)),
+        None => {
+            let files = eval.files(&labels);
+            if files.is_empty() {
+                let path = eval.labels.clone().unwrap_or_default();
+                return Err(EvalError::NoCaptures { path }.into());
+            }
+            eval::Traffic::Captures(files, settings.capture)
+        }
+    };
     let plan = eval::Plan {
-        files,
+        traffic,
         labels,
-        capture: settings.capture,
         run: settings.run,
         analyst: settings.analyst,
         budgets: eval.budgets.clone(),

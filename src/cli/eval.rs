@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 use sekisho::config::Keys;
 use sekisho::eval::{BUDGETS, Labels};
+use sekisho::synth::office::{Office, Parameters};
 
 use super::{Common, FormatArg};
 
@@ -14,8 +16,14 @@ pub(crate) struct Eval {
     #[arg(value_name = "CAPTURE")]
     pub(crate) captures: Vec<PathBuf>,
     /// What the captures hold; its networks and its time zone go before all others
-    #[arg(long, value_name = "FILE")]
-    pub(crate) labels: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "office")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Judge an office that is made up instead of captures; FILE says how it differs from the usual one
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["labels", "captures"])]
+    pub(crate) office: Option<Option<PathBuf>>,
+    /// Seed of the office
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "office")]
+    pub(crate) seed: u64,
     /// Alerts a day that you want to see [default: 1]
     #[arg(long, env = "SEKISHO_BUDGET", value_name = "N")]
     budget: Option<f64>,
@@ -41,6 +49,18 @@ impl Eval {
     /// The captures to read: those typed, or those that the labels name.
     pub(crate) fn files(&self, labels: &Labels) -> Vec<PathBuf> {
         if self.captures.is_empty() { labels.files.clone() } else { self.captures.clone() }
+    }
+
+    /// The office to make up, if one is asked for.
+    pub(crate) fn office(&self) -> anyhow::Result<Option<Office>> {
+        let Some(file) = &self.office else { return Ok(None) };
+        let (text, name) = match file {
+            Some(path) => (std::fs::read_to_string(path), path.display().to_string()),
+            None => (Ok(String::new()), "the usual office".to_owned()),
+        };
+        let text = text.with_context(|| format!("{name}: cannot be read"))?;
+        let office = Parameters::parse(&text).and_then(|like| Office::new(like, self.seed));
+        Ok(Some(office.with_context(|| name)?))
     }
 }
 

@@ -31,5 +31,5 @@ pub use report::{
     DayCount, Detection, FalseAlert, Flagged, Incident, Input, Outcome, Point, Rank, Report,
     RuleReport, Tally, Verdict,
 };
-pub use run::{BUDGETS, Plan, run};
+pub use run::{BUDGETS, Plan, Traffic, run};
 pub use timeline::{Moment, TermBits};

@@ -12,18 +12,17 @@ use super::report::{Flagged, Incident, Input, Point, Report, RuleReport, Verdict
 use super::score::Score;
 use super::truth::Truth;
 use crate::capture::{self, FileSource};
-use crate::engine::{self, Analyst, Run, WorkerCounters, count};
+use crate::engine::{self, Analyst, Run, count};
 use crate::flow::FlowDelta;
+use crate::synth::office::Office;
 
 /// What is evaluated, and on what.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// What the captures hold.
     pub labels: Labels,
-    /// The captures.
-    pub files: Vec<PathBuf>,
-    /// Which frames of them are read.
-    pub capture: capture::Options,
+    /// What is replayed.
+    pub traffic: Traffic,
     /// How flows are kept, by how many workers.
     pub run: Run,
     /// How verdicts are made; its budget is the one that is asked for.
@@ -32,24 +31,56 @@ pub struct Plan {
     pub budgets: Vec<f64>,
 }
 
+/// What is replayed.
+#[derive(Debug, Clone)]
+pub enum Traffic {
+    /// Captures, and which of their frames.
+    Captures(Vec<PathBuf>, capture::Options),
+    /// An office that never was.
+    Office(Box<Office>),
+}
+
 /// Budgets of the curve, in alerts a day.
 pub const BUDGETS: [f64; 7] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
 
-/// Replays the captures and says how well it went. `tell` gets the source from time to time, to show
+/// Replays the traffic and says how well it went. `tell` gets the captures from time to time, to show
 /// progress, and once more at the end.
 ///
 /// # Errors
 /// When a capture cannot be read.
 pub fn run(plan: &Plan, mut tell: impl FnMut(&FileSource)) -> Result<Report, EvalError> {
-    let mut source = FileSource::open(&plan.files, plan.capture.clone())?;
     let mut pass = Pass::new(plan);
-    let counted = count(&mut source, &plan.run, |source, deltas| {
-        deltas.iter().for_each(|(_, delta)| pass.fold(delta));
-        tell(source);
-        ControlFlow::Continue(())
-    })?;
-    tell(&source);
-    Ok(pass.report(plan, &counted, &source))
+    let mut input = Input {
+        set: plan.labels.set.clone(),
+        timezone: plan.analyst.egress.timezone.iana_name().unwrap_or("UTC").to_owned(),
+        internal: plan.analyst.egress.internal.nets().iter().map(ToString::to_string).collect(),
+        evaluation_days: plan.labels.evaluation_days.iter().copied().collect(),
+        ..Input::default()
+    };
+    match &plan.traffic {
+        Traffic::Captures(files, options) => {
+            let mut source = FileSource::open(files, options.clone())?;
+            let counted = count(&mut source, &plan.run, |source, deltas| {
+                deltas.iter().for_each(|(_, delta)| pass.fold(delta));
+                tell(source);
+                ControlFlow::Continue(())
+            })?;
+            tell(&source);
+            input.packets = source.counters().frames;
+            input.flows = counted.flows.started;
+            (input.first, input.last) = counted.span.unzip();
+        }
+        Traffic::Office(office) => {
+            for delta in office.clone() {
+                pass.fold(&delta);
+                input.packets += delta.low.packets + delta.high.packets;
+                input.flows += u64::from(delta.end.is_some());
+                input.first = input.first.min(Some(delta.started_at)).or(Some(delta.started_at));
+                input.last = input.last.max(Some(delta.last_at));
+            }
+        }
+    }
+    Ok(pass.report(plan, input))
 }
 
 /// Everything that is fed the deltas.
@@ -94,14 +125,14 @@ impl Pass {
         }
     }
 
-    fn report(self, plan: &Plan, counted: &WorkerCounters, source: &FileSource) -> Report {
+    fn report(self, plan: &Plan, input: Input) -> Report {
         let Self { mut ground, budgets, rules } = self;
         let labels = &plan.labels;
         let asked = plan.analyst.alert.alerts_per_day;
         let mut report = Report {
             schema: "sekisho.eval/1",
             version: env!("CARGO_PKG_VERSION"),
-            input: input(plan, counted, source),
+            input,
             budget: asked,
             ..Report::default()
         };
@@ -146,20 +177,6 @@ fn flagged(labels: &Labels, outcomes: Vec<Option<super::report::Outcome>>) -> Ve
         })
     });
     each.collect()
-}
-
-fn input(plan: &Plan, counted: &WorkerCounters, source: &FileSource) -> Input {
-    let egress = &plan.analyst.egress;
-    Input {
-        set: plan.labels.set.clone(),
-        timezone: egress.timezone.iana_name().unwrap_or("UTC").to_owned(),
-        internal: egress.internal.nets().iter().map(ToString::to_string).collect(),
-        packets: source.counters().frames,
-        flows: counted.flows.started,
-        first: counted.span.map(|(first, _)| first),
-        last: counted.span.map(|(_, last)| last),
-        evaluation_days: plan.labels.evaluation_days.iter().copied().collect(),
-    }
 }
 
 impl Report {
