@@ -173,3 +173,6 @@ impl Days {
         self.dates[day as usize].weekday() == Weekday::Friday
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,5 +111,5 @@ const V4_FIRST: u32 = 0xc612_0000; // 198.18.0.0/15
 const V4_PLACES: u32 = 1 << 17;
 const V6_FIRST: u128 = 0x2001_0db8_ffff << 80;
 
-const RELAYS: u32 = 200;
+const RELAYS: u32 = 60;
 const CLIENTS: u32 = 5000;
