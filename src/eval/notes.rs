@@ -1,6 +1,6 @@
 //! What a judge has told in one run, kept for the score.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::judge::{Place, Said, Told};
 use super::matching::Target;
@@ -58,7 +58,7 @@ pub(super) struct Placing {
 pub(super) struct Notes {
     pub(super) alarms: Vec<Alarm>,
     /// Of each incident, its latest alarm while it is open.
-    open: HashMap<String, usize, foldhash::fast::RandomState>,
+    open: BTreeMap<String, usize>,
     /// Of each label, the best place.
     pub(super) placings: BTreeMap<usize, Placing>,
 }
@@ -66,7 +66,7 @@ pub(super) struct Notes {
 impl Notes {
     /// Notes of a run that goes on from another: what is open there is open here.
     pub(super) fn fork(&self) -> Self {
-        let (mut alarms, mut open) = (Vec::new(), HashMap::default());
+        let (mut alarms, mut open) = (Vec::new(), BTreeMap::new());
         for (incident, &at) in &self.open {
             open.insert(incident.clone(), alarms.len());
             alarms.push(self.alarms[at].clone());

@@ -54,7 +54,11 @@ impl Folder {
 }
 
 fn run(labels: &str, arguments: &[&str]) -> (i32, String, String) {
-    let output = sekisho().args(["eval", "--labels", labels]).args(arguments).output().unwrap();
+    run_plain(&[&["--labels", labels], arguments].concat())
+}
+
+fn run_plain(arguments: &[&str]) -> (i32, String, String) {
+    let output = sekisho().arg("eval").args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -221,6 +225,36 @@ fn nothing_in_a_label_becomes_markup_or_steers_the_terminal() {
         assert!(!page.contains(markup), "{markup}");
     }
     assert!(page.contains("&lt;script&gt;"), "{page}");
+}
+
+/// An office that is made up comes with its own labels; the same seed, the same report.
+#[test]
+fn an_office_is_judged_by_its_own_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let like = folder.path().join("office.toml");
+    let small = "days = 17\n[hosts]\nworkstations = 12\nservers = 1\n[browsing]\nvisits_median = 40\n\
+                 [thefts]\nbulk = 2\ncloud = 0\nnight = 1\nsplit = 1\nslow = 1";
+    fs::write(&like, small).unwrap();
+    let arguments =
+        ["eval", "--office", like.to_str().unwrap(), "--budgets", "1", "--format", "json"];
+    let told = |more: &[&str]| {
+        let output = sekisho().args(arguments).args(more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let one = told(&[]);
+    assert_eq!(told(&[]), one);
+    assert_ne!(told(&["--seed", "2"]), one);
+    let report: Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(report["incidents"].as_array().unwrap().len(), 5);
+    for incident in report["incidents"].as_array().unwrap() {
+        assert_eq!(incident["bytes_sent"], incident["bytes_label"], "{incident}");
+    }
+    let (code, _, err) = run_plain(&["--office", "--labels", "pcaps/labels.json"]);
+    assert!(code == 2 && err.contains("cannot be used with"), "{err}");
+    fs::write(&like, "[hosts]\npresent = 7.0").unwrap();
+    let (code, _, err) = run_plain(&["--office", like.to_str().unwrap()]);
+    assert!(code == 2 && err.ends_with("hosts.present: must be 0 to 1 (got 7)\n"), "{err}");
 }
 
 #[test]
