@@ -61,7 +61,7 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&FileSource)) -> Result<Report, Eva
         Traffic::Captures(files, options) => {
             let mut source = FileSource::open(files, options.clone())?;
             let counted = count(&mut source, &plan.run, |source, deltas| {
-                deltas.iter().for_each(|(_, delta)| pass.fold(delta));
+                pass.fold(&deltas.iter().map(|(_, delta)| delta));
                 tell(source);
                 ControlFlow::Continue(())
             })?;
@@ -71,62 +71,105 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&FileSource)) -> Result<Report, Eva
             (input.first, input.last) = counted.span.unzip();
         }
         Traffic::Office(office) => {
-            for delta in office.clone() {
-                pass.fold(&delta);
-                input.packets += delta.low.packets + delta.high.packets;
-                input.flows += u64::from(delta.end.is_some());
-                input.first = input.first.min(Some(delta.started_at)).or(Some(delta.started_at));
-                input.last = input.last.max(Some(delta.last_at));
+            let mut office = office.clone();
+            loop {
+                let deltas: Vec<FlowDelta> = office.by_ref().take(PORTION).collect();
+                if deltas.is_empty() {
+                    break;
+                }
+                pass.fold(&deltas.iter());
+                for delta in &deltas {
+                    input.add(delta);
+                }
             }
         }
     }
     Ok(pass.report(plan, input))
 }
 
-/// Everything that is fed the deltas.
+impl Input {
+    fn add(&mut self, delta: &FlowDelta) {
+        self.packets += delta.low.packets + delta.high.packets;
+        self.flows += u64::from(delta.end.is_some());
+        self.first = Some(self.first.map_or(delta.started_at, |first| first.min(delta.started_at)));
+        self.last = self.last.max(Some(delta.last_at));
+    }
+}
+
+/// Everything that is fed the deltas: one desk for each budget, from small to large, and for each rule.
 struct Pass {
+    desks: Vec<Desk>,
+    threads: usize,
+}
+
+/// One judge, and what it is measured against. Desks share nothing, so that it does not matter which thread
+/// works at which.
+struct Desk {
     ground: Ground,
-    /// By budget, from small to large.
-    budgets: Vec<(f64, Course<Analyst>)>,
-    rules: Vec<(Rule, Course<FixedRule>)>,
+    at_work: AtWork,
+}
+
+enum AtWork {
+    Budget(f64, Box<Course<Analyst>>),
+    Rule(Rule, Box<Course<FixedRule>>),
+}
+
+impl Desk {
+    fn fold(&mut self, delta: &FlowDelta) {
+        let (mine, today) = self.ground.step(delta);
+        let truth = self.ground.truth_mut();
+        match &mut self.at_work {
+            AtWork::Budget(_, course) => course.fold(delta, &mine, truth, today),
+            AtWork::Rule(_, course) => course.fold(delta, &mine, truth, today),
+        }
+    }
 }
 
 impl Pass {
     fn new(plan: &Plan) -> Self {
         let (internal, zone) = (&plan.analyst.egress.internal, &plan.analyst.egress.timezone);
-        let ground = Ground::new(&plan.labels, internal, zone);
+        let ground = || Ground::new(&plan.labels, internal, zone);
         let mut budgets = plan.budgets.clone();
         budgets.push(plan.analyst.alert.alerts_per_day);
         budgets.sort_by(f64::total_cmp);
         budgets.dedup();
-        let course = |budget| {
+        let budget = |budget| {
+            let ground = ground();
             let mut options = plan.analyst.clone();
             options.alert.alerts_per_day = budget;
-            (budget, Course::new(Analyst::new(options), ground.targets()))
+            let course = Course::new(Analyst::new(options), ground.targets());
+            Desk { ground, at_work: AtWork::Budget(budget, Box::new(course)) }
         };
         let rule = |rule| {
+            let ground = ground();
             let judge = FixedRule::new(rule, internal.clone(), zone.clone());
-            (rule, Course::new(judge, ground.targets()))
+            let course = Course::new(judge, ground.targets());
+            Desk { ground, at_work: AtWork::Rule(rule, Box::new(course)) }
         };
-        Self {
-            budgets: budgets.into_iter().map(course).collect(),
-            rules: Rule::ALL.into_iter().map(rule).collect(),
-            ground,
-        }
+        let desks = budgets.into_iter().map(budget).chain(Rule::ALL.into_iter().map(rule));
+        Self { desks: desks.collect(), threads: plan.run.workers }
     }
 
-    fn fold(&mut self, delta: &FlowDelta) {
-        let (mine, today) = self.ground.step(delta);
-        for (_, course) in &mut self.budgets {
-            course.fold(delta, &mine, self.ground.truth_mut(), today);
+    /// Hands deltas to every desk, some desks to a thread.
+    fn fold<'a>(&mut self, deltas: &(impl Iterator<Item = &'a FlowDelta> + Clone + Sync)) {
+        let mut shares: Vec<Vec<&mut Desk>> = Vec::new();
+        shares.resize_with(self.threads.clamp(1, self.desks.len()), Vec::new);
+        let of = shares.len();
+        for (at, desk) in self.desks.iter_mut().enumerate() {
+            shares[at % of].push(desk);
         }
-        for (_, course) in &mut self.rules {
-            course.fold(delta, &mine, self.ground.truth_mut(), today);
-        }
+        std::thread::scope(|scope| {
+            let first = shares.pop();
+            for share in shares {
+                scope.spawn(move || work(share, deltas));
+            }
+            if let Some(share) = first {
+                work(share, deltas);
+            }
+        });
     }
 
     fn report(self, plan: &Plan, input: Input) -> Report {
-        let Self { mut ground, budgets, rules } = self;
         let labels = &plan.labels;
         let asked = plan.analyst.alert.alerts_per_day;
         let mut report = Report {
@@ -136,35 +179,48 @@ impl Pass {
             budget: asked,
             ..Report::default()
         };
-        for (budget, course) in budgets {
-            let threshold_bits = course.judge().threshold();
-            let told = course.finish(ground.truth_mut());
-            let scores = ground.score(labels, &told);
-            report.curve.push(Point {
-                budget,
-                threshold_bits,
-                alone: scores.0.tally.clone(),
-                together: scores.1.tally.clone(),
-            });
-            if budget == asked {
-                report.threshold_bits = threshold_bits;
-                report.tell(labels, ground.truth(), told, scores);
+        for Desk { mut ground, at_work } in self.desks {
+            match at_work {
+                AtWork::Budget(budget, course) => {
+                    let threshold_bits = course.judge().threshold();
+                    let told = course.finish(ground.truth_mut());
+                    let scores = ground.score(labels, &told);
+                    report.curve.push(Point {
+                        budget,
+                        threshold_bits,
+                        alone: scores.0.tally.clone(),
+                        together: scores.1.tally.clone(),
+                    });
+                    if budget == asked {
+                        report.threshold_bits = threshold_bits;
+                        report.tell(labels, ground.truth(), told, scores);
+                    }
+                }
+                AtWork::Rule(rule, course) => {
+                    let told = course.finish(ground.truth_mut());
+                    let (alone, together) = ground.score(labels, &told);
+                    report.rules.push(RuleReport {
+                        rule: rule.name(),
+                        decides: rule.decides(),
+                        flagged: flagged(labels, alone.outcomes),
+                        alone: alone.tally,
+                        together: together.tally,
+                    });
+                }
             }
-        }
-        for (rule, course) in rules {
-            let told = course.finish(ground.truth_mut());
-            let (alone, together) = ground.score(labels, &told);
-            report.rules.push(RuleReport {
-                rule: rule.name(),
-                decides: rule.decides(),
-                flagged: flagged(labels, alone.outcomes),
-                alone: alone.tally,
-                together: together.tally,
-            });
         }
         report
     }
 }
+
+fn work<'a>(desks: Vec<&mut Desk>, deltas: &(impl Iterator<Item = &'a FlowDelta> + Clone)) {
+    for desk in desks {
+        deltas.clone().for_each(|delta| desk.fold(delta));
+    }
+}
+
+/// Deltas of a made-up office that are handed over at a time.
+const PORTION: usize = 8192;
 
 fn flagged(labels: &Labels, outcomes: Vec<Option<super::report::Outcome>>) -> Vec<Flagged> {
     let each = labels.incidents.iter().zip(outcomes).filter_map(|(label, outcome)| {
