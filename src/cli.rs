@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod bench;
+mod eval;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use sekisho::config::{Format, Keys};
 use sekisho::sink::FlowFormat;
 
 pub(crate) use bench::{Bench, Synth};
+pub(crate) use eval::Eval;
 
 /// Flags unusual uploads from workstations to outside hosts, while they run.
 #[derive(Debug, Parser)]
@@ -24,6 +26,8 @@ pub(crate) enum Mode {
     Replay(Box<Replay>),
     /// Read capture files; print a record of every flow
     Flows(Box<Flows>),
+    /// Replay labelled captures; print what was found, how early, and how often it cried wolf
+    Eval(Box<Eval>),
     /// Measure this machine on recorded traffic, or how costs grow on traffic made up
     Bench(Box<Bench>),
     /// Write a capture of traffic made up; the same seed gives the same file
@@ -198,6 +202,10 @@ pub(crate) enum SchemaOf {
     Scaling,
     /// `sekisho.comparison/1`
     Comparison,
+    /// `sekisho.labels/1`, what `eval` reads
+    Labels,
+    /// `sekisho.eval/1`
+    Eval,
     /// The files of the rules folder
     Rules,
 }

@@ -5,8 +5,9 @@
 //! which [`egress`] sums for each inside host and outside destination; [`names`] reads in a flow's first
 //! bytes what the outside end is called. [`detect`] judges the sums against the [`baseline`] of finished
 //! days, [`alert`] makes incidents of the verdicts, and a [`sink`] tells them. The [`engine`] puts the
-//! stages on threads; [`config`] and [`rules`] say how they work. [`mod@bench`] measures all of it, on
-//! recorded traffic or on what [`synth`] makes up.
+//! stages on threads; [`config`] and [`rules`] say how they work. [`mod@bench`] measures what all of it
+//! costs, on recorded traffic or on what [`synth`] makes up, and [`mod@eval`] what it finds, in labelled
+//! captures.
 
 pub mod alert;
 pub mod arena;
@@ -18,10 +19,12 @@ pub mod decode;
 pub mod detect;
 pub mod egress;
 pub mod engine;
+pub mod eval;
 pub mod flow;
 pub mod frame;
 pub mod names;
 pub mod net;
+mod plot;
 pub mod rules;
 pub mod sink;
 pub mod synth;

@@ -12,13 +12,14 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use cli::{Bench, Cli, Common, Flows, Mode, Replay, RulesAction, SchemaOf, Synth};
+use cli::{Bench, Cli, Common, Eval, Flows, Mode, Replay, RulesAction, SchemaOf, Synth};
 use sekisho::alert::{Alert, RankingEntry, Record, Summary};
 use sekisho::bench::{self, Comparison, Report, scaling};
 use sekisho::capture::FileSource;
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst, Reported};
+use sekisho::eval::{self, EvalError, Labels, LabelsFile};
 use sekisho::flow::Reporting;
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, JsonLines, Sink, Text, printable};
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().mode {
         Mode::Replay(replay) => self::replay(&replay),
         Mode::Flows(flows) => self::flows(&flows),
+        Mode::Eval(eval) => self::eval(&eval),
         Mode::Bench(bench) => self::bench(&bench),
         Mode::Synth(synth) => self::synth(&synth),
         Mode::Schema { of } => schema(of),
@@ -145,6 +147,71 @@ fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
+    let common = &eval.common;
+    let office = eval.office()?;
+    let labels = match (&office, &eval.labels) {
+        (Some(office), _) => {
+            let text = serde_json::to_string(&office.labels())?;
+            Labels::parse("office".as_ref(), &text)?
+        }
+        (None, Some(path)) => Labels::read(path)?,
+        (None, None) => return Err(anyhow!("nothing to evaluate: give --labels or --office")),
+    };
+    let mut keys = keys(eval.keys(), common)?;
+    // Whoever labelled the captures knows where they come from.
+    keys.timezone = labels.timezone.clone().or(keys.timezone);
+    if !labels.internal.is_empty() {
+        keys.internal = Some(labels.internal.clone());
+    }
+    let settings = Settings::of(&keys).map_err(explained)?;
+    if common.print_config {
+        print!("{}", toml::to_string_pretty(&keys)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let traffic = match office {
+        Some(office) => eval::Traffic::Office(Box::new(office)),
+        None => {
+            let files = eval.files(&labels);
+            if files.is_empty() {
+                let path = eval.labels.clone().unwrap_or_default();
+                return Err(EvalError::NoCaptures { path }.into());
+            }
+            eval::Traffic::Captures(files, settings.capture)
+        }
+    };
+    let plan = eval::Plan {
+        traffic,
+        labels,
+        run: settings.run,
+        analyst: settings.analyst,
+        budgets: eval.budgets.clone(),
+    };
+    let progress = progress(common, 0);
+    let mut notices = 0;
+    let report = eval::run(&plan, |source| {
+        progress.set_length(source.total_bytes());
+        progress.set_position(source.consumed_bytes());
+        for notice in &source.notices()[notices..] {
+            progress.suspend(|| eprintln!("sekisho: warning: {}", printable(&notice.to_string())));
+        }
+        notices = source.notices().len();
+    })?;
+    progress.finish_and_clear();
+    if let Some(path) = &eval.html {
+        std::fs::write(path, report.html())
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
+    let told = match eval.format.into() {
+        Format::Text => report.to_string().trim_end().to_owned(),
+        Format::Json => serde_json::to_string_pretty(&report)?,
+    };
+    let mut out = output(common)?;
+    writeln!(out, "{told}")?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn bench(bench: &Bench) -> anyhow::Result<ExitCode> {
     let common = &bench.common;
     let keys = keys(bench.keys(), common)?;
@@ -227,6 +294,8 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Bench => serde_json::to_value(schemars::schema_for!(Report))?,
         SchemaOf::Scaling => serde_json::to_value(schemars::schema_for!(scaling::Scaling))?,
         SchemaOf::Comparison => serde_json::to_value(schemars::schema_for!(Comparison))?,
+        SchemaOf::Labels => serde_json::to_value(schemars::schema_for!(LabelsFile))?,
+        SchemaOf::Eval => serde_json::to_value(schemars::schema_for!(eval::Report))?,
         SchemaOf::Rules => serde_json::to_value(
             RuleSet::schemas().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         )?,

@@ -7,6 +7,7 @@ use super::report::{AnalystCost, Latency, Percentiles, Reference, Report, Run, S
 use super::scaling::Scaling;
 use super::stats::Measured;
 use crate::alert::bytes_text as bytes;
+use crate::plot::grouped;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -209,19 +210,6 @@ fn notices(f: &mut fmt::Formatter<'_>, notices: &[String]) -> fmt::Result {
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-/// 1234567 as 1,234,567.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 fn nanos(nanos: u64) -> String {

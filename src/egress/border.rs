@@ -8,7 +8,7 @@ use crate::net::{Addr, Subnets};
 
 /// Where a flow lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Place {
     /// Between an inside host and an outside end.
     Border(Crossing),
     /// Between two inside hosts.
@@ -19,17 +19,19 @@ pub(super) enum Place {
 
 /// Where a flow crosses the border.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Crossing {
-    pub(super) host: Addr,
-    pub(super) peer: Addr,
+pub struct Crossing {
+    /// The inside host.
+    pub host: Addr,
+    /// The outside end.
+    pub peer: Addr,
     /// The side of the flow that is the inside host.
-    pub(super) side: Sender,
+    pub side: Sender,
 }
 
 impl Place {
     /// Finds the inside host and the outside end. A tunnel that itself leaves the network was counted as
     /// a flow of its own ends before it came here.
-    pub(super) fn of(internal: &Subnets, delta: &FlowDelta) -> Self {
+    pub fn of(internal: &Subnets, delta: &FlowDelta) -> Self {
         let (low, high) = (delta.key.low.addr, delta.key.high.addr);
         match (internal.contains(low), internal.contains(high)) {
             (true, false) => Self::Border(Crossing { host: low, peer: high, side: Sender::Low }),

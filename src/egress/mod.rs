@@ -8,7 +8,7 @@ mod pairs;
 mod record;
 mod window;
 
-pub use border::Scope;
+pub use border::{Crossing, Place, Scope};
 pub use host::{HOST_BYTES, Host, HostDay, PairDay};
 pub use ledger::Ledger;
 pub use pairs::{FlowBytes, PAIR_BYTES, Pair, Pairs};
@@ -17,7 +17,6 @@ pub use window::{WINDOWS, WindowSums, Windows};
 
 use std::hash::BuildHasher;
 
-use self::border::{Crossing, Place};
 use crate::arena::{Arena, Index, NIL};
 use crate::flow::FlowDelta;
 use crate::net::{Addr, Subnets};
@@ -316,6 +315,11 @@ impl Egress {
     /// Takes the days that were cut short because their host made room for another.
     pub fn take_forgotten(&mut self) -> Vec<HostDay> {
         std::mem::take(&mut self.forgotten)
+    }
+
+    /// A host by its address.
+    pub fn host(&self, addr: Addr) -> Option<&Host> {
+        self.number_of(addr, self.hash(addr)).map(|number| &self.hosts[number])
     }
 
     /// All hosts in order of appearance, those that took the place of another in its.

@@ -9,10 +9,10 @@ use crate::alert::{
     self, Alert, ClosedBecause, Incidents, Labels, RankingEntry, Record, Summary, TopSender, share,
 };
 use crate::baseline::{self, Baseline};
-use crate::detect::{Case, Measure, Subject, judge};
-use crate::egress::{self, Egress, Group};
+use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
+use crate::egress::{self, Destination, Egress, Group};
 use crate::flow::FlowDelta;
-use crate::names::Directory;
+use crate::names::{Directory, Event};
 use crate::net::Addr;
 use crate::rules::RuleSet;
 use crate::time::{Day, PacketClock, Timestamp};
@@ -75,7 +75,12 @@ impl Analyst {
         events.for_each(|(_, event)| self.directory.hear(event));
     }
 
-    /// Adds deltas of flows without names, in their order, and judges what each touched.
+    /// Takes what was learned of names.
+    pub fn hear(&mut self, event: &Event) {
+        self.directory.hear(event);
+    }
+
+    /// Adds deltas, in their order, and judges what each touched.
     pub fn fold<'d>(&mut self, deltas: impl IntoIterator<Item = &'d FlowDelta>) {
         self.run(deltas.into_iter().map(|delta| ((), delta)), |_, ()| {});
     }
@@ -183,6 +188,23 @@ impl Analyst {
         self.records.drain(..)
     }
 
+    /// The score from which an incident pages today.
+    pub fn threshold(&self) -> Bits {
+        self.incidents.budget().threshold()
+    }
+
+    /// The verdict on what a host has sent to a destination today, as things are; `None` when it has
+    /// sent nothing there. It changes nothing.
+    pub fn verdict(&self, host: Addr, destination: Destination) -> Option<Finding> {
+        let host = self.egress.host(host)?;
+        let pairs = self.egress.pairs();
+        let pair = pairs.of(host).find(|pair| pair.destination == destination)?;
+        let day = self.egress.day();
+        let (baseline, floor_bytes) = (&self.baseline, self.floor_bytes);
+        let case = Case { host, pair, pairs, baseline, day, floor_bytes };
+        Some(judge(case, Measure::of(host, pair)))
+    }
+
     /// Fills in what the analyst knows of the run.
     pub fn summarize(&self, summary: &mut Summary) {
         let totals = self.egress.totals();
@@ -198,7 +220,7 @@ impl Analyst {
         let unseen = totals.bytes_out.saturating_sub(totals.bytes_out_seen);
         summary.health.lost = Some(share(unseen, totals.bytes_out));
         summary.budget = self.incidents.budget().alerts_per_day();
-        summary.threshold_bits = self.incidents.budget().threshold();
+        summary.threshold_bits = self.threshold();
         summary.alerts = self.incidents.paged();
         summary.top_senders = self.top_senders();
     }

@@ -87,7 +87,7 @@ pub enum Reported<'a> {
 
 impl Reports {
     /// All of it in the order of the input.
-    pub fn in_order(&self) -> impl Iterator<Item = Reported<'_>> {
+    pub fn in_order(&self) -> impl Iterator<Item = Reported<'_>> + Clone {
         let (mut deltas, mut events) =
             (self.deltas.iter().peekable(), self.events.iter().peekable());
         std::iter::from_fn(move || {

@@ -1,9 +1,11 @@
 //! Traffic that nobody sent: seeded, and the same bytes on any machine.
 //!
 //! Only what is the same everywhere goes into it: a generator whose algorithm is fixed, integers, and
-//! logarithms from `libm`. [`traffic`](Traffic) has the plain kinds that benches and sizing need.
+//! logarithms from `libm`. [`traffic`](Traffic) has the plain kinds that benches and sizing need, [`office`]
+//! the days of an office, as reports of flows, that detection is judged by.
 
 mod file;
+pub mod office;
 mod packet;
 mod payload;
 mod random;

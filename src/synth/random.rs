@@ -36,8 +36,23 @@ impl Random {
         median * libm::exp(normal * spread)
     }
 
+    /// A draw of Poisson's with this mean, which may be some thousands (Knuth 1969).
+    pub(super) fn poisson(&mut self, mean: f64) -> u32 {
+        let (mut count, mut rest) = (0, mean);
+        while rest > 0.0 {
+            // In parts, because e^-mean must not vanish.
+            let (limit, mut product) = (libm::exp(-rest.min(POISSON_PART)), self.unit());
+            while product > limit {
+                count += 1;
+                product *= self.unit();
+            }
+            rest -= POISSON_PART;
+        }
+        count
+    }
+
     /// From 0 up to but not including 1.
-    fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
@@ -49,6 +64,8 @@ pub(super) fn scramble(number: u64) -> u64 {
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
+
+const POISSON_PART: f64 = 100.0;
 
 /// Any odd number would do; this one is part of what a seed means.
 const STREAM: u128 = 0x0a02_bdbf_7bb3_c0a7_ac28_fa16_a64a_bf97;

@@ -7,6 +7,7 @@ mod architecture;
 mod bench;
 mod cli;
 mod corpus;
+mod eval;
 mod flows;
 mod laws;
 mod names;

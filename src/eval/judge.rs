@@ -1,0 +1,111 @@
+//! Whoever is evaluated: the analyst, a fixed rule, or a fake of which the score is known.
+
+use crate::alert::{Kind, Record, Severity};
+use crate::detect::{Bits, Finding};
+use crate::egress::Destination;
+use crate::engine::Analyst;
+use crate::flow::FlowDelta;
+use crate::names::Event;
+use crate::net::Addr;
+use crate::time::{Day, Timestamp};
+
+/// Says what it finds unusual. A clone goes on from the same past.
+pub(super) trait Judge: Clone {
+    /// Judges what a flow reports.
+    fn fold(&mut self, delta: &FlowDelta);
+
+    /// Takes what was learned of names.
+    fn hear(&mut self, _: &Event) {}
+
+    /// Ends the run.
+    fn finish(&mut self);
+
+    /// What there is to tell since the last call.
+    fn told(&mut self) -> Vec<Told>;
+
+    /// The verdict on what a host has sent to a destination today, and the score from which an incident
+    /// pages, where there is a score.
+    fn verdict(&self, host: Addr, peer: Addr) -> Option<(Finding, Bits)>;
+}
+
+/// Something told.
+#[derive(Debug, Clone)]
+pub(super) enum Told {
+    /// An incident opened, grew, closed or came back.
+    Alert(Box<Said>),
+    /// A host's place on a day that is over; those of one day come together.
+    Place(Place),
+}
+
+/// An alert, as far as it is judged itself.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    /// The same for all alerts of one incident.
+    pub(super) incident: String,
+    pub(super) kind: Kind,
+    pub(super) time: Timestamp,
+    pub(super) severity: Severity,
+    pub(super) score: Option<Bits>,
+    pub(super) host: Addr,
+    pub(super) destinations: Vec<Addr>,
+    pub(super) names: Vec<String>,
+    pub(super) bytes_out: u64,
+}
+
+/// A host's place on one day.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) day: Day,
+    pub(super) host: Addr,
+    pub(super) rank: usize,
+}
+
+impl Judge for Analyst {
+    fn fold(&mut self, delta: &FlowDelta) {
+        Self::fold(self, [delta]);
+    }
+
+    fn hear(&mut self, event: &Event) {
+        Self::hear(self, event);
+    }
+
+    fn finish(&mut self) {
+        Self::finish(self, crate::alert::ClosedBecause::Eof);
+    }
+
+    fn told(&mut self) -> Vec<Told> {
+        self.drain().filter_map(told).collect()
+    }
+
+    fn verdict(&self, host: Addr, peer: Addr) -> Option<(Finding, Bits)> {
+        Some((Self::verdict(self, host, Destination(peer))?, self.threshold()))
+    }
+}
+
+fn told(record: Record) -> Option<Told> {
+    match record {
+        Record::Alert(alert) => {
+            let destination = alert.destination;
+            Some(Told::Alert(Box::new(Said {
+                incident: alert.incident,
+                kind: alert.kind,
+                time: alert.time,
+                severity: alert.severity,
+                score: Some(alert.score_bits),
+                host: alert.host.ip,
+                destinations: destination.ips,
+                names: destination
+                    .name
+                    .map(|name| name.to_string())
+                    .into_iter()
+                    .chain([destination.key])
+                    .collect(),
+                bytes_out: alert.bytes_out,
+            })))
+        }
+        Record::Ranking(entry) => {
+            Some(Told::Place(Place { day: entry.day, host: entry.host, rank: entry.rank }))
+        }
+        Record::Summary(_) => None,
+    }
+}

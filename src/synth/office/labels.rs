@@ -1,0 +1,74 @@
+//! What must be found in a made-up office, as `sekisho.labels/1`.
+
+use serde::Serialize;
+
+use super::Days;
+use super::parameters::Parameters;
+use super::thefts::Theft;
+use crate::net::Addr;
+use crate::time::Timestamp;
+
+/// Labels of a made-up office; docs/labels.md describes the form.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OfficeLabels {
+    set: String,
+    timezone: String,
+    internal_networks: [&'static str; 1],
+    timeline: Timeline,
+    incidents: Vec<Incident>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Timeline {
+    learn_days: Vec<String>,
+    evaluation_days: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Incident {
+    id: String,
+    title: &'static str,
+    expected: &'static str,
+    src: Addr,
+    dst: Vec<Addr>,
+    start: Timestamp,
+    end: Timestamp,
+    bytes_out_tool: u64,
+}
+
+impl OfficeLabels {
+    pub(super) fn of(parameters: &Parameters, calendar: &Days, thefts: &[Theft]) -> Self {
+        let learned = (parameters.learn_days as usize).min(calendar.dates.len());
+        let (learn, judge) = calendar.dates.split_at(learned);
+        let days = |dates: &[jiff::civil::Date]| dates.iter().map(ToString::to_string).collect();
+        let incident = |theft: &Theft| {
+            let mut dst: Vec<Addr> = theft.transfers.iter().map(|(_, one)| one.place).collect();
+            dst.sort();
+            dst.dedup();
+            let (start, end) = theft.span();
+            Incident {
+                id: theft.id.clone(),
+                title: theft.title,
+                expected: "alert",
+                src: theft.host,
+                dst,
+                start,
+                end,
+                bytes_out_tool: theft.transfers.iter().map(|(_, one)| one.out).sum(),
+            }
+        };
+        Self {
+            set: format!(
+                "a made-up office of {} workstations, {} days",
+                parameters.hosts.workstations, parameters.days
+            ),
+            timezone: calendar.zone.iana_name().unwrap_or("UTC").to_owned(),
+            internal_networks: [INTERNAL],
+            timeline: Timeline { learn_days: days(learn), evaluation_days: days(judge) },
+            incidents: thefts.iter().map(incident).collect(),
+        }
+    }
+}
+
+/// All hosts' addresses.
+const INTERNAL: &str = "10.20.0.0/16";

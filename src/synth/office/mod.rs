@@ -1,0 +1,178 @@
+//! An office that never was: who sends how much where, day by day, as reports of flows.
+//!
+//! Hosts have habits of their own, go to favourite and rare places, call, mail, push code, keep copies; the
+//! office has weekends, servers, people who come and go, services that move. Uploads that should be found
+//! are laid over some of them, and labelled. docs/synth.md argues every number of `office.toml`.
+
+mod habits;
+mod labels;
+mod parameters;
+mod places;
+mod staff;
+mod thefts;
+mod transfer;
+mod workday;
+
+use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
+
+pub use labels::OfficeLabels;
+pub use parameters::{OfficeError, Parameters, SHIPPED};
+
+use self::places::Places;
+use self::staff::{Host, Staff};
+use self::thefts::{Plan, Theft};
+use self::transfer::{Queue, Transfer};
+use super::random::{Random, scramble};
+use crate::flow::FlowDelta;
+use crate::time::Timestamp;
+
+/// The reports of all flows of an office, in order of time; the same for the same seed.
+#[derive(Debug, Clone)]
+pub struct Office {
+    parameters: Parameters,
+    seed: u64,
+    calendar: Days,
+    places: Places,
+    staff: Staff,
+    thefts: Vec<Theft>,
+    /// The next day to make up.
+    day: u32,
+    queue: Queue,
+}
+
+impl Office {
+    /// An office like this.
+    ///
+    /// # Errors
+    /// When a day, the time zone or a name in the parameters does not exist.
+    pub fn new(parameters: Parameters, seed: u64) -> Result<Self, OfficeError> {
+        let calendar = Days::new(&parameters)?;
+        let mut places = Places::new(&parameters)?;
+        let staff = Staff::new(&parameters, seed, &mut places);
+        let plan = Plan { parameters: &parameters, calendar: &calendar, staff: &staff };
+        let thefts = plan.thefts(seed, &mut places)?;
+        Ok(Self {
+            calendar,
+            places,
+            staff,
+            thefts,
+            seed,
+            day: 0,
+            queue: Queue::default(),
+            parameters,
+        })
+    }
+
+    /// What must be found in it, in the form that `sekisho eval` reads.
+    pub fn labels(&self) -> OfficeLabels {
+        OfficeLabels::of(&self.parameters, &self.calendar, &self.thefts)
+    }
+
+    /// Makes up the next day.
+    fn next_day(&mut self) -> bool {
+        if self.day == self.parameters.days {
+            return false;
+        }
+        let day = self.day;
+        self.day += 1;
+        self.places.move_services(&self.parameters, day);
+        self.staff.replace(&self.parameters, day, self.seed, &mut self.places);
+        let mut transfers: Vec<Transfer> = Vec::new();
+        for host in self.staff.hosts() {
+            let random = Random::new(scramble(scramble(self.seed ^ host.seed()) ^ u64::from(day)));
+            let office = workday::Office {
+                parameters: &self.parameters,
+                calendar: &self.calendar,
+                places: &mut self.places,
+            };
+            workday::Workday { office, host, random, day, out: &mut transfers }.make_up();
+        }
+        for theft in &self.thefts {
+            transfers
+                .extend(theft.transfers.iter().filter(|&&(on, _)| on == day).map(|&(_, it)| it));
+        }
+        self.queue.add(&transfers);
+        true
+    }
+}
+
+impl Iterator for Office {
+    type Item = FlowDelta;
+
+    fn next(&mut self) -> Option<FlowDelta> {
+        loop {
+            // What begins on a later day comes after all that this day has.
+            let limit = if self.day < self.parameters.days {
+                self.calendar.start(self.day)
+            } else {
+                Timestamp::MAX
+            };
+            if let Some(delta) = self.queue.next_before(limit) {
+                return Some(delta);
+            }
+            if !self.next_day() {
+                return None;
+            }
+        }
+    }
+}
+
+/// The days of the office, in its time zone.
+#[derive(Debug, Clone)]
+struct Days {
+    dates: Vec<Date>,
+    starts: Vec<Timestamp>,
+    is_off: Vec<bool>,
+    zone: TimeZone,
+}
+
+impl Days {
+    fn new(parameters: &Parameters) -> Result<Self, OfficeError> {
+        let zone = TimeZone::get(&parameters.timezone).map_err(|_| OfficeError::Value {
+            key: "timezone",
+            problem: format!("no time zone {:?}; give one as in Asia/Tokyo", parameters.timezone),
+        })?;
+        let date = |key, text: &str| -> Result<Date, OfficeError> {
+            text.parse().map_err(|_| OfficeError::Value {
+                key,
+                problem: format!("{text:?} is no day; write one as in 2026-03-02"),
+            })
+        };
+        let holidays = parameters.holidays.iter().map(|text| date("holidays", text));
+        let holidays = holidays.collect::<Result<Vec<Date>, _>>()?;
+        let mut dates = vec![date("first_day", &parameters.first_day)?];
+        let mut starts = Vec::new();
+        let outside = || OfficeError::Value {
+            key: "first_day",
+            problem: "the days must lie between 1970 and 2554".to_owned(),
+        };
+        for day in 0..parameters.days as usize {
+            let date = dates[day];
+            let start = date.to_zoned(zone.clone()).map_err(|_| outside())?.timestamp();
+            let nanos = u64::try_from(start.as_nanosecond()).map_err(|_| outside())?;
+            starts.push(Timestamp::from_nanos(nanos));
+            dates.push(date.tomorrow().map_err(|_| outside())?);
+        }
+        dates.pop();
+        let is_off = |date: &Date| {
+            matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday) || holidays.contains(date)
+        };
+        Ok(Self { is_off: dates.iter().map(is_off).collect(), dates, starts, zone })
+    }
+
+    fn start(&self, day: u32) -> Timestamp {
+        self.starts[day as usize]
+    }
+
+    fn is_off(&self, day: u32) -> bool {
+        self.is_off[day as usize]
+    }
+
+    fn is_friday(&self, day: u32) -> bool {
+        self.dates[day as usize].weekday() == Weekday::Friday
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Who works there: hosts, their scale and their habits, and those that come and go.
+
+use std::net::Ipv4Addr;
+
+use super::habits::Habits;
+use super::parameters::{Parameters, Who};
+use super::places::{PlaceId, Places};
+use crate::net::Addr;
+use crate::synth::random::{Random, scramble};
+
+/// One machine.
+#[derive(Debug, Clone)]
+pub(super) struct Host {
+    /// Counts all that ever were.
+    number: u32,
+    pub(super) who: Who,
+    /// Its first day, when that is not the office's.
+    pub(super) starts_on: Option<u32>,
+    /// The day on which another takes its place.
+    leaves_on: Option<u32>,
+    pub(super) is_always_on: bool,
+    /// How much it browses, as a multiple of the usual.
+    pub(super) scale: f64,
+    pub(super) own_service: PlaceId,
+    pub(super) habits: Habits,
+}
+
+/// All machines.
+#[derive(Debug, Clone)]
+pub(super) struct Staff {
+    hosts: Vec<Host>,
+    /// Machines that there ever were.
+    count: u32,
+}
+
+impl Host {
+    pub(super) fn addr(&self) -> Addr {
+        Ipv4Addr::from_bits(FIRST_ADDR + self.number).into()
+    }
+
+    /// A number of its own, for chance.
+    pub(super) fn seed(&self) -> u64 {
+        scramble(u64::from(self.number) + 1)
+    }
+
+    /// Is it one of this share of hosts that do something? The same for a host on all days.
+    pub(super) fn is_among(&self, share: f64, what: &str) -> bool {
+        let mixed = what.bytes().fold(self.seed(), |hash, byte| scramble(hash ^ u64::from(byte)));
+        ((mixed >> 11) as f64 / (1_u64 << 53) as f64) < share
+    }
+
+    /// Is it there from the first day to the last?
+    pub(super) fn stays(&self) -> bool {
+        self.leaves_on.is_none() && self.starts_on.is_none()
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Staff {
+    pub(super) fn new(parameters: &Parameters, seed: u64, places: &mut Places) -> Self {
+        let mut staff = Self { hosts: Vec::new(), count: 0 };
+        let mut random = Random::new(scramble(seed));
+        let share = parameters.hosts.new_per_month * f64::from(parameters.days) / 30.0;
+        for at in 0..parameters.hosts.servers + parameters.hosts.workstations {
+            let who = if at < parameters.hosts.servers { Who::Servers } else { Who::Workstations };
+            let mut host = staff.hire(parameters, who, seed, places);
+            let leaves = who == Who::Workstations && random.unit() < share;
+            let on = 1 + random.below(u64::from(parameters.days.saturating_sub(1))) as u32;
+            host.leaves_on = leaves.then_some(on);
+            staff.hosts.push(host);
+        }
+        staff
+    }
+
+    pub(super) fn hosts(&mut self) -> impl Iterator<Item = &mut Host> {
+        self.hosts.iter_mut()
+    }
+
+    pub(super) fn workstations(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(|host| host.who == Who::Workstations)
+    }
+
+    /// Those that leave today make room for new ones.
+    pub(super) fn replace(
+        &mut self,
+        parameters: &Parameters,
+        day: u32,
+        seed: u64,
+        places: &mut Places,
+    ) {
+        for at in 0..self.hosts.len() {
+            if self.hosts[at].leaves_on == Some(day) {
+                let mut host = self.hire(parameters, Who::Workstations, seed, places);
+                host.starts_on = Some(day);
+                self.hosts[at] = host;
+            }
+        }
+    }
+
+    fn hire(&mut self, parameters: &Parameters, who: Who, seed: u64, places: &mut Places) -> Host {
+        let number = self.count;
+        self.count += 1;
+        let mut random = Random::new(scramble(seed ^ scramble(u64::from(number) ^ HIRING)));
+        let browsing = &parameters.browsing;
+        Host {
+            number,
+            who,
+            starts_on: None,
+            leaves_on: None,
+            is_always_on: who == Who::Servers || random.unit() < parameters.hosts.always_on,
+            scale: random.lognormal(1.0, browsing.mb_spread_hosts),
+            own_service: places.fresh(),
+            habits: Habits::new(browsing.host_discount, browsing.host_strength, 4096),
+        }
+    }
+}
+
+/// 10.20.0.0/16 and on.
+const FIRST_ADDR: u32 = 0x0a14_0010;
+
+/// Keeps the chance of hiring apart from that of working.
+const HIRING: u64 = 0x6869_7265;

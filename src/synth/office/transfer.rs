@@ -1,0 +1,142 @@
+//! Transfers, and the reports that a flow table would make of them.
+
+use crate::flow::{Closing, Counters, FlowDelta, FlowEnd, FlowKey};
+use crate::net::{Addr, Endpoint, Protocol};
+use crate::time::Timestamp;
+
+/// Bytes between a host and a place, at an even pace, in a flow of their own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Transfer {
+    pub(super) host: Addr,
+    pub(super) place: Addr,
+    pub(super) port: u16,
+    pub(super) is_udp: bool,
+    /// Does the outside open it?
+    pub(super) is_inbound: bool,
+    pub(super) start: Timestamp,
+    pub(super) millis: u64,
+    pub(super) out: u64,
+    pub(super) back: u64,
+}
+
+/// Reports to come.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Queue {
+    transfers: Vec<Transfer>,
+    /// In order of time, the next one last.
+    reports: Vec<Report>,
+    /// Client ports go round.
+    port: u16,
+}
+
+/// What a transfer reports, and what it has sent by then.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    at: Timestamp,
+    transfer: u32,
+    port: u16,
+    out: u64,
+    back: u64,
+    since: u64,
+    is_last: bool,
+}
+
+impl Queue {
+    /// Adds transfers; none may begin before what has been handed out.
+    pub(super) fn add(&mut self, transfers: &[Transfer]) {
+        let mut kept = Vec::new();
+        for report in &mut self.reports {
+            kept.push(self.transfers[report.transfer as usize]);
+            report.transfer = kept.len() as u32 - 1;
+        }
+        self.transfers = kept;
+        for transfer in transfers {
+            let number = self.transfers.len() as u32;
+            self.transfers.push(*transfer);
+            self.port = self.port.wrapping_add(1);
+            self.reports.extend(transfer.reports(number, 32_768 | self.port));
+        }
+        self.reports.sort_unstable_by_key(|report| {
+            std::cmp::Reverse((report.at, report.transfer, report.since))
+        });
+    }
+
+    /// The next report before a moment.
+    pub(super) fn next_before(&mut self, limit: Timestamp) -> Option<FlowDelta> {
+        let report = *self.reports.last().filter(|report| report.at < limit)?;
+        self.reports.pop();
+        Some(self.transfers[report.transfer as usize].delta(&report))
+    }
+}
+
+impl Transfer {
+    /// A report whenever an eighth has been added to 64 KiB or more, after a minute, and at the end.
+    fn reports(&self, transfer: u32, port: u16) -> Vec<Report> {
+        let mut reports = Vec::new();
+        let (mut since, mut out, mut back) = (0, 0, 0);
+        let total = u128::from(self.out);
+        while since < self.millis || reports.is_empty() {
+            let next = (out + out / 8).max(LOOK_BYTES);
+            let reached = u128::from(self.millis) * u128::from(next) / total.max(1);
+            let by_bytes = u64::try_from(reached).unwrap_or(u64::MAX).max(since + 1);
+            let until = by_bytes.min(since + LOOK_MILLIS).min(self.millis);
+            let part = |bytes: u64| {
+                (u128::from(bytes) * u128::from(until) / u128::from(self.millis.max(1))) as u64
+            };
+            let is_last = until == self.millis;
+            let (sent, received) =
+                if is_last { (self.out, self.back) } else { (part(self.out), part(self.back)) };
+            reports.push(Report {
+                at: self.start.plus(std::time::Duration::from_millis(until)),
+                transfer,
+                port,
+                out: sent - out,
+                back: received - back,
+                since,
+                is_last,
+            });
+            (since, out, back) = (until, sent, received);
+        }
+        reports
+    }
+
+    fn delta(&self, report: &Report) -> FlowDelta {
+        let (own, other) =
+            if self.is_inbound { (self.port, report.port) } else { (report.port, self.port) };
+        let host = Endpoint { addr: self.host, port: own };
+        let place = Endpoint { addr: self.place, port: other };
+        let protocol = if self.is_udp { Protocol::UDP } else { Protocol::TCP };
+        let (key, sender) = FlowKey::of(host, place, protocol);
+        let (out, back) = (self.counters(report.out), self.counters(report.back));
+        let (low, high) = if key.end(sender) == key.low { (out, back) } else { (back, out) };
+        FlowDelta {
+            key,
+            initiator: if self.is_inbound { sender.other() } else { sender },
+            initiator_inferred: false,
+            started_at: self.start,
+            last_at: report.at,
+            low,
+            high,
+            tunnel: None,
+            vlan: None,
+            closing: Closing::default(),
+            end: report.is_last.then_some(FlowEnd::Fin),
+        }
+    }
+
+    fn counters(&self, bytes: u64) -> Counters {
+        let packets = bytes / PACKET_BYTES + 1;
+        Counters {
+            payload: bytes,
+            acked: if self.is_udp { 0 } else { bytes },
+            sent: bytes,
+            wire: bytes + packets * 40,
+            packets,
+            ..Counters::default()
+        }
+    }
+}
+
+const LOOK_BYTES: u64 = 64 << 10;
+const LOOK_MILLIS: u64 = 60_000;
+const PACKET_BYTES: u64 = 1400;

@@ -1,0 +1,184 @@
+//! One day of one host.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::parameters::{Event, Parameters, When, Who};
+use super::places::{PlaceId, Places};
+use super::transfer::Transfer;
+use super::{Days, Host};
+use crate::synth::random::Random;
+use crate::time::Timestamp;
+
+/// What all hosts share.
+pub(super) struct Office<'a> {
+    pub(super) parameters: &'a Parameters,
+    pub(super) calendar: &'a Days,
+    pub(super) places: &'a mut Places,
+}
+
+/// One day of one host, in the making.
+pub(super) struct Workday<'a> {
+    pub(super) office: Office<'a>,
+    pub(super) host: &'a mut Host,
+    pub(super) random: Random,
+    pub(super) day: u32,
+    pub(super) out: &'a mut Vec<Transfer>,
+}
+
+impl Workday<'_> {
+    pub(super) fn make_up(mut self) {
+        let hours = self.hours();
+        if self.host.who == Who::Workstations && !hours.is_empty() {
+            self.browse(&hours);
+            self.idle(&hours);
+        }
+        let parameters = self.office.parameters;
+        for event in &parameters.events {
+            self.happen(event, &hours);
+        }
+    }
+
+    /// The hours at which somebody is at it.
+    fn hours(&mut self) -> Vec<u64> {
+        let parameters = self.office.parameters;
+        let hosts = &parameters.hosts;
+        let chance = match () {
+            () if self.host.is_always_on || self.host.starts_on == Some(self.day) => 1.0,
+            () if self.office.calendar.is_off(self.day) => hosts.present_weekend,
+            () if self.office.calendar.is_friday(self.day) => hosts.present * hosts.present_friday,
+            () => hosts.present,
+        };
+        let (is_present, place_in_line) = (self.random.unit() < chance, self.random.unit());
+        let is_at_work = |&hour: &u64| {
+            // Who comes early goes late: so the profile holds for every hour.
+            self.host.is_always_on
+                || is_present && place_in_line < parameters.hours.at_work[hour as usize]
+        };
+        (0..24).filter(is_at_work).collect()
+    }
+
+    /// Visits of favourite and rare places; those of an hour to a place make one flow.
+    fn browse(&mut self, hours: &[u64]) {
+        let browsing = &self.office.parameters.browsing;
+        let scale = self.host.scale;
+        let bytes = MB * self.random.lognormal(browsing.mb_median * scale, browsing.mb_spread_days);
+        let visits = self.random.lognormal(browsing.visits_median, browsing.visits_spread) as u32;
+        let mut weights: BTreeMap<(u64, PlaceId), f64> = BTreeMap::new();
+        for _ in 0..visits.min(VISITS_MAX) {
+            let hour = self.pick(hours);
+            let place = self.office.places.visit(&mut self.host.habits, &mut self.random);
+            *weights.entry((hour, place)).or_default() += self.random.lognormal(1.0, VISIT_SPREAD);
+        }
+        let whole: f64 = weights.values().sum();
+        for ((hour, place), weight) in weights {
+            let out = (bytes * weight / whole) as u64;
+            let back = if self.office.places.is_talkative(place) {
+                out / 3
+            } else {
+                (out as f64 * self.random.lognormal(browsing.in_per_out, 1.0)) as u64
+            };
+            let millis = self.random.lognormal(20_000.0, 1.0) as u64;
+            let start = self.moment(hour);
+            self.send(place, start, Flow { out, back, millis, ..Flow::default() });
+        }
+    }
+
+    /// What a machine says by itself, each hour, to a few services that many use.
+    fn idle(&mut self, hours: &[u64]) {
+        let out = (MB * self.office.parameters.browsing.mb_idle / 24.0) as u64;
+        for &hour in hours {
+            let place = self.office.places.service("vendor");
+            let start = self.moment(hour);
+            self.send(place, start, Flow { out, back: out, millis: 60_000, ..Flow::default() });
+        }
+    }
+
+    fn happen(&mut self, event: &Event, hours: &[u64]) {
+        let is_its = event.who == self.host.who
+            && (event.from_day..event.until_day).contains(&self.day)
+            && self.host.is_among(event.share, &event.name);
+        let is_on = match event.when {
+            When::Work => !hours.is_empty(),
+            When::Night => true,
+            When::First => !hours.is_empty() && self.host.starts_on == Some(self.day),
+        };
+        if !is_its || !is_on {
+            return;
+        }
+        for _ in 0..self.random.poisson(event.rate / 100.0) {
+            let mb = self.random.lognormal(event.mb_median, event.mb_spread).min(event.mb_max);
+            let out = (mb * MB) as u64;
+            let hour = match event.when {
+                When::Work | When::First => self.pick(hours),
+                When::Night => 1 + self.random.below(4),
+            };
+            let place = match event.to.as_str() {
+                "own" => self.host.own_service,
+                "relay" => Places::relay(&mut self.random),
+                "client" => Places::client(&mut self.random),
+                "new" => self.office.places.fresh(),
+                service => self.office.places.service(service),
+            };
+            let flow = Flow {
+                out,
+                back: (out as f64 * event.back) as u64,
+                millis: (out as f64 * 8.0 / (event.mbit * 1000.0)) as u64,
+                port: event.port,
+                is_udp: event.udp,
+                is_inbound: event.to == "client",
+            };
+            let start = self.moment(hour);
+            self.send(place, start, flow);
+        }
+    }
+
+    fn send(&mut self, place: PlaceId, start: Timestamp, flow: Flow) {
+        self.out.push(Transfer {
+            host: self.host.addr(),
+            place: place.addr(),
+            port: flow.port,
+            is_udp: flow.is_udp,
+            is_inbound: flow.is_inbound,
+            start,
+            millis: flow.millis,
+            out: flow.out,
+            back: flow.back,
+        });
+    }
+
+    fn pick(&mut self, hours: &[u64]) -> u64 {
+        hours[self.random.below(hours.len() as u64) as usize]
+    }
+
+    /// Some moment of an hour of the day.
+    fn moment(&mut self, hour: u64) -> Timestamp {
+        let millis = hour * 3_600_000 + self.random.below(3_600_000);
+        self.office.calendar.start(self.day).plus(Duration::from_millis(millis))
+    }
+}
+
+/// What a transfer is like.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    out: u64,
+    back: u64,
+    millis: u64,
+    port: u16,
+    is_udp: bool,
+    is_inbound: bool,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self { out: 0, back: 0, millis: 0, port: 443, is_udp: false, is_inbound: false }
+    }
+}
+
+const MB: f64 = 1e6;
+
+/// Visits a day at most.
+const VISITS_MAX: u32 = 20_000;
+
+/// Standard deviation of the logarithm of a visit's share of the day.
+const VISIT_SPREAD: f64 = 1.5;

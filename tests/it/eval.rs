@@ -1,0 +1,331 @@
+//! `sekisho eval`: what it says must follow from the captures and the labels, and from nothing else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sekisho::capture::{FileSource, Options, Polled, Source};
+use sekisho::eval::Labels;
+use sekisho::frame::Batch;
+use serde_json::{Value, json};
+
+use crate::cli::sekisho;
+use crate::support::{root, scenarios};
+
+const DAYS: [&str; 3] = [
+    "pcaps/office-2026-03-12.pcap.zst",
+    "pcaps/office-2026-03-13.pcap.zst",
+    "pcaps/office-2026-03-16.pcap.zst",
+];
+const THEFTS: [&str; 2] = ["pcaps/ftp-upload.pcap.zst", "pcaps/udp-upload.pcap.zst"];
+
+/// The captures that ship, as somebody would label them by hand.
+fn labels() -> Value {
+    let incident = |id: &str, src: &str, dst: &str, (start, end): (&str, &str)| {
+        json!({
+            "id": id, "expected": "alert", "src": src, "dst": [dst],
+            "start": format!("2026-03-16T{start}+09:00"), "end": format!("2026-03-16T{end}+09:00")
+        })
+    };
+    json!({
+        "set": "shipped",
+        "timezone": "Asia/Tokyo",
+        "internal_networks": ["10.20.1.0/24", "10.20.9.0/24", "2001:db8:20:1::/64"],
+        "timeline": { "evaluation_days": ["2026-03-16"] },
+        "incidents": [
+            incident("ftp", "10.20.1.44", "198.18.150.21", ("18:25:00", "18:25:14")),
+            incident("udp", "10.20.1.55", "198.18.181.40", ("12:45:00", "12:45:17")),
+            incident("not there", "10.20.1.51", "198.18.7.44", ("11:00:00", "11:01:07")),
+        ]
+    })
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with(labels: &Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("labels.json"), labels.to_string()).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+fn run(labels: &str, arguments: &[&str]) -> (i32, String, String) {
+    run_plain(&[&["--labels", labels], arguments].concat())
+}
+
+fn run_plain(arguments: &[&str]) -> (i32, String, String) {
+    let output = sekisho().arg("eval").args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn good(labels: &str, arguments: &[&str]) -> String {
+    let (code, out, err) = run(labels, arguments);
+    assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+    out
+}
+
+fn schema(of: &str) -> jsonschema::Validator {
+    let output = sekisho().args(["schema", of]).output().unwrap();
+    jsonschema::validator_for(&serde_json::from_slice(&output.stdout).unwrap()).unwrap()
+}
+
+/// The shipped thefts after two days of learning: found, with what had left counted from the capture.
+#[test]
+fn the_shipped_thefts_are_scored() {
+    let folder = Folder::with(&labels());
+    let page = folder.path("report.html");
+    let arguments =
+        [&DAYS[..], &THEFTS, &["--budgets", "1,10", "--format", "json", "--html", &page]];
+    let out = good(&folder.path("labels.json"), &arguments.concat());
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let validator = schema("eval");
+    let mistakes: Vec<String> =
+        validator.iter_errors(&report).map(|error| error.to_string()).collect();
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+
+    assert_eq!(report["not_in_captures"], json!(["not there"]));
+    let ftp = &report["incidents"][0];
+    assert_eq!(
+        (&ftp["alone"]["verdict"], &ftp["together"]["verdict"]),
+        (&json!("found"), &json!("found"))
+    );
+    // 90,000,062 bytes of FTP and its commands, as tshark counts unique payload (pcaps/README.md: 90 MB).
+    let sent = ftp["bytes_sent"].as_u64().unwrap();
+    assert!(sent.abs_diff(90_000_062) < 90_000, "{sent}");
+    let page_at = &ftp["alone"]["detection"];
+    let left = page_at["bytes_left"].as_u64().unwrap();
+    assert!(0 < left && left < sent, "{left}");
+    let share = page_at["share_left"].as_f64().unwrap();
+    assert!((share - left as f64 / sent as f64).abs() < 1e-4, "{share}");
+    assert_eq!(page_at["bytes_out"].as_u64(), Some(sent));
+    assert_eq!(report["alone"]["found"], 2);
+    // The honest one-off upload of Monday afternoon.
+    let wrong = report["false_alerts"].as_array().unwrap();
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert_eq!(wrong[0]["destinations"], json!(["198.18.244.155"]));
+    let budgets: Vec<&Value> =
+        report["curve"].as_array().unwrap().iter().map(|point| &point["budget"]).collect();
+    assert_eq!(budgets, [&json!(1.0), &json!(10.0)]);
+    assert_eq!(report["rules"].as_array().unwrap().len(), 5);
+
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("<svg") && page.contains("udp"), "{page}");
+    assert!(!page.contains("NaN") && !page.contains("inf<"), "{page}");
+    for outside in ["src=", "href=", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+}
+
+/// What the README of the captures promises, and the labels beside it, told as one.
+#[test]
+fn the_labels_that_ship_are_those_of_the_captures_that_ship() {
+    let text = fs::read_to_string(root().join("pcaps/labels.json")).unwrap();
+    assert!(schema("labels").is_valid(&serde_json::from_str(&text).unwrap()));
+    let out = good("pcaps/labels.json", &["--budgets", "1", "--format", "json"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["not_in_captures"], json!([]));
+    for incident in report["incidents"].as_array().unwrap() {
+        let wanted = if incident["expected"] == "alert" { "found" } else { "silent" };
+        assert_eq!(incident["alone"]["verdict"], wanted, "{incident}");
+        let (sent, label) = (&incident["bytes_sent"], &incident["bytes_label"]);
+        let (sent, label) = (sent.as_u64().unwrap(), label.as_u64().unwrap());
+        assert!(sent.abs_diff(label) * 1000 <= label, "{incident}");
+    }
+    let about: Vec<&Value> =
+        report["false_alerts"].as_array().unwrap().iter().map(|alert| &alert["about"]).collect();
+    assert_eq!(about, ["one-off upload"]);
+}
+
+/// Whoever starts from the example in the docs must not be told that it is wrong.
+#[test]
+fn the_example_in_the_docs_is_read() {
+    let page = fs::read_to_string(root().join("docs/labels.md")).unwrap();
+    let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(schema("labels").is_valid(&serde_json::from_str(example).unwrap()));
+    Labels::parse(Path::new("docs/labels.md"), example).unwrap();
+}
+
+/// A figure that depends on the machine, or on how a day is cut into files, measures these.
+#[test]
+fn the_report_is_the_same_for_any_workers_and_any_files() {
+    let folder = Folder::with(&labels());
+    let labels = folder.path("labels.json");
+    let all = [&DAYS[1..], &THEFTS].concat();
+    let told = |files: &[&str], workers: &str| {
+        good(
+            &labels,
+            &[files, &["--budgets", "1", "--format", "json", "--workers", workers]].concat(),
+        )
+    };
+    let one = told(&all, "1");
+    assert!(one.contains("\"found\""), "{one}");
+    assert_eq!(told(&all, "1"), one);
+    for workers in ["2", "3", "8"] {
+        assert_eq!(told(&all, workers), one, "{workers} workers");
+    }
+    let paths: Vec<PathBuf> = all.iter().map(|path| root().join(path)).collect();
+    let (first, second) = (folder.path("a.pcap"), folder.path("b.pcap"));
+    split(&paths, [&first, &second]);
+    assert_eq!(told(&[&first, &second], "2"), one, "split");
+    let whole = folder.path("whole.pcap");
+    split(&paths, [&whole, &first]);
+    // Every frame in one file, and none in another.
+    let bytes = [fs::read(&whole).unwrap(), fs::read(&first).unwrap()[24..].to_vec()].concat();
+    fs::write(&whole, bytes).unwrap();
+    assert_eq!(told(&[&whole], "1"), one, "joined");
+}
+
+/// Writes the frames of captures to two files, cut in the middle.
+fn split(from: &[PathBuf], to: [&str; 2]) {
+    let mut source = FileSource::open(from, Options::default()).unwrap();
+    let (mut frames, mut batch) = (Vec::new(), Batch::default());
+    while source.poll(&mut batch).unwrap() == Polled::Frames {
+        for frame in batch.frames() {
+            let nanos = frame.at.as_nanos();
+            let mut record = Vec::new();
+            for word in [
+                (nanos / 1_000_000_000) as u32,
+                (nanos % 1_000_000_000 / 1000) as u32,
+                frame.bytes.len() as u32,
+                frame.wire_len,
+            ] {
+                record.extend(word.to_le_bytes());
+            }
+            record.extend(frame.bytes);
+            frames.push(record);
+        }
+        batch.clear();
+    }
+    let header = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1].map(u32::to_le_bytes).concat();
+    let (first, second) = frames.split_at(frames.len() / 2);
+    for (frames, path) in [first, second].into_iter().zip(to) {
+        fs::write(path, [&header[..], &frames.concat()].concat()).unwrap();
+    }
+}
+
+/// A label comes from a file that somebody sent: on the terminal and in the page it is text.
+#[test]
+fn nothing_in_a_label_becomes_markup_or_steers_the_terminal() {
+    let mut labels = labels();
+    labels["set"] = json!("<b>set</b>");
+    labels["incidents"][0]["id"] = json!("<script>alert(1)</script>\u{1b}[2J");
+    labels["incidents"][0]["title"] = json!("\"><img src=x onerror=alert(1)>");
+    labels["incidents"][2]["id"] = json!("<i>\u{202e}");
+    let folder = Folder::with(&labels);
+    let page = folder.path("report.html");
+    let out = good(&folder.path("labels.json"), &[THEFTS[0], "--budgets", "1", "--html", &page]);
+    assert!(!out.contains('\u{1b}') && !out.contains('\u{202e}'), "{out}");
+    let page = fs::read_to_string(page).unwrap();
+    for markup in ["<script", "<img", "<b>", "<i>", "\u{1b}", "\u{202e}"] {
+        assert!(!page.contains(markup), "{markup}");
+    }
+    assert!(page.contains("&lt;script&gt;"), "{page}");
+}
+
+/// An office that is made up comes with its own labels; the same seed, the same report.
+#[test]
+fn an_office_is_judged_by_its_own_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let like = folder.path().join("office.toml");
+    let small = "days = 17\n[hosts]\nworkstations = 12\nservers = 1\n[browsing]\nvisits_median = 40\n\
+                 [thefts]\nbulk = 2\ncloud = 0\nnight = 1\nsplit = 1\nslow = 1";
+    fs::write(&like, small).unwrap();
+    let arguments =
+        ["eval", "--office", like.to_str().unwrap(), "--budgets", "1", "--format", "json"];
+    let told = |more: &[&str]| {
+        let output = sekisho().args(arguments).args(more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let one = told(&[]);
+    assert_eq!(told(&[]), one);
+    assert_ne!(told(&["--seed", "2"]), one);
+    let report: Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(report["incidents"].as_array().unwrap().len(), 5);
+    for incident in report["incidents"].as_array().unwrap() {
+        assert_eq!(incident["bytes_sent"], incident["bytes_label"], "{incident}");
+    }
+    let (code, _, err) = run_plain(&["--office", "--labels", "pcaps/labels.json"]);
+    assert!(code == 2 && err.contains("cannot be used with"), "{err}");
+    fs::write(&like, "[hosts]\npresent = 7.0").unwrap();
+    let (code, _, err) = run_plain(&["--office", like.to_str().unwrap()]);
+    assert!(code == 2 && err.ends_with("hosts.present: must be 0 to 1 (got 7)\n"), "{err}");
+}
+
+#[test]
+fn mistakes_are_answered_in_one_line() {
+    let mut wrong = labels();
+    wrong["incidents"][1]["end"] = json!("2026-03-16T12:44:00+09:00");
+    let folder = Folder::with(&wrong);
+    let path = folder.path("labels.json");
+    let (code, out, err) = run(&path, &[THEFTS[0]]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert_eq!(
+        err,
+        format!(
+            "sekisho: {path}: incidents[1].end: 2026-03-16T12:44:00+09:00 is before the start, \
+             2026-03-16T12:45:00+09:00; give the last packet's time\n"
+        )
+    );
+    let folder = Folder::with(&labels());
+    let path = folder.path("labels.json");
+    let (code, _, err) = run(&path, &[]);
+    assert_eq!(code, 2);
+    assert_eq!(err, format!("sekisho: {path}: names no captures; name them on the command line\n"));
+    let (code, _, err) = run(&folder.path("none.json"), &[]);
+    assert!(code == 2 && err.contains("none.json: cannot be read: "), "{err}");
+    let (code, _, err) = run(&path, &[THEFTS[0], "--budgets", "0"]);
+    assert!(code == 2 && err.contains("must be above 0 and at most 10000"), "{err}");
+}
+
+/// Part of the recorded office: two days of learning, one day with an incident, a look-alike and a
+/// one-off upload that may be mentioned.
+#[test]
+fn a_part_of_the_scenarios_is_scored() {
+    let Some(folder) = scenarios() else { return };
+    let labels = folder.join("labels.json");
+    let text = fs::read_to_string(&labels).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert!(schema("labels").is_valid(&document));
+
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let files = [
+        "baseline/2026-03-12.pcap.zst",
+        "baseline/2026-03-13.pcap.zst",
+        "baseline/2026-03-16.pcap.zst",
+        "incidents/S5-ftp-pasv.pcap.zst",
+        "incidents/S8a-dns-tunnel-fast.pcap.zst",
+        "incidents/B7-port-scan.pcap.zst",
+        "incidents/B2-video-call.pcap.zst",
+    ]
+    .map(file);
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let out = good(
+        labels.to_str().unwrap(),
+        &[&files[..], &["--budgets", "1", "--format", "json"]].concat(),
+    );
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let of = |id: &str| {
+        let mut incidents = report["incidents"].as_array().unwrap().iter();
+        incidents.find(|one| one["id"].as_str().unwrap().starts_with(id)).unwrap().clone()
+    };
+    assert_eq!(report["incidents"].as_array().unwrap().len(), 4);
+    let (ftp, tunnel) = (of("S5-"), of("S8a-"));
+    assert_eq!(ftp["alone"]["verdict"], "found");
+    for incident in [&ftp, &tunnel, &of("B2-")] {
+        let (sent, label) =
+            (incident["bytes_sent"].as_u64().unwrap(), incident["bytes_label"].as_u64().unwrap());
+        assert!(sent.abs_diff(label) * 1000 <= label, "{incident}");
+    }
+    assert_eq!(of("B7-")["alone"]["verdict"], "silent");
+    // 0.7 MB is below what alerts at all, and the reader sees how its score came about.
+    assert_eq!(tunnel["alone"]["verdict"], "missed");
+    assert!(!tunnel["timeline"].as_array().unwrap().is_empty());
+    let wrong = report["false_alerts"].as_array().unwrap();
+    assert!(wrong.iter().any(|alert| alert["about"] == "B11"), "{wrong:?}");
+}
