@@ -164,7 +164,11 @@ fn name<'a>(message: &'a [u8], cursor: &mut Cursor<'a>) -> Option<SmallVec<[u8; 
                 if !text.is_empty() {
                     text.push(b'.');
                 }
-                text.extend(label.iter().map(|&byte| if byte == b'.' { 0 } else { byte }));
+                let begin = text.len();
+                text.extend_from_slice(label);
+                for byte in text[begin..].iter_mut().filter(|byte| **byte == b'.') {
+                    *byte = 0;
+                }
             }
             high @ 0xc0.. => {
                 let to = usize::from(high & 0x3f) << 8 | usize::from(at.u8()?);

@@ -45,7 +45,7 @@ impl Name {
             Some(labels) => (labels, Kind::Wildcard),
             None => (bytes, Kind::Host),
         };
-        if bytes.len() <= Self::LEN_MAX && labels.split(|&byte| byte == b'.').all(is_label) {
+        if bytes.len() <= Self::LEN_MAX && are_labels(labels) {
             let text = String::from_utf8(bytes.to_ascii_lowercase()).ok()?;
             return Some(Self { text: text.into(), kind });
         }
@@ -142,12 +142,25 @@ impl JsonSchema for Name {
     }
 }
 
-/// Letters, digits and hyphens (RFC 1123), and the underscore that names in use have; 1 to 63 bytes.
-fn is_label(label: &[u8]) -> bool {
-    (1..=63).contains(&label.len())
-        && label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-        && !label.starts_with(b"-")
-        && !label.ends_with(b"-")
+/// Labels of 1 to 63 letters, digits and hyphens (RFC 1123), and the underscore that names in use have,
+/// with dots between them.
+fn are_labels(bytes: &[u8]) -> bool {
+    // In one pass: every name comes through here.
+    let (mut len, mut last) = (0, b'.');
+    for &byte in bytes {
+        match byte {
+            b'.' if len == 0 || last == b'-' => return false,
+            b'.' => len = 0,
+            b'-' if len == 0 => return false,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => len += 1,
+            _ => return false,
+        }
+        if len > 63 {
+            return false;
+        }
+        last = byte;
+    }
+    len > 0 && last != b'-'
 }
 
 fn ip(bytes: &[u8]) -> Option<IpAddr> {
