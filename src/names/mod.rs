@@ -49,7 +49,7 @@ pub use name::Name;
 pub use service::Service;
 pub use start::START_MAX;
 
-use self::look::{Look, Next};
+use self::look::{Look, Next, Shared};
 use crate::flow::{FlowKey, SHARDS, SHOWN_ALWAYS, Sender};
 use crate::net::{Endpoint, Protocol};
 use crate::time::Timestamp;
@@ -133,8 +133,7 @@ pub struct Names {
     order: VecDeque<(u64, FlowKey)>,
     next: u64,
     announced: VecDeque<Announced>,
-    /// Where packets are decrypted.
-    scratch: Vec<u8>,
+    shared: Shared,
     counters: Counters,
 }
 
@@ -156,7 +155,7 @@ impl Names {
             order: VecDeque::new(),
             next: 0,
             announced: VecDeque::new(),
-            scratch: Vec::new(),
+            shared: Shared::default(),
             counters: Counters::default(),
         }
     }
@@ -181,7 +180,7 @@ impl Names {
     /// Ends the look at a flow that has ended, or is not to be looked at any more; tells what it has.
     pub fn close(&mut self, key: &FlowKey, mut tell: impl FnMut(Event)) {
         if let Some(mut look) = self.take(key) {
-            look.finish();
+            look.finish(&mut self.shared);
             tell_news(key, &mut look, &mut tell);
         }
     }
@@ -225,7 +224,7 @@ impl Names {
                 self.begin(piece)
             }
         };
-        let next = look.stream(piece, offset as usize);
+        let next = look.stream(piece, offset as usize, &mut self.shared);
         let service = look.facts.service;
         look.has_news |= next == Next::Done && service == Service::Unknown;
         tell_news(key, &mut look, tell);
@@ -263,7 +262,7 @@ impl Names {
             return Gaze::Kept;
         }
         let mut look = self.take(key).unwrap_or_else(|| self.begin(piece));
-        let next = look.datagram(piece, piece.before, &mut self.scratch);
+        let next = look.datagram(piece, piece.before, &mut self.shared);
         look.has_news |= next == Next::Done && look.facts.service == Service::Unknown;
         tell_news(key, &mut look, tell);
         if look.facts.service == Service::Dns {
@@ -305,7 +304,7 @@ impl Names {
         }
         if self.bytes + bytes > self.bytes_max {
             self.counters.evicted += 1;
-            look.finish();
+            look.finish(&mut self.shared);
             tell_news(&key, &mut look, tell);
             return;
         }
