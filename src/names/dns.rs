@@ -13,7 +13,8 @@ use crate::net::Addr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) is_response: bool,
-    /// The first question's name; `None` for the root, and where nothing is asked.
+    /// The name that a response answers, of its first question; `None` for the root, and in a question,
+    /// which nobody asks for it.
     pub(super) asked: Option<Name>,
     /// Other names that the answers lead to, at most [`ALIASES_MAX`].
     pub(super) aliases: Vec<Name>,
@@ -53,7 +54,7 @@ impl Message {
             if !is_class(class) {
                 return None;
             }
-            if number == 0 {
+            if number == 0 && is_response {
                 message.asked = Name::of(&name);
             }
         }

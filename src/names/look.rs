@@ -329,20 +329,20 @@ impl Look {
         mem::take(&mut self.messages)
     }
 
-    /// Looks at a datagram, of which `before` have been looked at without finding anything to keep.
-    pub(super) fn datagram(&mut self, piece: &Piece<'_>, before: u8, shared: &mut Shared) -> Next {
+    /// Can a datagram of no service known be let go without a look?
+    pub(super) fn needs_none(piece: &Piece<'_>) -> bool {
+        piece.before < DATAGRAMS_MAX
+            && service::rtp(piece.bytes).is_none()
+            && !(piece.before == 0 && service::may_be_openvpn_reset(piece.bytes))
+    }
+
+    /// Looks at a datagram of QUIC, or one that by itself shows nothing.
+    pub(super) fn datagram(&mut self, piece: &Piece<'_>, shared: &mut Shared) -> Next {
         if self.facts.service == Service::Unknown {
-            if let Some(service) = service::of_datagram(piece.bytes) {
-                self.set_service(service);
-            } else if let Some(message) = dns::Message::of(piece.bytes, piece.is_cut) {
-                self.set_service(Service::Dns);
-                self.messages.push((piece.sender, message));
-            } else {
-                return self.unnamed_datagram(piece, before);
+            if !quic::is_quic(piece.bytes) {
+                return self.unnamed_datagram(piece);
             }
-        }
-        if self.facts.service != Service::Quic {
-            return Next::Done;
+            self.set_service(Service::Quic);
         }
         let mut datagrams = self.datagrams.take().unwrap_or_default();
         if datagrams.client.is_none_or(|client| client == piece.sender) {
@@ -385,7 +385,7 @@ impl Look {
     }
 
     /// Services that one datagram does not show.
-    fn unnamed_datagram(&mut self, piece: &Piece<'_>, before: u8) -> Next {
+    fn unnamed_datagram(&mut self, piece: &Piece<'_>) -> Next {
         let openvpn = self.datagrams.as_ref().and_then(|datagrams| datagrams.openvpn);
         if openvpn.is_some_and(|client| client != piece.sender)
             && service::is_openvpn_answer(piece.bytes)
@@ -393,7 +393,7 @@ impl Look {
             self.set_service(Service::Openvpn);
             return Next::Done;
         }
-        if before == 0 && service::may_be_openvpn_reset(piece.bytes) {
+        if piece.before == 0 && service::may_be_openvpn_reset(piece.bytes) {
             self.datagrams.get_or_insert_default().openvpn = Some(piece.sender);
         }
         if let Some((sequence, source)) = service::rtp(piece.bytes) {
@@ -416,7 +416,7 @@ impl Look {
             datagrams.rtp = Some((piece.sender, sequence, source, run));
             return Next::Keep;
         }
-        match (before < DATAGRAMS_MAX, &self.datagrams) {
+        match (piece.before < DATAGRAMS_MAX, &self.datagrams) {
             (false, _) => Next::Done,
             (true, None) => Next::On,
             (true, Some(_)) => Next::Keep,
