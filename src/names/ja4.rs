@@ -25,10 +25,10 @@ pub(super) fn ja4(carrier: Carrier, hello: &ClientHello<'_>, digests: &mut Diges
     let (mut ciphers, mut extensions) = (plain(&hello.ciphers), plain(&hello.extensions));
     let counts = (ciphers.len().min(99), extensions.len().min(99));
     let carrier = match carrier {
-        Carrier::Tcp => 't',
-        Carrier::Quic => 'q',
+        Carrier::Tcp => b't',
+        Carrier::Quic => b'q',
     };
-    let sni = if hello.extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
+    let sni = if hello.extensions.contains(&SERVER_NAME) { b'd' } else { b'i' };
     let version = version(hello.highest_version.unwrap_or(hello.legacy_version));
     let alpn = alpn(hello.alpn.first().copied().unwrap_or_default());
     ciphers.sort_unstable();
@@ -43,20 +43,20 @@ pub(super) fn ja4(carrier: Carrier, hello: &ClientHello<'_>, digests: &mut Diges
             hex(&hello.signature_algorithms, &mut second);
         }
     }
-    // Put together by hand: formatting costs more than the digests.
-    let mut text = String::with_capacity(36);
+    // Put together by hand, and as bytes: formatting costs more than the digests.
+    let mut text = Vec::with_capacity(36);
     text.push(carrier);
-    text.push_str(version);
+    text.extend_from_slice(version);
     text.push(sni);
     for count in [counts.0, counts.1] {
-        text.extend([count / 10, count % 10].map(|digit| char::from(b'0' + digit as u8)));
+        text.extend_from_slice(&[b'0' + (count / 10) as u8, b'0' + (count % 10) as u8]);
     }
-    text.extend(alpn.map(char::from));
-    for list in [first, second] {
-        text.push('_');
-        text.extend(digests.of(&list).map(char::from));
+    text.extend_from_slice(&alpn);
+    for list in [&first, &second] {
+        text.push(b'_');
+        text.extend_from_slice(&digests.of(list));
     }
-    text
+    String::from_utf8(text).expect("letters, digits and underscores")
 }
 
 /// Values of a hello; most have fewer.
@@ -97,15 +97,15 @@ impl Digests {
     }
 }
 
-fn version(version: u16) -> &'static str {
+fn version(version: u16) -> &'static [u8; 2] {
     match version {
-        0x0304 => "13",
-        0x0303 => "12",
-        0x0302 => "11",
-        0x0301 => "10",
-        0x0300 => "s3",
-        0x0002 => "s2",
-        _ => "00",
+        0x0304 => b"13",
+        0x0303 => b"12",
+        0x0302 => b"11",
+        0x0301 => b"10",
+        0x0300 => b"s3",
+        0x0002 => b"s2",
+        _ => b"00",
     }
 }
 
