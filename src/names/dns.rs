@@ -13,7 +13,8 @@ use crate::net::Addr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) is_response: bool,
-    /// The first question's name; `None` for the root, and where nothing is asked.
+    /// The name that a response answers, of its first question; `None` for the root, and in a question,
+    /// which nobody asks for it.
     pub(super) asked: Option<Name>,
     /// Other names that the answers lead to, at most [`ALIASES_MAX`].
     pub(super) aliases: Vec<Name>,
@@ -53,7 +54,7 @@ impl Message {
             if !is_class(class) {
                 return None;
             }
-            if number == 0 {
+            if number == 0 && is_response {
                 message.asked = Name::of(&name);
             }
         }
@@ -164,7 +165,11 @@ fn name<'a>(message: &'a [u8], cursor: &mut Cursor<'a>) -> Option<SmallVec<[u8; 
                 if !text.is_empty() {
                     text.push(b'.');
                 }
-                text.extend(label.iter().map(|&byte| if byte == b'.' { 0 } else { byte }));
+                let begin = text.len();
+                text.extend_from_slice(label);
+                for byte in text[begin..].iter_mut().filter(|byte| **byte == b'.') {
+                    *byte = 0;
+                }
             }
             high @ 0xc0.. => {
                 let to = usize::from(high & 0x3f) << 8 | usize::from(at.u8()?);

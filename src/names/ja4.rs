@@ -3,7 +3,10 @@
 //! After the specification of FoxIO, LLC (John Althouse, "JA4: TLS Client Fingerprinting", 2023), which is
 //! licensed BSD-3-Clause. Of the JA4+ family only JA4 itself is; nothing else of it is here.
 
+use std::hash::BuildHasher;
+
 use ring::digest;
+use smallvec::SmallVec;
 
 use super::tls::{ALPN, ClientHello, SERVER_NAME, is_grease};
 
@@ -15,96 +18,147 @@ pub(super) enum Carrier {
 }
 
 /// The fingerprint of a whole hello, 36 characters.
-pub(super) fn ja4(carrier: Carrier, hello: &ClientHello<'_>) -> String {
-    let plain = |values: &[u16]| -> Vec<u16> {
+pub(super) fn ja4(carrier: Carrier, hello: &ClientHello<'_>, digests: &mut Digests) -> String {
+    let plain = |values: &[u16]| -> Values {
         values.iter().copied().filter(|&value| !is_grease(value)).collect()
     };
     let (mut ciphers, mut extensions) = (plain(&hello.ciphers), plain(&hello.extensions));
     let counts = (ciphers.len().min(99), extensions.len().min(99));
     let carrier = match carrier {
-        Carrier::Tcp => 't',
-        Carrier::Quic => 'q',
+        Carrier::Tcp => b't',
+        Carrier::Quic => b'q',
     };
-    let sni = if hello.extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
+    let sni = if hello.extensions.contains(&SERVER_NAME) { b'd' } else { b'i' };
     let version = version(hello.highest_version.unwrap_or(hello.legacy_version));
     let alpn = alpn(hello.alpn.first().copied().unwrap_or_default());
     ciphers.sort_unstable();
-    extensions.retain(|&kind| kind != SERVER_NAME && kind != ALPN);
+    extensions.retain(|kind| *kind != SERVER_NAME && *kind != ALPN);
     extensions.sort_unstable();
-    let mut shape = hex(&extensions);
-    if !hello.signature_algorithms.is_empty() {
-        shape = shape + "_" + &hex(&hello.signature_algorithms);
+    let (mut first, mut second) = (List::new(), List::new());
+    hex(&ciphers, &mut first);
+    if !extensions.is_empty() {
+        hex(&extensions, &mut second);
+        if !hello.signature_algorithms.is_empty() {
+            second.push(b'_');
+            hex(&hello.signature_algorithms, &mut second);
+        }
     }
-    let shape = if extensions.is_empty() { String::new() } else { shape };
-    // Put together by hand: formatting costs more than the digests.
-    let mut text = String::with_capacity(36);
+    // Put together by hand, and as bytes: formatting costs more than the digests.
+    let mut text = Vec::with_capacity(36);
     text.push(carrier);
-    text.push_str(version);
+    text.extend_from_slice(version);
     text.push(sni);
     for count in [counts.0, counts.1] {
-        text.extend([count / 10, count % 10].map(|digit| char::from(b'0' + digit as u8)));
+        text.extend_from_slice(&[b'0' + (count / 10) as u8, b'0' + (count % 10) as u8]);
     }
-    text.push_str(&alpn);
-    for list in [hex(&ciphers), shape] {
-        text.push('_');
-        text.push_str(&digest(&list));
+    text.extend_from_slice(&alpn);
+    for list in [&first, &second] {
+        text.push(b'_');
+        text.extend_from_slice(&digests.of(list));
     }
-    text
+    String::from_utf8(text).expect("letters, digits and underscores")
 }
 
-fn version(version: u16) -> &'static str {
+/// Values of a hello; most have fewer.
+type Values = SmallVec<[u16; 32]>;
+
+/// The text of a list.
+type List = SmallVec<[u8; 256]>;
+
+/// The digests of the lists that came last. An office has a few programs that say hello over and over,
+/// and a digest costs as much as all else that is read of a hello.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Digests {
+    /// Each list has one place, by its hash, and the one that came last has it. Empty until one comes.
+    places: Vec<(Box<[u8]>, Digits)>,
+}
+
+/// The first twelve digits of a SHA-256.
+type Digits = [u8; 12];
+
+impl Digests {
+    /// The digest of a list; zeros for an empty one.
+    fn of(&mut self, list: &[u8]) -> Digits {
+        if list.is_empty() {
+            return [b'0'; 12];
+        }
+        if list.len() > LIST_MAX {
+            return digest(list);
+        }
+        if self.places.is_empty() {
+            self.places.resize_with(PLACES, Default::default);
+        }
+        let hash = foldhash::fast::FixedState::default().hash_one(list);
+        let (known, digits) = &mut self.places[hash as usize % PLACES];
+        if **known != *list {
+            (*known, *digits) = (list.into(), digest(list));
+        }
+        *digits
+    }
+}
+
+fn version(version: u16) -> &'static [u8; 2] {
     match version {
-        0x0304 => "13",
-        0x0303 => "12",
-        0x0302 => "11",
-        0x0301 => "10",
-        0x0300 => "s3",
-        0x0002 => "s2",
-        _ => "00",
+        0x0304 => b"13",
+        0x0303 => b"12",
+        0x0302 => b"11",
+        0x0301 => b"10",
+        0x0300 => b"s3",
+        0x0002 => b"s2",
+        _ => b"00",
     }
 }
 
 /// First and last character of the protocol offered first; of its hexadecimal form where one of them is
 /// neither letter nor digit.
-fn alpn(protocol: &[u8]) -> String {
+fn alpn(protocol: &[u8]) -> [u8; 2] {
     let (Some(&first), Some(&last)) = (protocol.first(), protocol.last()) else {
-        return "00".to_owned();
+        return *b"00";
     };
     if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
-        return [first, last].map(char::from).iter().collect();
+        return [first, last];
     }
-    [digit(first >> 4), digit(last)].iter().collect()
+    [digit(first >> 4), digit(last)]
 }
 
-/// The values in four digits each, with commas between them.
-fn hex(values: &[u16]) -> String {
-    let mut text = String::with_capacity(5 * values.len());
-    for value in values {
-        if !text.is_empty() {
-            text.push(',');
+/// Writes the values in four digits each, with commas between them.
+fn hex(values: &[u16], text: &mut List) {
+    for (number, &value) in values.iter().enumerate() {
+        if number > 0 {
+            text.push(b',');
         }
-        text.extend([12, 8, 4, 0].map(|shift| digit((value >> shift) as u8)));
+        let [high, low] = value.to_be_bytes();
+        text.extend_from_slice(&[digit(high >> 4), digit(high), digit(low >> 4), digit(low)]);
     }
-    text
 }
 
-/// The first twelve digits of the SHA-256; zeros for an empty text.
-fn digest(text: &str) -> String {
-    if text.is_empty() {
-        return "0".repeat(12);
+fn digest(list: &[u8]) -> Digits {
+    let digest = digest::digest(&digest::SHA256, list);
+    let mut digits = [0; 12];
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(digest.as_ref()) {
+        *pair = [digit(byte >> 4), digit(*byte)];
     }
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().take(6).flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+    digits
 }
 
 /// The hexadecimal digit of the lower four bits.
-fn digit(value: u8) -> char {
-    char::from(b"0123456789abcdef"[usize::from(value & 0x0f)])
+fn digit(value: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(value & 0x0f)]
 }
+
+/// Digests kept.
+const PLACES: usize = 32;
+
+/// Longest list whose digest is kept, in bytes: a hello of a hundred values. Nobody in earnest has more.
+const LIST_MAX: usize = 500;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fingerprint(carrier: Carrier, hello: &ClientHello<'_>) -> String {
+        ja4(carrier, hello, &mut Digests::default())
+    }
 
     fn published() -> ClientHello<'static> {
         ClientHello {
@@ -131,23 +185,23 @@ mod tests {
     #[test]
     fn the_published_example() {
         let hello = published();
-        assert_eq!(ja4(Carrier::Tcp, &hello), "t13d1516h2_8daaf6152771_e5627efa2ab1");
-        assert_eq!(ja4(Carrier::Quic, &hello), "q13d1516h2_8daaf6152771_e5627efa2ab1");
+        assert_eq!(fingerprint(Carrier::Tcp, &hello), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+        assert_eq!(fingerprint(Carrier::Quic, &hello), "q13d1516h2_8daaf6152771_e5627efa2ab1");
     }
 
     /// The specification's other example of the last part: no signature algorithms, no underscore.
     #[test]
     fn without_signature_algorithms() {
         let hello = ClientHello { signature_algorithms: Vec::new(), ..published() };
-        assert_eq!(ja4(Carrier::Tcp, &hello), "t13d1516h2_8daaf6152771_6d807ffa2a79");
+        assert_eq!(fingerprint(Carrier::Tcp, &hello), "t13d1516h2_8daaf6152771_6d807ffa2a79");
     }
 
     #[test]
     fn what_is_not_there_is_zeros() {
         let bare = ClientHello { legacy_version: 0x0301, ..ClientHello::default() };
-        assert_eq!(ja4(Carrier::Tcp, &bare), "t10i000000_000000000000_000000000000");
+        assert_eq!(fingerprint(Carrier::Tcp, &bare), "t10i000000_000000000000_000000000000");
         let many = ClientHello { ciphers: (0..200).collect(), ..bare };
-        assert!(ja4(Carrier::Tcp, &many).starts_with("t10i990000_"));
+        assert!(fingerprint(Carrier::Tcp, &many).starts_with("t10i990000_"));
     }
 
     /// Examples of the specification for protocols that are no words.
@@ -162,7 +216,24 @@ mod tests {
             (b"h", "hh"),
             (b"", "00"),
         ] {
-            assert_eq!(alpn(protocol), shown, "{protocol:02x?}");
+            assert_eq!(&alpn(protocol)[..], shown.as_bytes(), "{protocol:02x?}");
         }
+    }
+
+    /// What is remembered must not give a client another one's fingerprint: more lists than have room,
+    /// some too long to be kept, in any order.
+    #[test]
+    fn what_is_remembered_changes_nothing() {
+        let mut digests = Digests::default();
+        let lists: Vec<Vec<u8>> =
+            (0..3 * PLACES).map(|n| format!("{n:0>len$}", len = 1 + n * 7).into_bytes()).collect();
+        assert!(lists.iter().any(|list| list.len() > LIST_MAX));
+        for step in [1, 5, 7] {
+            for at in (0..lists.len()).map(|at| at * step % lists.len()) {
+                assert_eq!(digests.of(&lists[at]), digest(&lists[at]), "{at}");
+                assert_eq!(digests.of(&lists[at]), digest(&lists[at]), "{at} again");
+            }
+        }
+        assert!(digests.places.iter().all(|(list, _)| list.len() <= LIST_MAX));
     }
 }

@@ -7,7 +7,7 @@ use super::cursor::Cursor;
 use super::dns;
 use super::facts::{Facts, NameSource};
 use super::http::Request;
-use super::ja4::{Carrier, ja4};
+use super::ja4::{Carrier, Digests, ja4};
 use super::quic;
 use super::service::{self, Guess, Service};
 use super::start::{START_MAX, Start};
@@ -31,6 +31,14 @@ pub(super) struct Look {
     datagrams: Option<Box<Datagrams>>,
     /// DNS messages that have not been told.
     messages: Vec<(Sender, dns::Message)>,
+}
+
+/// What the looks of a shard share.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Shared {
+    /// Where packets are decrypted.
+    scratch: Vec<u8>,
+    digests: Digests,
 }
 
 /// One direction of a stream.
@@ -99,17 +107,17 @@ impl Look {
     }
 
     /// Looks at a piece of a stream.
-    pub(super) fn stream(&mut self, piece: &Piece<'_>, offset: usize) -> Next {
+    pub(super) fn stream(&mut self, piece: &Piece<'_>, offset: usize, shared: &mut Shared) -> Next {
         if offset >= START_MAX {
             // The other end would have answered by now, if it could be seen.
-            self.finish();
+            self.finish(shared);
             return Next::Done;
         }
         let is_unknown = self.facts.service == Service::Unknown;
         let mut side = mem::take(self.side(piece.sender));
         side.extra += u8::from(side.is_done);
         if side.extra > if is_unknown { EXTRA_UNKNOWN_MAX } else { EXTRA_MAX } {
-            self.finish();
+            self.finish(shared);
             return Next::Done;
         }
         if !side.is_done {
@@ -117,14 +125,14 @@ impl Look {
             if is_first {
                 // Most starts are whole in one piece, and need not be copied.
                 let bytes = &piece.bytes[..piece.bytes.len().min(START_MAX)];
-                self.read(piece.sender, &mut side, bytes, piece.is_cut);
+                self.read(piece.sender, &mut side, (bytes, piece.is_cut), shared);
             }
             if !side.is_done {
                 side.start.add(offset, piece.bytes, piece.is_cut);
             }
             if !side.is_done && !is_first {
                 let start = mem::take(&mut side.start);
-                self.read(piece.sender, &mut side, start.prefix(), start.is_over());
+                self.read(piece.sender, &mut side, (start.prefix(), start.is_over()), shared);
                 if !side.is_done {
                     side.start = start;
                 }
@@ -136,18 +144,18 @@ impl Look {
             self.set_service(Service::Ftp);
         }
         for side in [Sender::Low, Sender::High] {
-            self.read_again(side, false);
+            self.read_again(side, false, shared);
         }
         if self.low.is_done && self.high.is_done { Next::Done } else { Next::Keep }
     }
 
     /// Takes what can still be had from bytes that stay incomplete: no more will come.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self, shared: &mut Shared) {
         for side in [Sender::Low, Sender::High] {
-            self.read_again(side, true);
+            self.read_again(side, true, shared);
         }
         if let Some(mut datagrams) = self.datagrams.take() {
-            self.read_crypto(&mut datagrams, true);
+            self.read_crypto(&mut datagrams, true, shared);
         }
     }
 
@@ -158,20 +166,29 @@ impl Look {
         }
     }
 
-    fn read_again(&mut self, sender: Sender, is_over: bool) {
-        let mut side = mem::take(self.side(sender));
-        if !side.is_done && !side.start.is_empty() {
-            let start = mem::take(&mut side.start);
-            self.read(sender, &mut side, start.prefix(), is_over || start.is_over());
-            if !side.is_done {
-                side.start = start;
-            }
+    fn read_again(&mut self, sender: Sender, is_over: bool, shared: &mut Shared) {
+        let side = self.side(sender);
+        if side.is_done || side.start.is_empty() {
+            return;
+        }
+        let mut side = mem::take(side);
+        let start = mem::take(&mut side.start);
+        let bytes = (start.prefix(), is_over || start.is_over());
+        self.read(sender, &mut side, bytes, shared);
+        if !side.is_done {
+            side.start = start;
         }
         *self.side(sender) = side;
     }
 
-    /// Reads the first bytes of what `sender` sent.
-    fn read(&mut self, sender: Sender, side: &mut Side, bytes: &[u8], is_over: bool) {
+    /// Reads the first bytes of what `sender` sent, and whether there will be no more.
+    fn read(
+        &mut self,
+        sender: Sender,
+        side: &mut Side,
+        (bytes, is_over): (&[u8], bool),
+        shared: &mut Shared,
+    ) {
         if bytes.len() < side.wants && !is_over {
             return;
         }
@@ -187,7 +204,7 @@ impl Look {
         }
         let wants = match self.facts.service {
             Service::Unknown => None,
-            Service::Tls => self.read_tls(bytes, 0, is_over),
+            Service::Tls => self.read_tls(0, (bytes, is_over), shared),
             Service::Http => self.read_http(bytes, is_over),
             Service::Ssh => self.read_ssh(sender, bytes, is_over),
             Service::Dns => Some(self.read_dns(sender, side, bytes)),
@@ -195,7 +212,7 @@ impl Look {
                 if sender == self.initiator =>
             {
                 match upgrade::of_client(self.facts.service, bytes) {
-                    Upgrade::At(at) => self.read_tls(bytes, at, is_over),
+                    Upgrade::At(at) => self.read_tls(at, (bytes, is_over), shared),
                     Upgrade::Never => None,
                     Upgrade::Wants(len) => Some(len),
                 }
@@ -210,7 +227,12 @@ impl Look {
     }
 
     /// Reads a TLS stream from byte `at` on; answers how many bytes there must be for more.
-    fn read_tls(&mut self, bytes: &[u8], at: usize, is_over: bool) -> Option<usize> {
+    fn read_tls(
+        &mut self,
+        at: usize,
+        (bytes, is_over): (&[u8], bool),
+        shared: &mut Shared,
+    ) -> Option<usize> {
         let Some(stream) = bytes.get(at..) else { return Some(at) };
         let handshake = Handshake::of(stream);
         let wants = handshake.wants.map(|wants| at + wants);
@@ -220,7 +242,7 @@ impl Look {
         match message.kind {
             Message::CLIENT_HELLO if self.facts.has_hello => None,
             Message::CLIENT_HELLO if message.is_whole() || is_over || wants.is_none() => {
-                self.take_hello(&ClientHello::of(&message), Carrier::Tcp);
+                self.take_hello(&ClientHello::of(&message), Carrier::Tcp, shared);
                 None
             }
             Message::CLIENT_HELLO => wants,
@@ -242,7 +264,7 @@ impl Look {
         }
     }
 
-    fn take_hello(&mut self, hello: &ClientHello<'_>, carrier: Carrier) {
+    fn take_hello(&mut self, hello: &ClientHello<'_>, carrier: Carrier, shared: &mut Shared) {
         let source = match carrier {
             Carrier::Tcp => NameSource::TlsSni,
             Carrier::Quic => NameSource::QuicSni,
@@ -252,7 +274,7 @@ impl Look {
         self.facts.name = hello.server_name.clone().map(|name| (name, source));
         self.facts.alpn = hello.alpn.iter().take(Facts::ALPN_MAX).map(|it| shown(it)).collect();
         if hello.is_whole {
-            self.facts.client = Some(ja4(carrier, hello).into());
+            self.facts.client = Some(ja4(carrier, hello, &mut shared.digests).into());
         }
         self.has_news = true;
     }
@@ -307,31 +329,26 @@ impl Look {
         mem::take(&mut self.messages)
     }
 
-    /// Looks at a datagram, of which `before` have been looked at without finding anything to keep.
-    pub(super) fn datagram(
-        &mut self,
-        piece: &Piece<'_>,
-        before: u8,
-        scratch: &mut Vec<u8>,
-    ) -> Next {
+    /// Can a datagram of no service known be let go without a look?
+    pub(super) fn needs_none(piece: &Piece<'_>) -> bool {
+        piece.before < DATAGRAMS_MAX
+            && service::rtp(piece.bytes).is_none()
+            && !(piece.before == 0 && service::may_be_openvpn_reset(piece.bytes))
+    }
+
+    /// Looks at a datagram of QUIC, or one that by itself shows nothing.
+    pub(super) fn datagram(&mut self, piece: &Piece<'_>, shared: &mut Shared) -> Next {
         if self.facts.service == Service::Unknown {
-            if let Some(service) = service::of_datagram(piece.bytes) {
-                self.set_service(service);
-            } else if let Some(message) = dns::Message::of(piece.bytes, piece.is_cut) {
-                self.set_service(Service::Dns);
-                self.messages.push((piece.sender, message));
-            } else {
-                return self.unnamed_datagram(piece, before);
+            if !quic::is_quic(piece.bytes) {
+                return self.unnamed_datagram(piece);
             }
-        }
-        if self.facts.service != Service::Quic {
-            return Next::Done;
+            self.set_service(Service::Quic);
         }
         let mut datagrams = self.datagrams.take().unwrap_or_default();
         if datagrams.client.is_none_or(|client| client == piece.sender) {
             let crypto = &mut datagrams.crypto;
             let known = datagrams.secret.as_ref();
-            let opened = quic::open(piece.bytes, known, scratch, |offset, bytes| {
+            let opened = quic::open(piece.bytes, known, &mut shared.scratch, |offset, bytes| {
                 crypto.add(offset, bytes, false);
             });
             if opened.is_some() {
@@ -339,7 +356,7 @@ impl Look {
                 datagrams.client = Some(piece.sender);
             }
         }
-        if self.read_crypto(&mut datagrams, false) {
+        if self.read_crypto(&mut datagrams, false, shared) {
             return Next::Done;
         }
         self.datagrams = Some(datagrams);
@@ -347,7 +364,12 @@ impl Look {
     }
 
     /// Reads the handshake of QUIC's client; answers whether it is all there.
-    fn read_crypto(&mut self, datagrams: &mut Datagrams, is_over: bool) -> bool {
+    fn read_crypto(
+        &mut self,
+        datagrams: &mut Datagrams,
+        is_over: bool,
+        shared: &mut Shared,
+    ) -> bool {
         let Some(message) = tls::message(&mut Cursor::new(datagrams.crypto.prefix())) else {
             return false;
         };
@@ -356,14 +378,14 @@ impl Look {
         }
         let is_over = is_over || datagrams.crypto.is_over();
         if message.is_whole() || is_over {
-            self.take_hello(&ClientHello::of(&message), Carrier::Quic);
+            self.take_hello(&ClientHello::of(&message), Carrier::Quic, shared);
             self.facts.named_by = datagrams.client;
         }
         message.is_whole() || is_over
     }
 
     /// Services that one datagram does not show.
-    fn unnamed_datagram(&mut self, piece: &Piece<'_>, before: u8) -> Next {
+    fn unnamed_datagram(&mut self, piece: &Piece<'_>) -> Next {
         let openvpn = self.datagrams.as_ref().and_then(|datagrams| datagrams.openvpn);
         if openvpn.is_some_and(|client| client != piece.sender)
             && service::is_openvpn_answer(piece.bytes)
@@ -371,7 +393,7 @@ impl Look {
             self.set_service(Service::Openvpn);
             return Next::Done;
         }
-        if before == 0 && service::may_be_openvpn_reset(piece.bytes) {
+        if piece.before == 0 && service::may_be_openvpn_reset(piece.bytes) {
             self.datagrams.get_or_insert_default().openvpn = Some(piece.sender);
         }
         if let Some((sequence, source)) = service::rtp(piece.bytes) {
@@ -394,7 +416,7 @@ impl Look {
             datagrams.rtp = Some((piece.sender, sequence, source, run));
             return Next::Keep;
         }
-        match (before < DATAGRAMS_MAX, &self.datagrams) {
+        match (piece.before < DATAGRAMS_MAX, &self.datagrams) {
             (false, _) => Next::Done,
             (true, None) => Next::On,
             (true, Some(_)) => Next::Keep,
@@ -409,6 +431,13 @@ impl Look {
 
 /// Text of the wire as printable ASCII, of a bounded length.
 fn shown(bytes: &[u8]) -> Box<str> {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'\'' | b'"');
+    if bytes.len() <= Facts::TEXT_MAX
+        && bytes.iter().all(is_plain)
+        && let Ok(text) = str::from_utf8(bytes)
+    {
+        return text.into();
+    }
     let escaped = bytes.iter().take(Facts::TEXT_MAX).flat_map(|byte| byte.escape_ascii());
     escaped.map(char::from).take(Facts::TEXT_MAX).collect::<String>().into()
 }

@@ -51,7 +51,8 @@ pub use name::Name;
 pub use service::Service;
 pub use start::START_MAX;
 
-use self::look::{Look, Next};
+use self::look::{Look, Next, Shared};
+use self::service::Sign;
 use crate::flow::{FlowKey, SHARDS, SHOWN_ALWAYS, Sender};
 use crate::net::{Endpoint, Protocol};
 use crate::time::Timestamp;
@@ -130,13 +131,12 @@ impl Gaze {
 pub struct Names {
     bytes_max: usize,
     bytes: usize,
-    looks: HashMap<FlowKey, Look, foldhash::fast::RandomState>,
+    looks: HashMap<FlowKey, Box<Look>, foldhash::fast::RandomState>,
     /// The looks in the order of their beginning; some have ended.
     order: VecDeque<(u64, FlowKey)>,
     next: u64,
     announced: VecDeque<Announced>,
-    /// Where packets are decrypted.
-    scratch: Vec<u8>,
+    shared: Shared,
     counters: Counters,
 }
 
@@ -158,7 +158,7 @@ impl Names {
             order: VecDeque::new(),
             next: 0,
             announced: VecDeque::new(),
-            scratch: Vec::new(),
+            shared: Shared::default(),
             counters: Counters::default(),
         }
     }
@@ -183,8 +183,8 @@ impl Names {
     /// Ends the look at a flow that has ended, or is not to be looked at any more; tells what it has.
     pub fn close(&mut self, key: &FlowKey, mut tell: impl FnMut(Event)) {
         if let Some(mut look) = self.take(key) {
-            look.finish();
-            tell_news(key, &mut look, &mut tell);
+            look.finish(&mut self.shared);
+            tell_last(key, look, &mut tell);
         }
     }
 
@@ -227,28 +227,33 @@ impl Names {
                 self.begin(piece)
             }
         };
-        let next = look.stream(piece, offset as usize);
+        let next = look.stream(piece, offset as usize, &mut self.shared);
         let service = look.facts.service;
-        look.has_news |= next == Next::Done && service == Service::Unknown;
-        tell_news(key, &mut look, tell);
-        for (sender, message) in look.take_messages() {
+        let messages = look.take_messages();
+        let kept = match next {
+            Next::Done => {
+                look.has_news |= service == Service::Unknown;
+                tell_last(key, look, tell);
+                None
+            }
+            Next::Keep | Next::On => {
+                tell_news(key, &mut look, tell);
+                Some(look)
+            }
+        };
+        for (sender, message) in messages {
             learn(key, piece.at, sender, message, tell);
         }
+        if service == Service::Ftp && piece.before != Gaze::KEPT {
+            self.hear_announcements(key, piece);
+        }
+        if let Some(look) = kept {
+            self.keep(*key, look, tell);
+        }
         match (service, next) {
-            (Service::Ftp, next) => {
-                if piece.before != Gaze::KEPT {
-                    self.hear_announcements(key, piece);
-                }
-                if next == Next::Keep {
-                    self.keep(*key, look, tell);
-                }
-                Gaze::Kept
-            }
+            (Service::Ftp, _) => Gaze::Kept,
             (_, Next::Done) => Gaze::Done,
-            (_, Next::Keep | Next::On) => {
-                self.keep(*key, look, tell);
-                Gaze::On
-            }
+            (_, Next::Keep | Next::On) => Gaze::On,
         }
     }
 
@@ -264,39 +269,61 @@ impl Names {
             }
             return Gaze::Kept;
         }
-        let mut look = self.take(key).unwrap_or_else(|| self.begin(piece));
-        let next = look.datagram(piece, piece.before, &mut self.scratch);
-        look.has_news |= next == Next::Done && look.facts.service == Service::Unknown;
-        tell_news(key, &mut look, tell);
-        if look.facts.service == Service::Dns {
-            for (sender, message) in look.take_messages() {
-                learn(key, piece.at, sender, message, tell);
+        let kept = self.take(key);
+        let sign = match &kept {
+            Some(look) if look.facts.service == Service::Quic => Sign::Is(Service::Quic),
+            _ => service::of_datagram(piece.bytes, piece.is_cut),
+        };
+        let seen_at = kept.as_ref().map_or(piece.at, |look| look.facts.seen_at);
+        let is =
+            |service| Event::Facts(*key, Box::new(Facts { seen_at, service, ..Facts::default() }));
+        // Most datagrams tell all that there is to tell, or nothing, and no look is begun for them.
+        match sign {
+            Sign::Dns(message) => {
+                tell(is(Service::Dns));
+                learn(key, piece.at, piece.sender, message, tell);
+                return Gaze::Kept;
             }
-            return Gaze::Kept;
+            Sign::Is(service) if service != Service::Quic => {
+                tell(is(service));
+                return Gaze::Done;
+            }
+            Sign::Nothing if kept.is_none() && Look::needs_none(piece) => return Gaze::On,
+            Sign::Is(_) | Sign::Nothing => {}
         }
-        match next {
-            Next::Done => Gaze::Done,
+        let mut look = kept.unwrap_or_else(|| self.begin(piece));
+        match look.datagram(piece, &mut self.shared) {
+            Next::Done => {
+                look.has_news |= look.facts.service == Service::Unknown;
+                tell_last(key, look, tell);
+                Gaze::Done
+            }
             Next::On => Gaze::On,
             Next::Keep => {
+                tell_news(key, &mut look, tell);
                 self.keep(*key, look, tell);
                 Gaze::On
             }
         }
     }
 
-    fn begin(&mut self, piece: &Piece<'_>) -> Look {
+    fn begin(&mut self, piece: &Piece<'_>) -> Box<Look> {
         self.next += 1;
-        Look::new(self.next, piece)
+        Box::new(Look::new(self.next, piece))
     }
 
-    fn take(&mut self, key: &FlowKey) -> Option<Look> {
+    fn take(&mut self, key: &FlowKey) -> Option<Box<Look>> {
+        // A flow that ends asks too, and most had none.
+        if self.looks.is_empty() {
+            return None;
+        }
         let look = self.looks.remove(key)?;
         self.bytes -= look.bytes() + ENTRY_BYTES;
         Some(look)
     }
 
     /// Keeps a look for the next piece; makes room for it where there is none.
-    fn keep(&mut self, key: FlowKey, mut look: Look, tell: &mut impl FnMut(Event)) {
+    fn keep(&mut self, key: FlowKey, mut look: Box<Look>, tell: &mut impl FnMut(Event)) {
         let bytes = look.bytes() + ENTRY_BYTES;
         while self.bytes + bytes > self.bytes_max {
             let Some((number, oldest)) = self.order.pop_front() else { break };
@@ -307,8 +334,8 @@ impl Names {
         }
         if self.bytes + bytes > self.bytes_max {
             self.counters.evicted += 1;
-            look.finish();
-            tell_news(&key, &mut look, tell);
+            look.finish(&mut self.shared);
+            tell_last(&key, look, tell);
             return;
         }
         self.bytes += bytes;
@@ -360,6 +387,13 @@ impl Names {
 fn tell_news(key: &FlowKey, look: &mut Look, tell: &mut impl FnMut(Event)) {
     if std::mem::take(&mut look.has_news) {
         tell(Event::Facts(*key, Box::new(look.facts.clone())));
+    }
+}
+
+/// Tells what is new of a flow whose look is over.
+fn tell_last(key: &FlowKey, look: Box<Look>, tell: &mut impl FnMut(Event)) {
+    if look.has_news {
+        tell(Event::Facts(*key, Box::new(look.facts)));
     }
 }
 

@@ -107,10 +107,11 @@ fn any_file_boundaries_tell_the_same() {
     assert_eq!(told(&mut source, 2), told(&mut shipped(&[THEFT]), 1));
 }
 
-/// A nanosecond pcap of some of the frames.
-fn pcap(batch: &Batch, which: std::ops::Range<usize>) -> Vec<u8> {
+/// A nanosecond pcap of some of the frames, which are all of one link type.
+pub(crate) fn pcap(batch: &Batch, which: std::ops::Range<usize>) -> Vec<u8> {
     let mut file = Vec::new();
-    for word in [0xa1b2_3c4d, 0x0004_0002, 0, 0, 262_144, 1u32] {
+    let link = u32::from(batch.heads[0].link.0);
+    for word in [0xa1b2_3c4d, 0x0004_0002, 0, 0, 262_144, link] {
         file.extend(word.to_le_bytes());
     }
     for &head in &batch.heads[which] {

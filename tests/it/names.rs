@@ -1,15 +1,21 @@
 //! Names from hostile and ordinary traffic, through decoding, flow tables and ledger to what is written.
 
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use sekisho::capture::{self, FileSource};
 use sekisho::egress::{FlowRecord, Ledger};
-use sekisho::engine::{Reported, Reports, Run, Worker, WorkerCounters};
+use sekisho::engine::{self, Reported, Reports, Run, Worker, WorkerCounters};
 use sekisho::flow;
 use sekisho::frame::{Batch, Frame, LinkType};
 use sekisho::names::{Name, NameSource, Options, Service};
 use sekisho::net::Subnets;
 use sekisho::sink::{FlowFormat, Flows};
 use sekisho::time::Timestamp;
+
+use crate::laws::pcap;
 
 const HOST: [u8; 4] = [10, 0, 0, 1];
 const SERVER: [u8; 4] = [203, 0, 113, 9];
@@ -77,12 +83,7 @@ impl Recording {
 
     /// What workers report of it, which get so many frames at a time.
     fn reports(&self, names: Options, workers: usize, frames: usize) -> (Reports, WorkerCounters) {
-        let run = Run {
-            flow: flow::Options::default(),
-            names: Some(names),
-            internal: Subnets::private(),
-            workers,
-        };
+        let run = run(names, workers);
         let mut all = Reports::default();
         let mut counters: Option<WorkerCounters> = None;
         for number in 0..workers {
@@ -107,18 +108,44 @@ impl Recording {
     }
 
     fn records(&self) -> (Vec<FlowRecord>, Ledger) {
-        let options = Options::default();
-        let (reports, _) = self.reports(options, 1, usize::MAX);
-        let mut ledger = Ledger::new(Subnets::private(), options.book_bytes_max);
-        let mut records = Vec::new();
+        let (reports, _) = self.reports(Options::default(), 1, usize::MAX);
+        let mut records = Records::default();
+        records.take(&reports);
+        assert!(records.ledger.is_empty());
+        (records.written, records.ledger)
+    }
+}
+
+fn run(names: Options, workers: usize) -> Run {
+    Run {
+        flow: flow::Options::default(),
+        names: Some(names),
+        internal: Subnets::private(),
+        workers,
+    }
+}
+
+/// The records that come of reports.
+struct Records {
+    ledger: Ledger,
+    written: Vec<FlowRecord>,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        let ledger = Ledger::new(Subnets::private(), Options::default().book_bytes_max);
+        Self { ledger, written: Vec::new() }
+    }
+}
+
+impl Records {
+    fn take(&mut self, reports: &Reports) {
         for report in reports.in_order() {
             match report {
-                Reported::Event(event) => ledger.hear(event),
-                Reported::Delta(delta) => records.extend(ledger.fold(delta)),
+                Reported::Event(event) => self.ledger.hear(event),
+                Reported::Delta(delta) => self.written.extend(self.ledger.fold(delta)),
             }
         }
-        assert!(ledger.is_empty());
-        (records, ledger)
     }
 }
 
@@ -206,13 +233,7 @@ fn hostile_names_are_written_inert() {
 #[test]
 fn a_million_names_stay_within_their_bounds() {
     let (mut total, mut ledger) = (0, Ledger::new(Subnets::private(), 2_000_000));
-    let run = Run {
-        flow: flow::Options::default(),
-        names: Some(Options::default()),
-        internal: Subnets::private(),
-        workers: 1,
-    };
-    let mut worker = Worker::new(&run, 0);
+    let mut worker = Worker::new(&run(Options::default(), 1), 0);
     for round in 0..100u32 {
         let mut recording = Recording {
             at: Timestamp::from_secs_nanos(1000 + u64::from(round), 0),
@@ -238,10 +259,8 @@ fn a_million_names_stay_within_their_bounds() {
     assert_eq!(book.evicted() + book.len() as u64, 1_000_000);
 }
 
-/// The same packets tell the same, for any number of workers and however they are cut into batches, even
-/// where room is so short that looks have to end early.
-#[test]
-fn the_same_is_told_for_any_workers_and_batches() {
+/// Answers, and hellos in pieces: half of them come the wrong way round, a third never end.
+fn mixed() -> Recording {
     let mut recording = Recording::default();
     for n in 0..600u16 {
         recording.answer(&format!("n{n}.example"), [203, 0, 113, (n % 200) as u8]);
@@ -250,7 +269,6 @@ fn the_same_is_told_for_any_workers_and_batches() {
         let (from, to) = (([10, 0, (n % 5) as u8, 1], 40_000 + n), (server, 443));
         recording.tcp(from, to, 99, SYN, &[]);
         let (begin, end) = hello.split_at(30 + usize::from(n % 40));
-        // Half of the hellos come the wrong way round; a third never end.
         if n % 2 == 0 {
             recording.tcp(from, to, 100 + begin.len() as u32, ACK, end);
         }
@@ -259,6 +277,14 @@ fn the_same_is_told_for_any_workers_and_batches() {
             recording.tcp(from, to, 100 + begin.len() as u32, ACK, end);
         }
     }
+    recording
+}
+
+/// The same packets tell the same, for any number of workers and however they are cut into batches, even
+/// where room is so short that looks have to end early.
+#[test]
+fn the_same_is_told_for_any_workers_and_batches() {
+    let recording = mixed();
     for bytes_max in [Options::default().bytes_max, 60_000] {
         let options = Options { bytes_max, ..Options::default() };
         let (one, counted) = recording.reports(options, 1, usize::MAX);
@@ -268,6 +294,39 @@ fn the_same_is_told_for_any_workers_and_batches() {
             let (other, also) = recording.reports(options, workers, frames);
             assert!(other == one, "{workers} workers, {frames} frames at a time");
             assert_eq!(also.names, counted.names);
+        }
+    }
+}
+
+/// A capture program that starts a new file in the middle of a hello must not cost the flow its name.
+#[test]
+fn the_same_is_told_for_any_file_boundaries() {
+    let recording = mixed();
+    let (whole, _) = recording.records();
+    let named = whole.iter().filter(|record| record.name_source == Some(NameSource::TlsSni));
+    assert!(named.count() > 300);
+    let folder = tempfile::tempdir().unwrap();
+    let frames = recording.batch.heads.len();
+    // Of both lengths some cuts fall between the pieces of a hello, and between an answer and its flow.
+    for len in [97, frames / 3] {
+        let mut parts: Vec<PathBuf> = Vec::new();
+        for from in (0..frames).step_by(len) {
+            let path = folder.path().join(format!("{len}-{from}.pcap"));
+            fs::write(&path, pcap(&recording.batch, from..frames.min(from + len))).unwrap();
+            parts.push(path);
+        }
+        // Named in any order: packet time puts them right.
+        parts.rotate_left(1);
+        for workers in [1, 3] {
+            let mut source = FileSource::open(&parts, capture::Options::default()).unwrap();
+            let mut records = Records::default();
+            let counted =
+                engine::count(&mut source, &run(Options::default(), workers), |_, reports| {
+                    records.take(reports);
+                    ControlFlow::Continue(())
+                });
+            assert_eq!(counted.unwrap().decoded as usize, frames);
+            assert_eq!(records.written, whole, "files of {len} frames, {workers} workers");
         }
     }
 }
