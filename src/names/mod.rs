@@ -219,6 +219,8 @@ impl Names {
         let mut look = match self.take(key) {
             Some(look) => look,
             None if piece.before == Gaze::KEPT => return Gaze::Kept,
+            // Its look ended early, for want of room, and its beginning is over.
+            None if piece.before > 0 && offset > 0 => return Gaze::Done,
             None => {
                 if let Some(facts) = self.data_connection(key, piece.at) {
                     tell(Event::Facts(*key, Box::new(facts)));
