@@ -133,14 +133,7 @@ impl Analyst {
         }
         let Some(touch) = touch else { return };
         let (host, pair) = self.egress.touched(&touch);
-        let case = Case {
-            host,
-            pair,
-            pairs: self.egress.pairs(),
-            baseline: &self.baseline,
-            day,
-            floor_bytes: self.floor_bytes,
-        };
+        let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
         // The last word on an incident is said with its flow's last byte counted.
         let is_last_word =
             delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
@@ -197,11 +190,9 @@ impl Analyst {
     /// sent nothing there. It changes nothing.
     pub fn verdict(&self, host: Addr, destination: Destination) -> Option<Finding> {
         let host = self.egress.host(host)?;
-        let pairs = self.egress.pairs();
-        let pair = pairs.of(host).find(|pair| pair.destination == destination)?;
-        let day = self.egress.day();
-        let (baseline, floor_bytes) = (&self.baseline, self.floor_bytes);
-        let case = Case { host, pair, pairs, baseline, day, floor_bytes };
+        let mut pairs = self.egress.pairs().of(host);
+        let pair = pairs.find(|pair| pair.destination == destination)?;
+        let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
         Some(judge(case, Measure::of(host, pair)))
     }
 
@@ -244,14 +235,7 @@ impl Analyst {
         for host in self.egress.active() {
             // The last look may lie a tenth of the bytes back, and small hosts had none.
             if let Some(pair) = self.egress.pairs().of(host).max_by_key(|pair| pair.out.sent) {
-                let case = Case {
-                    host,
-                    pair,
-                    pairs: self.egress.pairs(),
-                    baseline: &self.baseline,
-                    day,
-                    floor_bytes: self.floor_bytes,
-                };
+                let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
                 self.incidents.note(case, &judge(case, Measure::of(host, pair)));
             }
         }
@@ -260,6 +244,16 @@ impl Analyst {
             ranking.into_iter().map(|entry: RankingEntry| Record::Ranking(Box::new(entry))),
         );
     }
+}
+
+/// A host and one of its pairs as they stand today.
+fn case<'a>(
+    egress: &'a Egress,
+    baseline: &'a Baseline,
+    floor_bytes: u64,
+    (host, pair): (&'a egress::Host, &'a egress::Pair),
+) -> Case<'a> {
+    Case { host, pair, pairs: egress.pairs(), baseline, day: egress.day(), floor_bytes }
 }
 
 fn record(alert: Alert) -> Record {

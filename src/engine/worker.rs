@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::decode::{Reject, Rejects, Segment, Tunnel, decode, outermost};
 use crate::flow::{
-    self, Duplicates, Fingerprint, FlowCounters, FlowDelta, FlowEnd, FlowKey, FlowTable, Glimpse,
-    Place, SHARDS, SHOWN_ALWAYS, SHOWN_NO_MORE,
+    self, Duplicates, Fingerprint, Fingerprints, FlowCounters, FlowDelta, FlowEnd, FlowKey,
+    FlowTable, Glimpse, Place, SHARDS, SHOWN_ALWAYS, SHOWN_NO_MORE,
 };
 use crate::frame::{Batch, FrameHead};
 use crate::names::{self, Gaze, Names, Piece};
@@ -233,6 +233,8 @@ impl Shard {
 pub struct Worker {
     /// The shards; `None` where another worker has it.
     shards: Vec<Option<Shard>>,
+    /// Known from the first frame on.
+    fingerprints: Option<Fingerprints>,
     internal: Subnets,
     clock: PacketClock,
     next_tick: Timestamp,
@@ -251,6 +253,7 @@ impl Worker {
         };
         Self {
             shards: (0..SHARDS).map(shard).collect(),
+            fingerprints: None,
             internal: run.internal.clone(),
             clock: PacketClock::default(),
             next_tick: Timestamp::EPOCH,
@@ -263,9 +266,12 @@ impl Worker {
     /// Some frames at a time take each step together, and the next ones are read before they are
     /// counted: what one waits for in memory, the others wait for meanwhile.
     pub fn run(&mut self, batch: &Batch, first: u64, outbox: &mut impl Outbox) {
+        let Some(head) = batch.heads.first() else { return };
+        let fingerprints =
+            *self.fingerprints.get_or_insert_with(|| Fingerprints::of_capture(head.at));
         let (mut group, mut next) = (&mut Group::new(), &mut Group::new());
         for (heads, first) in batch.heads.chunks(GROUP).zip((first..).step_by(GROUP)) {
-            self.read_group(batch, heads, first, next);
+            self.read_group(batch, heads, first, fingerprints, next);
             self.count_group(group, outbox);
             self.approach(next);
             std::mem::swap(&mut group, &mut next);
@@ -279,6 +285,7 @@ impl Worker {
         batch: &'b Batch,
         heads: &'b [FrameHead],
         first: u64,
+        fingerprints: Fingerprints,
         group: &mut Group<'b>,
     ) {
         (group.heads, group.first) = (heads, first);
@@ -293,7 +300,7 @@ impl Worker {
             let Ok(segment) = segment else { continue };
             spot.shard = FlowKey::shard(segment);
             if let Some(Shard { table, duplicates, .. }) = &self.shards[spot.shard] {
-                spot.fingerprint = Fingerprint::of(segment);
+                spot.fingerprint = fingerprints.of(segment);
                 duplicates.prefetch(spot.fingerprint);
                 spot.place = table.place(segment);
             }

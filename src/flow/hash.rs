@@ -25,13 +25,26 @@ pub(super) fn of_pair(a: Addr, b: Addr) -> u64 {
     fold(a.wrapping_add(b) ^ FIXED[2], a ^ b ^ FIXED[3])
 }
 
-/// A hash of an address, and then of words, the same in every run.
-#[inline(always)]
-pub(super) fn of_words(from: Addr, to: Addr, words: [[u64; 2]; 2]) -> u64 {
-    let (from, to) = (fold_addr(from, [FIXED[4], FIXED[5]]), fold_addr(to, [FIXED[0], FIXED[1]]));
-    words
-        .into_iter()
-        .fold(fold(from ^ FIXED[2], to ^ FIXED[3]), |hash, [a, b]| fold(hash ^ a, b ^ FIXED[4]))
+/// Hashes of packets that nobody can foresee who does not know when the capture began, and yet the same
+/// whenever it is read. With numbers that everybody knows, whoever sends could choose bytes that cancel a
+/// factor, and all his packets would pass for copies of one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PacketHasher {
+    seeds: [u64; 6],
+}
+
+impl PacketHasher {
+    pub(super) fn keyed(key: u64) -> Self {
+        Self { seeds: std::array::from_fn(|at| fold(key ^ FIXED[at], FIXED[(at + 1) % 6])) }
+    }
+
+    /// A hash of two addresses, in this order, and of words.
+    #[inline(always)]
+    pub(super) fn of(&self, from: Addr, to: Addr, words: [[u64; 2]; 2]) -> u64 {
+        let [a, b, c, d, e, f] = self.seeds;
+        let ends = fold(fold_addr(from, [a, b]) ^ e, fold_addr(to, [c, d]) ^ f);
+        words.into_iter().fold(ends, |hash, [first, second]| fold(hash ^ first, second ^ f))
+    }
 }
 
 /// Hashes of flows, other ones in every run: nobody can choose flows that lie in one place of the table.
@@ -62,7 +75,7 @@ impl FlowHasher {
 }
 
 /// Digits of pi.
-const FIXED: [u64; 6] = [
+pub(super) const FIXED: [u64; 6] = [
     0x243f_6a88_85a3_08d3,
     0x1319_8a2e_0370_7344,
     0xa409_3822_299f_31d0,

@@ -13,7 +13,7 @@ mod tcp_options;
 mod wheel;
 
 pub use delta::{Closing, Counters, FlowDelta, FlowEnd, TunnelEnds};
-pub use duplicates::{Duplicates, Fingerprint};
+pub use duplicates::{Duplicates, Fingerprint, Fingerprints};
 pub use key::{FlowKey, SHARDS, Sender};
 pub use slot::{SHOWN_ALWAYS, SHOWN_NO_MORE};
 pub use table::{FLOW_BYTES, FlowCounters, FlowTable, Glimpse, Options, Place, Reporting};
