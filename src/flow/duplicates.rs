@@ -185,10 +185,19 @@ impl Set {
         self.fingerprints.iter().enumerate().map(bit).sum()
     }
 
+    /// The oldest makes room, unless its copy may yet come at once.
     fn put(&mut self, fingerprint: u32, seen: Seen) {
-        let way = usize::from(self.next) % WAYS;
+        let oldest = usize::from(self.next);
+        let mut ways = (oldest..WAYS).chain(0..oldest);
+        let way = ways.find(|&way| !self.seen[way].awaits_copy(seen.micros)).unwrap_or(oldest);
         (self.fingerprints[way], self.seen[way]) = (fingerprint, seen);
-        self.next = self.next.wrapping_add(1);
+        self.next = ((way + 1) % WAYS) as u8;
+    }
+}
+
+impl Seen {
+    fn awaits_copy(&self, micros: u32) -> bool {
+        self.copies == 1 && !self.was_routed && micros.wrapping_sub(self.micros) <= AT_ONCE
     }
 }
 
