@@ -290,6 +290,7 @@ impl Look {
         let source =
             if request.is_connect { NameSource::HttpConnect } else { NameSource::HttpHost };
         self.facts.name = request.host.map(|name| (name, source));
+        self.facts.asks_proxy = request.is_proxied;
         self.facts.client = request.user_agent.map(|agent| shown(&agent));
         self.has_news = true;
         None

@@ -35,6 +35,7 @@ mod ja4;
 mod look;
 mod name;
 mod quic;
+mod registry;
 mod service;
 mod start;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use destination::Destination;
 pub use directory::{Directory, Turn, Who};
 pub use facts::{Answer, Event, Facts, NameSource};
 pub use name::Name;
+pub use registry::{Registry, RegistryError};
 pub use service::Service;
 pub use start::START_MAX;
 
