@@ -109,6 +109,19 @@ impl Held {
         }
     }
 
+    /// Does a further piece change nothing but how many there were? Then that is noted.
+    pub(super) fn takes_briefly(&mut self, piece: &Piece<'_>, offset: usize) -> bool {
+        match self {
+            Self::Brief(Brief { done, extra, .. })
+                if *done == piece.sender && offset < START_MAX && *extra < EXTRA_UNKNOWN_MAX =>
+            {
+                *extra += 1;
+                true
+            }
+            Self::Brief(_) | Self::Whole(_) => false,
+        }
+    }
+
     pub(super) fn whole(self) -> Box<Look> {
         match self {
             Self::Whole(look) => look,

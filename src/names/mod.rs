@@ -210,6 +210,9 @@ impl Names {
         let Some(offset) = piece.offset else { return Gaze::On };
         let place = self.find(key, piece);
         let mut look = match place {
+            Some(place) if self.watch.at(place).takes_briefly(piece, offset as usize) => {
+                return Gaze::On;
+            }
             Some(place) => self.watch.lend(place).whole(),
             None if piece.before == Gaze::KEPT => return Gaze::Kept,
             // Its look ended early, for want of room, and its beginning is over.

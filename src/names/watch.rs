@@ -67,6 +67,11 @@ impl Watch {
         place
     }
 
+    /// A look at its place, to change it by less than what it takes.
+    pub(super) fn at(&mut self, place: u32) -> &mut Held {
+        &mut self.entries[place].held
+    }
+
     /// Hands out a look; its place waits for it.
     pub(super) fn lend(&mut self, place: u32) -> Held {
         mem::take(&mut self.entries[place].held)
