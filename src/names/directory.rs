@@ -148,7 +148,8 @@ impl Directory {
     pub fn new(book_bytes_max: usize, registry: Registry) -> Self {
         Self {
             book: Book::new(book_bytes_max),
-            met: IndexMap::default(),
+            // Reserved, not taken: growing it later would need it twice for a moment.
+            met: IndexMap::with_capacity_and_hasher(Self::MET_MAX, Default::default()),
             flows: HashMap::default(),
             domains: IndexMap::default(),
             latest: vec![(0, Destination::of_system(0)); LATEST].into(),
