@@ -333,7 +333,7 @@ fn oldest<K, V, S>(
 }
 
 /// Names whose owner need not be found again.
-const LATEST: usize = 1024;
+const LATEST: usize = 4096;
 
 /// The bits of a domain's digest that tell it from others.
 const DIGEST: u128 = (1 << 120) - 1;
