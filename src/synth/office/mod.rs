@@ -4,6 +4,7 @@
 //! office has weekends, servers, people who come and go, services that move. Uploads that should be found
 //! are laid over some of them, and labelled. docs/synth.md argues every number of `office.toml`.
 
+mod grid;
 mod habits;
 mod labels;
 mod parameters;
@@ -16,6 +17,7 @@ mod workday;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
+pub use grid::{Cell, Chunking, Destination, Hour, Injection, Pace, Service};
 pub use labels::OfficeLabels;
 pub use parameters::{OfficeError, Parameters, SHIPPED};
 
@@ -25,6 +27,7 @@ use self::thefts::{Plan, Theft};
 use self::transfer::{Queue, Transfer};
 use super::random::{Random, scramble};
 use crate::flow::FlowDelta;
+use crate::net::Addr;
 use crate::time::Timestamp;
 
 /// The reports of all flows of an office, in order of time; the same for the same seed.
@@ -69,6 +72,49 @@ impl Office {
         OfficeLabels::of(&self.parameters, &self.calendar, &self.thefts)
     }
 
+    /// Labels of the same office with these uploads in it instead; each is called by its number.
+    pub fn labels_of(&self, injections: &[Injection]) -> OfficeLabels {
+        self.labels().with(injections)
+    }
+
+    /// Days in all.
+    pub fn days(&self) -> u32 {
+        self.parameters.days
+    }
+
+    /// Days of learning, the first ones.
+    pub fn learn_days(&self) -> u32 {
+        self.parameters.learn_days
+    }
+
+    /// When a day begins, if nobody is free on it.
+    pub fn working_day(&self, day: u32) -> Option<Timestamp> {
+        (day < self.days() && !self.calendar.is_off(day)).then(|| self.calendar.start(day))
+    }
+
+    /// The workstations that are there from the first day to the last.
+    pub fn staying(&self) -> Vec<Addr> {
+        self.staff.workstations().filter(|host| host.stays()).map(Host::addr).collect()
+    }
+
+    /// All reports of the next day, in order of time; with those of the last come all that are left.
+    pub fn next_reports(&mut self) -> Option<Vec<FlowDelta>> {
+        if !self.next_day() {
+            return None;
+        }
+        let limit = self.limit();
+        Some(std::iter::from_fn(|| self.queue.next_before(limit)).collect())
+    }
+
+    /// What begins on a later day comes after all that this day has.
+    fn limit(&self) -> Timestamp {
+        if self.day < self.parameters.days {
+            self.calendar.start(self.day)
+        } else {
+            Timestamp::MAX
+        }
+    }
+
     /// Makes up the next day.
     fn next_day(&mut self) -> bool {
         if self.day == self.parameters.days {
@@ -102,13 +148,7 @@ impl Iterator for Office {
 
     fn next(&mut self) -> Option<FlowDelta> {
         loop {
-            // What begins on a later day comes after all that this day has.
-            let limit = if self.day < self.parameters.days {
-                self.calendar.start(self.day)
-            } else {
-                Timestamp::MAX
-            };
-            if let Some(delta) = self.queue.next_before(limit) {
+            if let Some(delta) = self.queue.next_before(self.limit()) {
                 return Some(delta);
             }
             if !self.next_day() {

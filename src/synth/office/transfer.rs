@@ -10,7 +10,7 @@ pub(super) struct Transfer {
     pub(super) host: Addr,
     pub(super) place: Addr,
     pub(super) port: u16,
-    pub(super) is_udp: bool,
+    pub(super) protocol: Protocol,
     /// Does the outside open it?
     pub(super) is_inbound: bool,
     pub(super) start: Timestamp,
@@ -101,12 +101,15 @@ impl Transfer {
     }
 
     fn delta(&self, report: &Report) -> FlowDelta {
-        let (own, other) =
-            if self.is_inbound { (self.port, report.port) } else { (report.port, self.port) };
+        let (own, other) = match (self.protocol, self.is_inbound) {
+            // Both ends of an echo bear its identifier.
+            (Protocol::ICMP, _) => (report.port, report.port),
+            (_, true) => (self.port, report.port),
+            (_, false) => (report.port, self.port),
+        };
         let host = Endpoint { addr: self.host, port: own };
         let place = Endpoint { addr: self.place, port: other };
-        let protocol = if self.is_udp { Protocol::UDP } else { Protocol::TCP };
-        let (key, sender) = FlowKey::of(host, place, protocol);
+        let (key, sender) = FlowKey::of(host, place, self.protocol);
         let (out, back) = (self.counters(report.out), self.counters(report.back));
         let (low, high) = if key.end(sender) == key.low { (out, back) } else { (back, out) };
         FlowDelta {
@@ -128,7 +131,7 @@ impl Transfer {
         let packets = bytes / PACKET_BYTES + 1;
         Counters {
             payload: bytes,
-            acked: if self.is_udp { 0 } else { bytes },
+            acked: if self.protocol == Protocol::TCP { bytes } else { 0 },
             sent: bytes,
             wire: bytes + packets * 40,
             packets,
