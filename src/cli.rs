@@ -206,6 +206,8 @@ pub(crate) enum SchemaOf {
     Labels,
     /// `sekisho.eval/1`
     Eval,
+    /// `sekisho.grid/1`, what `eval --grid` prints
+    Grid,
     /// The files of the rules folder
     Rules,
 }

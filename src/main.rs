@@ -3,6 +3,7 @@
 mod allocator;
 mod cli;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -19,11 +20,14 @@ use sekisho::capture::FileSource;
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst, Reported};
+use sekisho::eval::grid::{GridPlan, GridReport};
 use sekisho::eval::{self, EvalError, Labels, LabelsFile};
 use sekisho::flow::Reporting;
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, JsonLines, Sink, Text, printable};
+use sekisho::synth::office::Office;
 use sekisho::synth::{Traffic, write_pcap};
+use serde::Serialize;
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
@@ -169,6 +173,11 @@ fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
         print!("{}", toml::to_string_pretty(&keys)?);
         return Ok(ExitCode::SUCCESS);
     }
+    if eval.grid
+        && let Some(office) = office
+    {
+        return grid(eval, office, labels.set, settings);
+    }
     let traffic = match office {
         Some(office) => eval::Traffic::Office(Box::new(office)),
         None => {
@@ -185,7 +194,7 @@ fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
         labels,
         run: settings.run,
         analyst: settings.analyst,
-        budgets: eval.budgets.clone(),
+        budgets: eval.budgets(),
     };
     let progress = progress(common, 0);
     let mut notices = 0;
@@ -198,15 +207,44 @@ fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
         notices = source.notices().len();
     })?;
     progress.finish_and_clear();
+    tell(eval, &report, || report.html())
+}
+
+fn grid(eval: &Eval, office: Office, set: String, settings: Settings) -> anyhow::Result<ExitCode> {
+    let plan = GridPlan {
+        office,
+        set,
+        seed: eval.seed,
+        uploads: eval.uploads,
+        threads: settings.run.workers,
+        analyst: settings.analyst,
+        budgets: eval.budgets(),
+    };
+    let progress = progress(&eval.common, 0);
+    progress.set_style(ProgressStyle::with_template("{spinner} day {pos} of {len}")?);
+    let report = eval::grid::run(&plan, |day, of| {
+        progress.set_length(u64::from(of));
+        progress.set_position(u64::from(day));
+    })?;
+    progress.finish_and_clear();
+    tell(eval, &report, || report.html())
+}
+
+/// Writes a report the way it is asked for, and the page.
+fn tell(
+    eval: &Eval,
+    report: &(impl Serialize + Display),
+    html: impl FnOnce() -> String,
+) -> anyhow::Result<ExitCode> {
     if let Some(path) = &eval.html {
-        std::fs::write(path, report.html())
+        std::fs::write(path, html())
             .with_context(|| format!("{}: cannot be written", path.display()))?;
     }
     let told = match eval.format.into() {
         Format::Text => report.to_string().trim_end().to_owned(),
-        Format::Json => serde_json::to_string_pretty(&report)?,
+        Format::Json => serde_json::to_string_pretty(report)?,
     };
-    let mut out = output(common)?;
+    let mut out = output(&eval.common)?;
     writeln!(out, "{told}")?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
@@ -296,6 +334,7 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Comparison => serde_json::to_value(schemars::schema_for!(Comparison))?,
         SchemaOf::Labels => serde_json::to_value(schemars::schema_for!(LabelsFile))?,
         SchemaOf::Eval => serde_json::to_value(schemars::schema_for!(eval::Report))?,
+        SchemaOf::Grid => serde_json::to_value(schemars::schema_for!(GridReport))?,
         SchemaOf::Rules => serde_json::to_value(
             RuleSet::schemas().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         )?,

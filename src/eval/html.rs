@@ -345,14 +345,14 @@ fn write_tally(page: &mut String, tally: &Tally) -> fmt::Result {
 }
 
 /// Text from a file, as it may stand in the page.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     escaped(&printable(text))
 }
 
 const FALSE_ALERTS_SHOWN: usize = 200;
 const DAY_SECS: f64 = 86_400.0;
 
-const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n\
+pub(super) const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n\
 <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
 <style>body{font:14px/1.4 sans-serif;max-width:75em;margin:2em auto;padding:0 1em}\
 table{border-collapse:collapse;margin:1em 0}td,th{border-bottom:1px solid #ddd;padding:.2em .6em;text-align:left;\

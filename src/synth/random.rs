@@ -7,10 +7,10 @@ use rand_pcg::rand_core::Rng;
 
 /// A seeded generator. Its draws are our own, since those of `rand` may change between its versions.
 #[derive(Debug, Clone)]
-pub(super) struct Random(Pcg64);
+pub(crate) struct Random(Pcg64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Pcg64::new(u128::from(seed), STREAM))
     }
 
@@ -19,7 +19,7 @@ impl Random {
     }
 
     /// From 0 to `limit` − 1; 0 when `limit` is 0. Its bias is below 2⁻³² for our limits.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
     }
 

@@ -256,16 +256,8 @@ impl Injection {
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Tls,
-        Self::Quic,
-        Self::Ssh,
-        Self::Ftp,
-        Self::Smtp,
-        Self::Dns,
-        Self::Icmp,
-        Self::Raw,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Tls, Self::Quic, Self::Ssh, Self::Ftp, Self::Smtp, Self::Dns, Self::Icmp, Self::Raw];
 
     /// Is it judged by its bytes? DNS, ICMP and mail have detectors of their own to come.
     pub fn is_counted(self) -> bool {

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::Days;
-use super::parameters::Parameters;
 use super::grid::Injection;
+use super::parameters::Parameters;
 use super::thefts::Theft;
 use crate::net::Addr;
 use crate::time::Timestamp;

@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 
 pub use grid::{Cell, Chunking, Destination, Hour, Injection, Pace, Service};
 pub use labels::OfficeLabels;
-pub use parameters::{OfficeError, Parameters, SHIPPED};
+pub use parameters::{GRID, OfficeError, Parameters, SHIPPED};
 
 use self::places::Places;
 use self::staff::{Host, Staff};
@@ -87,6 +87,12 @@ impl Office {
         self.parameters.learn_days
     }
 
+    /// When the days of learning are over.
+    pub fn judged_from(&self) -> Timestamp {
+        let starts = &self.calendar.starts;
+        starts.get(self.learn_days() as usize).copied().unwrap_or(Timestamp::MAX)
+    }
+
     /// When a day begins, if nobody is free on it.
     pub fn working_day(&self, day: u32) -> Option<Timestamp> {
         (day < self.days() && !self.calendar.is_off(day)).then(|| self.calendar.start(day))
@@ -108,11 +114,7 @@ impl Office {
 
     /// What begins on a later day comes after all that this day has.
     fn limit(&self) -> Timestamp {
-        if self.day < self.parameters.days {
-            self.calendar.start(self.day)
-        } else {
-            Timestamp::MAX
-        }
+        if self.day < self.parameters.days { self.calendar.start(self.day) } else { Timestamp::MAX }
     }
 
     /// Makes up the next day.

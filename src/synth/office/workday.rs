@@ -172,14 +172,7 @@ struct Flow {
 
 impl Default for Flow {
     fn default() -> Self {
-        Self {
-            out: 0,
-            back: 0,
-            millis: 0,
-            port: 443,
-            protocol: Protocol::TCP,
-            is_inbound: false,
-        }
+        Self { out: 0, back: 0, millis: 0, port: 443, protocol: Protocol::TCP, is_inbound: false }
     }
 }
 
