@@ -3,10 +3,12 @@
 mod allocator;
 mod cli;
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
@@ -16,7 +18,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use cli::{Bench, Cli, Common, Eval, Flows, Mode, Replay, RulesAction, SchemaOf, Synth};
 use sekisho::alert::{Alert, RankingEntry, Record, Summary};
 use sekisho::bench::{self, Comparison, Report, scaling};
-use sekisho::capture::FileSource;
+use sekisho::capture::{FileSource, Source};
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst, Reported};
@@ -25,8 +27,8 @@ use sekisho::eval::{self, EvalError, Labels, LabelsFile};
 use sekisho::flow::Reporting;
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, JsonLines, Sink, Text, printable};
-use sekisho::synth::office::Office;
-use sekisho::synth::{Traffic, write_pcap};
+use sekisho::synth::office::{Office, Packets};
+use sekisho::synth::{Kind, Traffic, write_pcap};
 use serde::Serialize;
 
 #[global_allocator]
@@ -306,11 +308,30 @@ fn bench(bench: &Bench) -> anyhow::Result<ExitCode> {
 }
 
 fn synth(synth: &Synth) -> anyhow::Result<ExitCode> {
-    let mut traffic = Traffic::new(synth.options())?;
-    let path = &synth.output;
+    let (kind, plain) = match synth {
+        Synth::Min(plain) => (Kind::Min, plain),
+        Synth::Mix(plain) => (Kind::Mix, plain),
+        Synth::Bulk(plain) => (Kind::Bulk, plain),
+        Synth::Flows(plain) => (Kind::Flows, plain),
+        Synth::Office(days) => {
+            let office = days.office()?;
+            if let Some(path) = &days.labels {
+                std::fs::write(path, serde_json::to_string_pretty(&office.labels())?)
+                    .with_context(|| format!("{}: cannot be written", path.display()))?;
+            }
+            return write_capture(&mut Packets::new(office, days.snap()), &days.output);
+        }
+    };
+    write_capture(&mut Traffic::new(plain.options(kind))?, &plain.output)
+}
+
+fn write_capture(
+    traffic: &mut impl Source<Error = Infallible>,
+    path: &Path,
+) -> anyhow::Result<ExitCode> {
     let mut write = || {
         let mut out = BufWriter::new(File::create(path)?);
-        write_pcap(&mut traffic, &mut out)?;
+        write_pcap(traffic, &mut out)?;
         out.flush()
     };
     write().with_context(|| format!("{}: cannot be written", path.display()))?;
@@ -343,7 +364,7 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_rules(dir: Option<&std::path::Path>) -> anyhow::Result<ExitCode> {
+fn check_rules(dir: Option<&Path>) -> anyhow::Result<ExitCode> {
     let rules = match dir {
         Some(dir) => RuleSet::load(dir).map_err(|error| {
             eprintln!("{}", error.render(style(io::stderr().is_terminal())));

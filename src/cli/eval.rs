@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use sekisho::config::Keys;
 use sekisho::eval::{BUDGETS, Labels};
-use sekisho::synth::office::{GRID, Office, Parameters};
+use sekisho::synth::office::{GRID, Office};
 
 use super::{Common, FormatArg};
 
@@ -71,19 +70,12 @@ impl Eval {
 
     /// The office to make up, if one is asked for.
     pub(crate) fn office(&self) -> anyhow::Result<Option<Office>> {
-        let (text, name) = match &self.office {
-            Some(Some(path)) => (std::fs::read_to_string(path), path.display().to_string()),
+        let file = match &self.office {
             None if !self.grid => return Ok(None),
-            Some(None) | None => (Ok(String::new()), "the usual office".to_owned()),
+            file => file.as_ref().and_then(Option::as_ref),
         };
-        let text = text.with_context(|| format!("{name}: cannot be read"))?;
         let under = if self.grid { GRID } else { "" };
-        let days = self.days.map(|days| format!("days = {days}\n")).unwrap_or_default();
-        let hosts = self.hosts.map(|hosts| format!("[hosts]\nworkstations = {hosts}"));
-        let typed = days + &hosts.unwrap_or_default();
-        let like = Parameters::layered(&[under, &text, &typed]);
-        let office = like.and_then(|like| Office::new(like, self.seed));
-        Ok(Some(office.with_context(|| name)?))
+        Ok(Some(super::synth::office(file, under, (self.hosts, self.days), self.seed)?))
     }
 }
 

@@ -59,7 +59,7 @@ impl Report {
                 .iter()
                 .filter_map(|point| Some((point.budget, value(point)?)))
                 .collect(),
-            goal: None,
+            ..Series::default()
         };
         let percent = |share: Option<f64>| share.map(|share| share * 100.0);
         let panel = |unit: &str, series| Panel {
@@ -122,7 +122,7 @@ impl Report {
             let line = |(name, found): &(String, Vec<(f64, u64)>)| Series {
                 name: name.clone(),
                 points: cumulated(found.iter().map(value).collect(), of),
-                goal: None,
+                ..Series::default()
             };
             all.iter().map(line).collect()
         };
@@ -246,7 +246,7 @@ fn timeline(moments: &[Moment]) -> Chart {
             .iter()
             .filter_map(|moment| Some((moment.secs / unit_secs, value(moment)?)))
             .collect(),
-        goal: None,
+        ..Series::default()
     };
     let mut series = vec![
         line("score", &|moment| Some(moment.score_bits.to_f64())),

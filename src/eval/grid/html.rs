@@ -84,7 +84,7 @@ impl GridReport {
                     Some((bytes as f64 / 1e6, value(&tally)?))
                 };
                 let points = judged.values("bytes").into_iter().filter_map(point).collect();
-                Series { name, points, goal: None }
+                Series { is_twin: name.starts_with(ORACLE), name, points, goal: None }
             };
         let percent = |part: usize, tally: &Tally| {
             (tally.uploads > 0).then(|| part as f64 / tally.uploads as f64 * 100.0)
@@ -92,7 +92,7 @@ impl GridReport {
         let mb = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / 1e6);
         let (mut found, mut left) = (Vec::new(), Vec::new());
         for destination in Destination::ALL {
-            let (name, oracle) = (word(&destination), format!("oracle, {}", word(&destination)));
+            let (name, oracle) = (word(&destination), format!("{ORACLE}{}", word(&destination)));
             found.push(line(name.clone(), destination, &|all| percent(all.found, all)));
             found.push(line(oracle.clone(), destination, &|all| percent(all.oracle_found, all)));
             left.push(line(name, destination, &|all| mb(all.median_bytes_left)));
@@ -159,6 +159,9 @@ fn put_slices(page: &mut String, budgets: &[&Judged]) -> fmt::Result {
     }
     writeln!(page, "</table>")
 }
+
+/// What lines of the oracle are called before what they are of.
+const ORACLE: &str = "oracle, ";
 
 /// Recall, as dark as it is high.
 fn write_cell(page: &mut String, tally: &Tally) -> fmt::Result {

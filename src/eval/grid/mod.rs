@@ -21,7 +21,6 @@ use super::report::{Outcome as Said, Verdict};
 use crate::engine::{self, Analyst};
 use crate::flow::FlowDelta;
 use crate::net::Addr;
-use crate::synth::Random;
 use crate::synth::office::{Cell, Injection, Office};
 use crate::time::{Calendar, Timestamp};
 
@@ -87,7 +86,6 @@ pub fn run(plan: &GridPlan, mut tell: impl FnMut(u32, u32)) -> Result<GridReport
 struct Grid<'a> {
     plan: &'a GridPlan,
     past: Past,
-    random: Random,
     calendar: Calendar,
     judges: Vec<AtWork>,
     /// Each with its number and what the oracle saw of it.
@@ -120,7 +118,6 @@ impl<'a> Grid<'a> {
         Self {
             plan,
             past: Past::new(internal.clone()),
-            random: Random::new(plan.seed),
             calendar: Calendar::new(zone.clone()),
             judges: budgets
                 .into_iter()
@@ -132,7 +129,7 @@ impl<'a> Grid<'a> {
     }
 
     fn inject(&mut self, cells: &[(usize, Cell)], start: Timestamp) -> Vec<(usize, Injection)> {
-        self.past.inject(cells, &self.plan.office.staying(), (start, &mut self.random))
+        self.past.inject(cells, &self.plan.office.staying(), (start, self.plan.seed))
     }
 
     /// A day of the office, and the uploads that begin on it.

@@ -1,6 +1,6 @@
 //! What the office has really sent so far: where an upload may go, and how much honest work sends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -8,14 +8,16 @@ use foldhash::fast::RandomState;
 use crate::egress::{Crossing, Place};
 use crate::flow::FlowDelta;
 use crate::net::{Addr, Protocol, Subnets};
-use crate::synth::Random;
 use crate::synth::office::{Cell, Destination, Hour, Injection};
+use crate::synth::{Random, scramble};
 use crate::time::Timestamp;
 
 /// What the office has really sent so far.
 pub(super) struct Past {
     internal: Subnets,
     pairs: HashMap<(Addr, Addr), Pair, RandomState>,
+    /// Hosts of earlier days.
+    known: HashSet<Addr, RandomState>,
     /// How many hosts were at a place.
     visitors: HashMap<Addr, u32, RandomState>,
     pub(super) host_days: u64,
@@ -54,6 +56,7 @@ impl Past {
         Self {
             internal,
             pairs: HashMap::default(),
+            known: HashSet::default(),
             visitors: HashMap::default(),
             host_days: 0,
             tails: Tails::default(),
@@ -76,13 +79,16 @@ impl Past {
             self.host_days += hosts.len() as u64;
             for (&(host, peer), exchange) in &today {
                 let destination = self.destination(host, peer);
-                if is_one_sided(exchange.out, exchange.back) && exchange.out >= TAIL_BYTES_MIN {
+                // Who takes up a new computer sends what would hide all others.
+                let is_told = self.known.contains(&host) && exchange.out >= TAIL_BYTES_MIN;
+                if is_told && is_one_sided(exchange.out, exchange.back) {
                     let score = self.score(destination, (host, peer), exchange.out);
                     self.tails.0[destination as usize].push(score);
                 }
             }
         }
         for ((host, peer), exchange) in today {
+            self.known.insert(host);
             let pair = self.pairs.entry((host, peer)).or_default();
             *self.visitors.entry(peer).or_default() += u32::from(pair.days == 0);
             pair.days += 1;
@@ -109,17 +115,19 @@ impl Past {
         &self,
         cells: &[(usize, Cell)],
         staying: &[Addr],
-        (start, random): (Timestamp, &mut Random),
+        (start, seed): (Timestamp, u64),
     ) -> Vec<(usize, Injection)> {
         let choices = self.choices(staying);
         let mut injected: Vec<(usize, Injection)> = Vec::new();
         for &(number, cell) in cells {
+            // Of its own, so that an upload is the same whatever others are tried.
+            let mut random = Random::new(scramble(seed ^ scramble(number as u64)));
             let secs = match cell.hour {
                 Hour::Work => 9 * HOUR + random.below(6 * HOUR),
                 Hour::Night => HOUR + random.below(3 * HOUR),
             };
             let start = start.plus(Duration::from_secs(secs));
-            let ends = self.ends(cell.destination, &choices, staying, random);
+            let ends = self.ends(cell.destination, &choices, staying, &mut random);
             let place = |(host, place)| (number, Injection { cell, host, place, start });
             injected.extend(ends.map(place));
         }

@@ -228,7 +228,7 @@ impl Injection {
     pub fn deltas(&self) -> Vec<FlowDelta> {
         let transfers: Vec<Transfer> = self.transfers();
         let mut queue = Queue::default();
-        queue.add(&transfers);
+        queue.add(&transfers, &[]);
         std::iter::from_fn(|| queue.next_before(Timestamp::MAX)).collect()
     }
 

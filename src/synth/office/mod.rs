@@ -7,6 +7,7 @@
 mod grid;
 mod habits;
 mod labels;
+mod packets;
 mod parameters;
 mod places;
 mod staff;
@@ -19,6 +20,7 @@ use jiff::tz::TimeZone;
 
 pub use grid::{Cell, Chunking, Destination, Hour, Injection, Pace, Service};
 pub use labels::OfficeLabels;
+pub use packets::Packets;
 pub use parameters::{GRID, OfficeError, Parameters, SHIPPED};
 
 use self::places::Places;
@@ -119,8 +121,15 @@ impl Office {
 
     /// Makes up the next day.
     fn next_day(&mut self) -> bool {
+        let Some(transfers) = self.next_transfers() else { return false };
+        self.queue.add(&transfers, &self.calendar.midnights);
+        true
+    }
+
+    /// Makes up the transfers that begin on the next day.
+    fn next_transfers(&mut self) -> Option<Vec<Transfer>> {
         if self.day == self.parameters.days {
-            return false;
+            return None;
         }
         let day = self.day;
         self.day += 1;
@@ -140,8 +149,7 @@ impl Office {
             transfers
                 .extend(theft.transfers.iter().filter(|&&(on, _)| on == day).map(|&(_, it)| it));
         }
-        self.queue.add(&transfers);
-        true
+        Some(transfers)
     }
 }
 
@@ -165,6 +173,8 @@ impl Iterator for Office {
 struct Days {
     dates: Vec<Date>,
     starts: Vec<Timestamp>,
+    /// The ends of the days.
+    midnights: Vec<Timestamp>,
     is_off: Vec<bool>,
     zone: TimeZone,
 }
@@ -189,18 +199,20 @@ impl Days {
             key: "first_day",
             problem: "the days must lie between 1970 and 2554".to_owned(),
         };
-        for day in 0..parameters.days as usize {
+        for day in 0..=parameters.days as usize {
             let date = dates[day];
             let start = date.to_zoned(zone.clone()).map_err(|_| outside())?.timestamp();
             let nanos = u64::try_from(start.as_nanosecond()).map_err(|_| outside())?;
             starts.push(Timestamp::from_nanos(nanos));
             dates.push(date.tomorrow().map_err(|_| outside())?);
         }
-        dates.pop();
+        let midnights = starts[1..].to_vec();
+        dates.truncate(parameters.days as usize);
+        starts.truncate(parameters.days as usize);
         let is_off = |date: &Date| {
             matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday) || holidays.contains(date)
         };
-        Ok(Self { is_off: dates.iter().map(is_off).collect(), dates, starts, zone })
+        Ok(Self { is_off: dates.iter().map(is_off).collect(), dates, starts, midnights, zone })
     }
 
     fn start(&self, day: u32) -> Timestamp {
@@ -216,5 +228,7 @@ impl Days {
     }
 }
 
+#[cfg(test)]
+mod likeness;
 #[cfg(test)]
 mod tests;

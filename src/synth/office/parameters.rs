@@ -4,6 +4,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Table;
 
+use crate::net::Protocol;
+
 /// What an office is like; `office.toml` says what each key means.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +80,7 @@ pub(super) struct Event {
     #[serde(default = "https")]
     pub(super) port: u16,
     #[serde(default)]
-    pub(super) udp: bool,
+    pub(super) over: Over,
     #[serde(default)]
     pub(super) when: When,
     #[serde(default)]
@@ -93,6 +95,15 @@ pub(super) enum Who {
     #[default]
     Workstations,
     Servers,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Over {
+    #[default]
+    Tcp,
+    Udp,
+    Icmp,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -138,6 +149,16 @@ pub enum OfficeError {
         /// What is wrong and what would be right.
         problem: String,
     },
+}
+
+impl Over {
+    pub(super) fn protocol(self) -> Protocol {
+        match self {
+            Self::Tcp => Protocol::TCP,
+            Self::Udp => Protocol::UDP,
+            Self::Icmp => Protocol::ICMP,
+        }
+    }
 }
 
 impl Parameters {

@@ -137,7 +137,7 @@ fn reports_add_up() {
         let transfer =
             Transfer { host, place, port, protocol, is_inbound, start, millis, out, back };
         let mut queue = Queue::default();
-        queue.add(&[transfer]);
+        queue.add(&[transfer], &[start.plus(std::time::Duration::from_secs(1800))]);
         let deltas: Vec<FlowDelta> =
             std::iter::from_fn(|| queue.next_before(Timestamp::MAX)).collect();
         let sums = deltas.iter().fold((0, 0), |sums, delta| {

@@ -126,7 +126,7 @@ impl Workday<'_> {
                 back: (out as f64 * event.back) as u64,
                 millis: (out as f64 * 8.0 / (event.mbit * 1000.0)) as u64,
                 port: event.port,
-                protocol: if event.udp { Protocol::UDP } else { Protocol::TCP },
+                protocol: event.over.protocol(),
                 is_inbound: event.to == "client",
             };
             let start = self.moment(hour);
