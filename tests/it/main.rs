@@ -11,6 +11,7 @@ mod eval;
 mod flows;
 mod laws;
 mod names;
+mod owners;
 mod page;
 mod pcaps;
 mod scenario;

@@ -185,7 +185,7 @@ impl Past {
     }
 
     fn crossing(&self, delta: &FlowDelta) -> Option<Crossing> {
-        match Place::of(&self.internal, delta) {
+        match Place::of(&self.internal, &delta.key) {
             Place::Border(crossing) => Some(crossing),
             Place::Inside | Place::Outside => None,
         }
