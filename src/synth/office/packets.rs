@@ -370,7 +370,7 @@ mod tests {
         servers = 1
         always_on = 0.5
         [browsing]
-        mb_median = 0.3
+        mb_median = 0.1
         mb_idle = 0.5
         visits_median = 60.0
         [thefts]
@@ -470,13 +470,12 @@ mod tests {
     /// Whoever judges the deltas judges the packets: both outputs must tell of the same bytes.
     #[test]
     fn packets_carry_what_the_reports_say() {
-        for seed in [1, 2] {
+        for (seed, snap) in [(1, usize::MAX), (2, 96)] {
             let mut sums = Sums::new();
             let office = small(seed);
             office.clone().for_each(|delta| add(&mut sums, &office, &delta));
             assert!(sums.len() > 100 && sums.keys().any(|&(.., day)| day == 2));
-            assert_eq!(replayed(seed, usize::MAX), sums, "whole frames");
-            assert_eq!(replayed(seed, 96), sums, "headers only");
+            assert_eq!(replayed(seed, snap), sums);
         }
     }
 
