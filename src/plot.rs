@@ -143,12 +143,15 @@ impl Axes {
             .iter()
             .map(|&(x, y)| format!("{:.1},{:.1}", self.x(x), self.y(y)))
             .collect();
-        writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{}/>",
-            points.join(" "),
-            series.dashes()
-        )?;
+        // One point has no line; its dot is drawn below.
+        if points.len() > 1 {
+            writeln!(
+                svg,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{}/>",
+                points.join(" "),
+                series.dashes()
+            )?;
+        }
         // More of them would hide the line.
         if series.points.len() <= DOTS_MAX {
             for &(x, y) in &series.points {
