@@ -1,5 +1,7 @@
 //! What uploads over all that may matter came to, `sekisho.grid/1`.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -136,40 +138,50 @@ impl GridReport {
     /// The same for each value of each dimension.
     pub(super) fn slices(&self, outcomes: &[Outcome]) -> Vec<Slice> {
         let mut slices = Vec::new();
-        for (of, value) in DIMENSIONS {
-            let mut values: Vec<String> = Vec::new();
+        for Dimension { of, value } in DIMENSIONS {
             let counted = self.uploads.iter().filter(|upload| upload.is_counted);
-            let mut sorted: Vec<&Cell> = counted.map(|upload| &upload.cell).collect();
-            sorted.sort_by_key(|cell| (cell.bytes, cell.bytes_per_sec));
-            for value in sorted.into_iter().map(value) {
-                if !values.contains(&value) {
-                    values.push(value);
-                }
-            }
-            // Numbers are in order already; words go by the alphabet.
-            if !matches!(of, "bytes" | "bytes_per_sec") {
-                values.sort();
-            } else if of == "bytes_per_sec" {
-                values.sort_by_key(|value| value.parse::<u64>().unwrap_or(0));
-            }
+            let mut values: Vec<Value> = counted.map(|upload| value(&upload.cell)).collect();
+            values.sort();
+            values.dedup();
             for one in values {
                 let tally = self.tally(outcomes, |cell| value(cell) == one);
-                slices.push(Slice { of, value: one, tally });
+                slices.push(Slice { of, value: one.to_string(), tally });
             }
         }
         slices
     }
 }
 
-/// The dimensions of the grid, and the value that a cell has.
-const DIMENSIONS: [(&str, fn(&Cell) -> String); 7] = [
-    ("bytes", |cell| cell.bytes.to_string()),
-    ("bytes_per_sec", |cell| cell.bytes_per_sec.to_string()),
-    ("destination", |cell| word(&cell.destination)),
-    ("chunking", |cell| word(&cell.chunking)),
-    ("service", |cell| word(&cell.service)),
-    ("hour", |cell| word(&cell.hour)),
-    ("pace", |cell| word(&cell.pace)),
+/// A dimension of the grid, and where in it a cell lies.
+struct Dimension {
+    of: &'static str,
+    value: fn(&Cell) -> Value,
+}
+
+/// Numbers go by their size, words by the alphabet.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Number(u64),
+    Word(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+const DIMENSIONS: [Dimension; 7] = [
+    Dimension { of: "bytes", value: |cell| Value::Number(cell.bytes) },
+    Dimension { of: "bytes_per_sec", value: |cell| Value::Number(cell.bytes_per_sec) },
+    Dimension { of: "destination", value: |cell| Value::Word(word(&cell.destination)) },
+    Dimension { of: "chunking", value: |cell| Value::Word(word(&cell.chunking)) },
+    Dimension { of: "service", value: |cell| Value::Word(word(&cell.service)) },
+    Dimension { of: "hour", value: |cell| Value::Word(word(&cell.hour)) },
+    Dimension { of: "pace", value: |cell| Value::Word(word(&cell.pace)) },
 ];
 
 /// The word that stands for it in JSON.
