@@ -10,6 +10,7 @@ mod corpus;
 mod eval;
 mod flows;
 mod laws;
+mod mmdb;
 mod names;
 mod owners;
 mod page;
