@@ -17,6 +17,7 @@ use self::past::Past;
 use super::error::EvalError;
 use super::fixed_rules::{FixedRule, Rule};
 use super::labels::Labels;
+use super::notes::Notes;
 use super::report::{Outcome as Said, Verdict};
 use crate::engine::{self, Analyst};
 use crate::flow::FlowDelta;
@@ -88,8 +89,14 @@ struct Grid<'a> {
     past: Past,
     calendar: Calendar,
     judges: Vec<AtWork>,
-    /// Each with its number and what the oracle saw of it.
-    tried: Vec<(usize, Injection, Vec<Seen>)>,
+    tried: Vec<Tried>,
+}
+
+/// An upload that was tried, and what the oracle saw of it.
+struct Tried {
+    number: usize,
+    injection: Injection,
+    seen: Vec<Seen>,
 }
 
 /// What an oracle sees of an upload at one moment.
@@ -170,7 +177,7 @@ impl<'a> Grid<'a> {
         });
         for (upload, (number, injection)) in waiting.iter().zip(injections) {
             let seen = self.oracle(days, upload, &injection);
-            self.tried.push((number, injection, seen));
+            self.tried.push(Tried { number, injection, seen });
         }
         if let Some(today) = days.first() {
             self.past.learn(today, is_judged);
@@ -210,8 +217,8 @@ impl<'a> Grid<'a> {
     fn report(mut self) -> GridReport {
         let office = &self.plan.office;
         let judged_days = office.days() - office.learn_days();
-        self.tried.sort_by_key(|&(number, ..)| number);
-        let upload = |(_, injection, _): &(usize, Injection, Vec<Seen>)| Upload {
+        self.tried.sort_by_key(|tried| tried.number);
+        let upload = |Tried { injection, .. }: &Tried| Upload {
             cell: injection.cell,
             is_counted: injection.cell.service.is_counted(),
             src: injection.host,
@@ -252,17 +259,16 @@ impl<'a> Grid<'a> {
     fn judged(
         &mut self,
         report: &GridReport,
-        notes: &super::notes::Notes,
+        notes: &Notes,
         mut said: Vec<(usize, Said)>,
     ) -> Judged {
         said.sort_by_key(|&(number, _)| number);
         let from = self.plan.office.judged_from();
         let false_alerts = notes.pages().filter(|(_, page)| page.at >= from).count();
         let limits = self.past.tails.limits(false_alerts);
-        let outcome = |((_, injection, seen), (_, said)): (&(usize, Injection, Vec<Seen>), _)| {
-            let said: Said = said;
-            let limit = limits[injection.cell.destination as usize];
-            let alarm = seen.iter().find(|seen| seen.score > limit);
+        let outcome = |(tried, (_, said)): (&Tried, (usize, Said))| {
+            let limit = limits[tried.injection.cell.destination as usize];
+            let alarm = tried.seen.iter().find(|seen| seen.score > limit);
             let detection = said.detection.filter(|_| said.verdict == Verdict::Found);
             Outcome {
                 verdict: said.verdict,

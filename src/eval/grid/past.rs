@@ -187,7 +187,7 @@ impl Past {
     fn crossing(&self, delta: &FlowDelta) -> Option<Crossing> {
         match Place::of(&self.internal, &delta.key) {
             Place::Border(crossing) => Some(crossing),
-            Place::Inside | Place::Outside => None,
+            Place::Inside | Place::Outside | Place::Relayed(_) => None,
         }
     }
 

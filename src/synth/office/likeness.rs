@@ -42,7 +42,8 @@ impl Traffic {
     }
 
     fn fold(&mut self, internal: &Subnets, delta: &FlowDelta, is_meant: impl Fn(Addr) -> bool) {
-        let Place::Border(Crossing { host, peer, side }) = Place::of(internal, &delta.key) else {
+        let Place::Border(Crossing { host, peer, side, .. }) = Place::of(internal, &delta.key)
+        else {
             return;
         };
         if is_meant(host) {

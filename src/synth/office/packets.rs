@@ -430,7 +430,7 @@ mod tests {
     type Sums = BTreeMap<(Addr, Addr, usize), (u64, u64)>;
 
     fn add(sums: &mut Sums, office: &Office, delta: &FlowDelta) {
-        let Place::Border(Crossing { host, peer, side }) =
+        let Place::Border(Crossing { host, peer, side, .. }) =
             Place::of(&Subnets::private(), &delta.key)
         else {
             return;
