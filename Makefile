@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test setup lint bench instructions deny fuzz corpus-table
+.PHONY: run test setup lint bench instructions deny fuzz corpus-table office-plot
 
 # Two ordinary office days to learn from, then the morning on which the contractor uploads the
 # customer database.
@@ -50,3 +50,8 @@ fuzz: setup
 corpus-table: setup
 	SEKISHO_CI=1 SEKISHO_BLESS=1 $(CARGO) test --locked --test it -- \
 		--exact corpus::the_table_in_the_docs_is_true
+
+# Draws docs/office.svg anew: the made-up office beside recorded traffic. Needs SEKISHO_CORPUS, SEKISHO_SCENARIOS.
+office-plot: setup
+	SEKISHO_BLESS=1 $(CARGO) test --locked --lib -- \
+		--exact synth::office::likeness::the_picture_in_the_docs_is_of_this_office

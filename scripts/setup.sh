@@ -17,6 +17,7 @@ missing() {
 	command -v zstd >/dev/null || echo zstd
 	command -v valgrind >/dev/null || echo valgrind
 	command -v python3 >/dev/null || echo python3
+	command -v chromium >/dev/null || echo chromium
 }
 
 if ! command -v cargo >/dev/null; then

@@ -2,6 +2,7 @@
 
 mod bench;
 mod eval;
+mod synth;
 
 use std::path::PathBuf;
 
@@ -9,8 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho::config::{Format, Keys};
 use sekisho::sink::FlowFormat;
 
-pub(crate) use bench::{Bench, Synth};
+pub(crate) use bench::Bench;
 pub(crate) use eval::Eval;
+pub(crate) use synth::Synth;
 
 /// Flags unusual uploads from workstations to outside hosts, while they run.
 #[derive(Debug, Parser)]
@@ -31,6 +33,7 @@ pub(crate) enum Mode {
     /// Measure this machine on recorded traffic, or how costs grow on traffic made up
     Bench(Box<Bench>),
     /// Write a capture of traffic made up; the same seed gives the same file
+    #[command(subcommand)]
     Synth(Synth),
     /// Print the JSON Schema of something that is written or read
     Schema {
@@ -210,6 +213,8 @@ pub(crate) enum SchemaOf {
     Labels,
     /// `sekisho.eval/1`
     Eval,
+    /// `sekisho.grid/1`, what `eval --grid` prints
+    Grid,
     /// The files of the rules folder
     Rules,
 }

@@ -3,9 +3,12 @@
 mod allocator;
 mod cli;
 
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
@@ -15,15 +18,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use cli::{Bench, Cli, Common, Eval, Flows, Mode, Replay, RulesAction, SchemaOf, Synth};
 use sekisho::alert::{Alert, RankingEntry, Record, Summary};
 use sekisho::bench::{self, Comparison, Report, scaling};
-use sekisho::capture::FileSource;
+use sekisho::capture::{FileSource, Source};
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst, Reported};
+use sekisho::eval::grid::{GridPlan, GridReport};
 use sekisho::eval::{self, EvalError, Labels, LabelsFile};
 use sekisho::flow::Reporting;
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, JsonLines, Sink, Text, printable};
-use sekisho::synth::{Traffic, write_pcap};
+use sekisho::synth::office::{Office, Packets};
+use sekisho::synth::{Kind, Traffic, write_pcap};
+use serde::Serialize;
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
@@ -170,6 +176,11 @@ fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
         print!("{}", toml::to_string_pretty(&keys)?);
         return Ok(ExitCode::SUCCESS);
     }
+    if eval.grid
+        && let Some(office) = office
+    {
+        return grid(eval, office, labels.set, settings);
+    }
     let traffic = match office {
         Some(office) => eval::Traffic::Office(Box::new(office)),
         None => {
@@ -186,7 +197,7 @@ fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
         labels,
         run: settings.run,
         analyst: settings.analyst,
-        budgets: eval.budgets.clone(),
+        budgets: eval.budgets(),
     };
     let progress = progress(common, 0);
     let mut notices = 0;
@@ -199,15 +210,44 @@ fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
         notices = source.notices().len();
     })?;
     progress.finish_and_clear();
+    tell(eval, &report, || report.html())
+}
+
+fn grid(eval: &Eval, office: Office, set: String, settings: Settings) -> anyhow::Result<ExitCode> {
+    let plan = GridPlan {
+        office,
+        set,
+        seed: eval.seed,
+        uploads: eval.uploads,
+        threads: settings.run.workers,
+        analyst: settings.analyst,
+        budgets: eval.budgets(),
+    };
+    let progress = progress(&eval.common, 0);
+    progress.set_style(ProgressStyle::with_template("{spinner} day {pos} of {len}")?);
+    let report = eval::grid::run(&plan, |day, of| {
+        progress.set_length(u64::from(of));
+        progress.set_position(u64::from(day));
+    })?;
+    progress.finish_and_clear();
+    tell(eval, &report, || report.html())
+}
+
+/// Writes a report the way it is asked for, and the page.
+fn tell(
+    eval: &Eval,
+    report: &(impl Serialize + Display),
+    html: impl FnOnce() -> String,
+) -> anyhow::Result<ExitCode> {
     if let Some(path) = &eval.html {
-        std::fs::write(path, report.html())
+        std::fs::write(path, html())
             .with_context(|| format!("{}: cannot be written", path.display()))?;
     }
     let told = match eval.format.into() {
         Format::Text => report.to_string().trim_end().to_owned(),
-        Format::Json => serde_json::to_string_pretty(&report)?,
+        Format::Json => serde_json::to_string_pretty(report)?,
     };
-    let mut out = output(common)?;
+    let mut out = output(&eval.common)?;
     writeln!(out, "{told}")?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
@@ -269,11 +309,30 @@ fn bench(bench: &Bench) -> anyhow::Result<ExitCode> {
 }
 
 fn synth(synth: &Synth) -> anyhow::Result<ExitCode> {
-    let mut traffic = Traffic::new(synth.options())?;
-    let path = &synth.output;
+    let (kind, plain) = match synth {
+        Synth::Min(plain) => (Kind::Min, plain),
+        Synth::Mix(plain) => (Kind::Mix, plain),
+        Synth::Bulk(plain) => (Kind::Bulk, plain),
+        Synth::Flows(plain) => (Kind::Flows, plain),
+        Synth::Office(days) => {
+            let office = days.office()?;
+            if let Some(path) = &days.labels {
+                std::fs::write(path, serde_json::to_string_pretty(&office.labels())?)
+                    .with_context(|| format!("{}: cannot be written", path.display()))?;
+            }
+            return write_capture(&mut Packets::new(office, days.snap()), &days.output);
+        }
+    };
+    write_capture(&mut Traffic::new(plain.options(kind))?, &plain.output)
+}
+
+fn write_capture(
+    traffic: &mut impl Source<Error = Infallible>,
+    path: &Path,
+) -> anyhow::Result<ExitCode> {
     let mut write = || {
         let mut out = BufWriter::new(File::create(path)?);
-        write_pcap(&mut traffic, &mut out)?;
+        write_pcap(traffic, &mut out)?;
         out.flush()
     };
     write().with_context(|| format!("{}: cannot be written", path.display()))?;
@@ -297,6 +356,7 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Comparison => serde_json::to_value(schemars::schema_for!(Comparison))?,
         SchemaOf::Labels => serde_json::to_value(schemars::schema_for!(LabelsFile))?,
         SchemaOf::Eval => serde_json::to_value(schemars::schema_for!(eval::Report))?,
+        SchemaOf::Grid => serde_json::to_value(schemars::schema_for!(GridReport))?,
         SchemaOf::Rules => serde_json::to_value(
             RuleSet::schemas().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         )?,
@@ -305,7 +365,7 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_rules(dir: Option<&std::path::Path>) -> anyhow::Result<ExitCode> {
+fn check_rules(dir: Option<&Path>) -> anyhow::Result<ExitCode> {
     let rules = match dir {
         Some(dir) => RuleSet::load(dir).map_err(|error| {
             eprintln!("{}", error.render(style(io::stderr().is_terminal())));

@@ -45,6 +45,8 @@ pub(crate) struct Series {
     pub(crate) points: Vec<(f64, f64)>,
     /// Where it should stay below.
     pub(crate) goal: Option<(f64, f64)>,
+    /// Is it drawn in dashes, in the colour of the line before it?
+    pub(crate) is_twin: bool,
 }
 
 impl Chart {
@@ -72,6 +74,12 @@ impl Chart {
             Axes::of(panel, top + PANEL_STEP * at as f64).write(svg, panel)?;
         }
         writeln!(svg, "</svg>")
+    }
+}
+
+impl Series {
+    fn dashes(&self) -> &'static str {
+        if self.is_twin { " stroke-dasharray=\"4 3\"" } else { "" }
     }
 }
 
@@ -108,15 +116,21 @@ impl Axes {
         for &tick in &self.across.ticks {
             text(svg, (self.x(tick), bottom + 16.0), "middle", &number(tick))?;
         }
-        text(svg, (LEFT - 6.0, self.top - 10.0), "end", &panel.unit)?;
+        // From the edge, since a long one would else begin outside.
+        text(svg, (LEFT - 60.0, self.top - 10.0), "start", &panel.unit)?;
+        let mut colours = COLOURS.iter().cycle().peekable();
+        let mut colour = COLOURS[0];
         for (at, series) in panel.series.iter().enumerate() {
-            self.line(svg, series, COLOURS[at % COLOURS.len()])?;
+            if let Some(next) = colours.next_if(|_| !series.is_twin) {
+                colour = next;
+            }
+            self.line(svg, series, colour)?;
             let y = self.top + 14.0 + 18.0 * at as f64;
-            let colour = COLOURS[at % COLOURS.len()];
-            let (x, top) = (RIGHT + 12.0, y - 6.0);
+            let (x, middle) = (RIGHT + 8.0, y - 4.0);
             writeln!(
                 svg,
-                "<rect x=\"{x}\" y=\"{top}\" width=\"12\" height=\"4\" fill=\"{colour}\"/>"
+                "<path d=\"M{x} {middle}h16\" stroke=\"{colour}\" stroke-width=\"3\"{}/>",
+                series.dashes()
             )?;
             text(svg, (RIGHT + 30.0, y), "start", &series.name)?;
         }
@@ -129,11 +143,15 @@ impl Axes {
             .iter()
             .map(|&(x, y)| format!("{:.1},{:.1}", self.x(x), self.y(y)))
             .collect();
-        writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-            points.join(" ")
-        )?;
+        // One point has no line; its dot is drawn below.
+        if points.len() > 1 {
+            writeln!(
+                svg,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{}/>",
+                points.join(" "),
+                series.dashes()
+            )?;
+        }
         // More of them would hide the line.
         if series.points.len() <= DOTS_MAX {
             for &(x, y) in &series.points {

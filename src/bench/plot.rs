@@ -15,6 +15,7 @@ impl Scaling {
                 name: series.name.clone(),
                 points: series.points.iter().map(point).collect(),
                 goal: series.goal.as_ref().map(point),
+                is_twin: false,
             };
             match panels.iter_mut().find(|panel| panel.unit == series.unit) {
                 Some(panel) => panel.series.push(line),

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use sekisho::bench::{Medium, Stage, scaling};
 use sekisho::config::Keys;
-use sekisho::synth::{self, Kind};
 
 use super::{Common, FormatArg};
 
@@ -83,41 +82,6 @@ impl Bench {
     }
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Synth {
-    /// What the traffic is like
-    pub(crate) kind: KindArg,
-    /// Packets in all
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    pub(crate) packets: u64,
-    /// Flows in all [default: as usual for the kind]
-    #[arg(long, value_name = "N")]
-    pub(crate) flows: Option<u64>,
-    /// Inside hosts that open them [default: as usual for the kind]
-    #[arg(long, value_name = "N")]
-    pub(crate) hosts: Option<u32>,
-    /// Packets in a second of packet time [default: as usual for the kind]
-    #[arg(long, value_name = "N")]
-    pub(crate) rate: Option<u64>,
-    /// Other seeds, other traffic
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// The pcap file to write
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: PathBuf,
-}
-
-impl Synth {
-    pub(crate) fn options(&self) -> synth::Options {
-        let mut options = Kind::from(self.kind).options(self.packets);
-        options.flows = self.flows.unwrap_or(options.flows);
-        options.hosts = self.hosts.unwrap_or(options.hosts);
-        options.rate = self.rate.unwrap_or(options.rate);
-        options.seed = self.seed;
-        options
-    }
-}
-
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum StageArg {
     /// Every stage
@@ -183,29 +147,6 @@ impl From<AxisArg> for scaling::Axis {
             AxisArg::Flows => Self::Flows,
             AxisArg::Hosts => Self::Hosts,
             AxisArg::History => Self::History,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum KindArg {
-    /// Frames of 64 bytes, spread evenly over all flows
-    Min,
-    /// An office: TLS, HTTP, QUIC, DNS, SMB, ping
-    Mix,
-    /// A few large uploads in full frames
-    Bulk,
-    /// Every packet opens a flow of its own
-    Flows,
-}
-
-impl From<KindArg> for Kind {
-    fn from(kind: KindArg) -> Self {
-        match kind {
-            KindArg::Min => Self::Min,
-            KindArg::Mix => Self::Mix,
-            KindArg::Bulk => Self::Bulk,
-            KindArg::Flows => Self::Flows,
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use sekisho::config::Keys;
 use sekisho::eval::{BUDGETS, Labels};
-use sekisho::synth::office::{Office, Parameters};
+use sekisho::synth::office::{GRID, Office};
 
 use super::{Common, FormatArg};
 
@@ -16,20 +15,32 @@ pub(crate) struct Eval {
     #[arg(value_name = "CAPTURE")]
     pub(crate) captures: Vec<PathBuf>,
     /// What the captures hold; its networks and its time zone go before all others
-    #[arg(long, value_name = "FILE", required_unless_present = "office")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["office", "grid"])]
     pub(crate) labels: Option<PathBuf>,
     /// Judge an office that is made up instead of captures; FILE says how it differs from the usual one
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["labels", "captures"])]
     pub(crate) office: Option<Option<PathBuf>>,
+    /// Workstations of the office [default: as in its file]
+    #[arg(long, value_name = "N", conflicts_with_all = ["labels", "captures"])]
+    hosts: Option<u32>,
+    /// Days of the office [default: as in its file; 58 for a grid]
+    #[arg(long, value_name = "N", conflicts_with_all = ["labels", "captures"])]
+    days: Option<u32>,
     /// Seed of the office
-    #[arg(long, value_name = "S", default_value_t = 1, requires = "office")]
+    #[arg(long, value_name = "S", default_value_t = 1, conflicts_with_all = ["labels", "captures"])]
     pub(crate) seed: u64,
+    /// Try uploads of every size, pace and kind in an office, each alone after four weeks of learning
+    #[arg(long, conflicts_with_all = ["labels", "captures"])]
+    pub(crate) grid: bool,
+    /// Uploads of the grid to try, evenly over size, pace and destination
+    #[arg(long, value_name = "N", default_value_t = 648, requires = "grid")]
+    pub(crate) uploads: usize,
     /// Alerts a day that you want to see [default: 1]
     #[arg(long, env = "SEKISHO_BUDGET", value_name = "N")]
     budget: Option<f64>,
-    /// Other budgets to try
-    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = budget, default_values_t = BUDGETS)]
-    pub(crate) budgets: Vec<f64>,
+    /// Other budgets to try [default: 0.1 to 100; 1, 5 and 20 for a grid]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = budget)]
+    budgets: Option<Vec<f64>>,
     /// How to tell
     #[arg(long, value_enum, default_value_t = FormatArg::Text)]
     pub(crate) format: FormatArg,
@@ -51,16 +62,20 @@ impl Eval {
         if self.captures.is_empty() { labels.files.clone() } else { self.captures.clone() }
     }
 
+    /// The budgets of the curve.
+    pub(crate) fn budgets(&self) -> Vec<f64> {
+        let usual = if self.grid { &GRID_BUDGETS[..] } else { &BUDGETS };
+        self.budgets.clone().unwrap_or_else(|| usual.to_vec())
+    }
+
     /// The office to make up, if one is asked for.
     pub(crate) fn office(&self) -> anyhow::Result<Option<Office>> {
-        let Some(file) = &self.office else { return Ok(None) };
-        let (text, name) = match file {
-            Some(path) => (std::fs::read_to_string(path), path.display().to_string()),
-            None => (Ok(String::new()), "the usual office".to_owned()),
+        let file = match &self.office {
+            None if !self.grid => return Ok(None),
+            file => file.as_ref().and_then(Option::as_ref),
         };
-        let text = text.with_context(|| format!("{name}: cannot be read"))?;
-        let office = Parameters::parse(&text).and_then(|like| Office::new(like, self.seed));
-        Ok(Some(office.with_context(|| name)?))
+        let under = if self.grid { GRID } else { "" };
+        Ok(Some(super::synth::office(file, under, (self.hosts, self.days), self.seed)?))
     }
 }
 
@@ -70,3 +85,6 @@ fn budget(text: &str) -> Result<f64, String> {
         _ => Err(format!("must be above 0 and at most 10000 (got {text:?})")),
     }
 }
+
+/// Budgets of a grid: each costs as much as the office takes to judge.
+const GRID_BUDGETS: [f64; 3] = [1.0, 5.0, 20.0];

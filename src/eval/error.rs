@@ -42,6 +42,12 @@ pub enum EvalError {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// Nothing is left to judge.
+    #[error("no working day comes after {learned} days of learning; give the office more days")]
+    NoDays {
+        /// Days of learning.
+        learned: u32,
+    },
     /// There is nothing to read.
     #[error("{}: names no captures; name them on the command line", path.display())]
     NoCaptures {

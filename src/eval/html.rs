@@ -59,7 +59,7 @@ impl Report {
                 .iter()
                 .filter_map(|point| Some((point.budget, value(point)?)))
                 .collect(),
-            goal: None,
+            ..Series::default()
         };
         let percent = |share: Option<f64>| share.map(|share| share * 100.0);
         let panel = |unit: &str, series| Panel {
@@ -122,7 +122,7 @@ impl Report {
             let line = |(name, found): &(String, Vec<(f64, u64)>)| Series {
                 name: name.clone(),
                 points: cumulated(found.iter().map(value).collect(), of),
-                goal: None,
+                ..Series::default()
             };
             all.iter().map(line).collect()
         };
@@ -246,7 +246,7 @@ fn timeline(moments: &[Moment]) -> Chart {
             .iter()
             .filter_map(|moment| Some((moment.secs / unit_secs, value(moment)?)))
             .collect(),
-        goal: None,
+        ..Series::default()
     };
     let mut series = vec![
         line("score", &|moment| Some(moment.score_bits.to_f64())),
@@ -345,14 +345,14 @@ fn write_tally(page: &mut String, tally: &Tally) -> fmt::Result {
 }
 
 /// Text from a file, as it may stand in the page.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     escaped(&printable(text))
 }
 
 const FALSE_ALERTS_SHOWN: usize = 200;
 const DAY_SECS: f64 = 86_400.0;
 
-const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n\
+pub(super) const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n\
 <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
 <style>body{font:14px/1.4 sans-serif;max-width:75em;margin:2em auto;padding:0 1em}\
 table{border-collapse:collapse;margin:1em 0}td,th{border-bottom:1px solid #ddd;padding:.2em .6em;text-align:left;\

@@ -9,6 +9,7 @@
 mod course;
 mod error;
 mod fixed_rules;
+pub mod grid;
 mod ground;
 mod host_days;
 mod html;

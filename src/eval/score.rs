@@ -130,7 +130,8 @@ impl Field<'_> {
 }
 
 /// How one incident was met with.
-fn outcome(target: &Target, label: usize, truth: &Truth, notes: &Notes) -> Outcome {
+/// What was said of the incident `label`.
+pub(super) fn outcome(target: &Target, label: usize, truth: &Truth, notes: &Notes) -> Outcome {
     let mut pages: Vec<(&Alarm, &Page, Match)> = notes
         .pages()
         .map(|(alarm, page)| (alarm, page, target.matches(alarm, page.at)))

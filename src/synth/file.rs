@@ -1,8 +1,8 @@
 //! Traffic as a capture file.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 
-use super::traffic::Traffic;
 use crate::capture::{Polled, Source};
 use crate::frame::{Batch, LinkType};
 
@@ -10,7 +10,10 @@ use crate::frame::{Batch, LinkType};
 ///
 /// # Errors
 /// When `out` takes no more.
-pub fn write_pcap(traffic: &mut Traffic, out: &mut impl Write) -> io::Result<u64> {
+pub fn write_pcap(
+    traffic: &mut impl Source<Error = Infallible>,
+    out: &mut impl Write,
+) -> io::Result<u64> {
     let mut header = Vec::new();
     for word in [0xa1b2_3c4d, 4 << 16 | 2, 0, 0, SNAP_LEN, u32::from(LinkType::ETHERNET.0)] {
         header.extend(u32::to_le_bytes(word));

@@ -13,4 +13,5 @@ mod talk;
 mod traffic;
 
 pub use file::write_pcap;
+pub(crate) use random::{Random, scramble};
 pub use traffic::{Kind, Options, SynthError, Traffic};

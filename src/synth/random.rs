@@ -7,10 +7,10 @@ use rand_pcg::rand_core::Rng;
 
 /// A seeded generator. Its draws are our own, since those of `rand` may change between its versions.
 #[derive(Debug, Clone)]
-pub(super) struct Random(Pcg64);
+pub(crate) struct Random(Pcg64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Pcg64::new(u128::from(seed), STREAM))
     }
 
@@ -19,7 +19,7 @@ impl Random {
     }
 
     /// From 0 to `limit` − 1; 0 when `limit` is 0. Its bias is below 2⁻³² for our limits.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
     }
 
@@ -58,7 +58,7 @@ impl Random {
 }
 
 /// Spreads a number over all 64 bits, the same way always (the finaliser of splitmix64).
-pub(super) fn scramble(number: u64) -> u64 {
+pub(crate) fn scramble(number: u64) -> u64 {
     let mut x = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -76,12 +76,19 @@ enum Phase {
 pub(super) struct Press {
     frame: Vec<u8>,
     noise: Vec<u8>,
+    /// Bytes of a frame that are kept.
+    snap: usize,
 }
 
 impl Press {
     pub(super) fn new(random: &mut Random) -> Self {
         let noise = (0..NOISE / 8).flat_map(|_| random.bits().to_le_bytes()).collect();
-        Self { frame: Vec::new(), noise }
+        Self { frame: Vec::new(), noise, snap: usize::MAX }
+    }
+
+    /// The same that keeps no more than so many bytes of a frame.
+    pub(super) fn with_snap(self, snap: usize) -> Self {
+        Self { snap, ..self }
     }
 
     /// Appends the frame that `write` writes, given noise to cut payload from.
@@ -94,7 +101,8 @@ impl Press {
         self.frame.clear();
         write(&mut self.frame, &self.noise);
         let wire_len = self.frame.len() as u32;
-        out.push(Frame { at, link: LinkType::ETHERNET, wire_len, bytes: &self.frame });
+        let bytes = &self.frame[..self.frame.len().min(self.snap)];
+        out.push(Frame { at, link: LinkType::ETHERNET, wire_len, bytes });
     }
 
     /// Appends a host's ARP question for its gateway.
@@ -355,4 +363,4 @@ pub(super) const HOSTS_MAX: u32 = 0x007f_ff00;
 const GATEWAY: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 /// Bytes of noise to cut payload from.
-const NOISE: usize = 1 << 16;
+pub(super) const NOISE: usize = 1 << 16;

@@ -253,6 +253,71 @@ fn an_office_is_judged_by_its_own_labels() {
     assert!(code == 2 && err.ends_with("hosts.present: must be 0 to 1 (got 7)\n"), "{err}");
 }
 
+/// Each upload is judged in a fork: what one teaches must not reach another, nor who works at it.
+#[test]
+fn a_grid_is_the_same_for_any_workers_and_fewer_uploads() {
+    let folder = tempfile::tempdir().unwrap();
+    let like = folder.path().join("office.toml");
+    let small = "days = 18\nlearn_days = 8\n[hosts]\nworkstations = 12\nservers = 1\n\
+                 [browsing]\nvisits_median = 40";
+    fs::write(&like, small).unwrap();
+    let told = |more: &[&str]| {
+        let arguments = ["eval", "--grid", "--office", like.to_str().unwrap(), "--format", "json"];
+        let output = sekisho().args(arguments).args(more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let page = folder.path().join("grid.html");
+    let one = told(&["--uploads", "90", "--workers", "1", "--html", page.to_str().unwrap()]);
+    assert_eq!(told(&["--uploads", "90", "--workers", "3"]), one);
+    let report: Value = serde_json::from_str(&one).unwrap();
+    let validator = schema("grid");
+    let mistakes: Vec<String> =
+        validator.iter_errors(&report).map(|error| error.to_string()).collect();
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+
+    let judges = report["judges"].as_array().unwrap();
+    assert_eq!(judges.len(), 3 + 5);
+    for judged in judges {
+        let outcomes = judged["outcomes"].as_array().unwrap();
+        assert_eq!(outcomes.len(), report["uploads"].as_array().unwrap().len());
+        for (outcome, upload) in outcomes.iter().zip(report["uploads"].as_array().unwrap()) {
+            let bytes = upload["bytes"].as_u64().unwrap();
+            for left in ["bytes_left", "oracle_bytes_left"] {
+                // A second's slack on either end of a label may hold ordinary bytes of a usual pair.
+                let left = outcome[left].as_u64().unwrap_or(0);
+                assert!(left <= bytes + bytes / 10 + 1_000_000, "{outcome} of {upload}");
+            }
+        }
+    }
+    // Ten gigabytes to a place never seen, from an office of twelve: whoever misses that sees nothing.
+    let found = |judged: &Value, at: usize| judged["outcomes"][at]["verdict"] == "found";
+    let uploads = report["uploads"].as_array().unwrap();
+    let huge: Vec<usize> = (0..uploads.len())
+        .filter(|&at| {
+            let upload = &uploads[at];
+            upload["bytes"] == 10_000_000_000_u64
+                && upload["destination"] == "never-seen"
+                && upload["is_counted"] == true
+        })
+        .collect();
+    assert!(!huge.is_empty() && huge.iter().all(|&at| found(&judges[0], at)), "{huge:?}");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.matches("<svg").count() == 3 && !page.contains("NaN"), "{page}");
+
+    let fewer: Value = serde_json::from_str(&told(&["--uploads", "81"])).unwrap();
+    for (few, many) in uploads_of(&fewer).iter().zip(uploads_of(&report)) {
+        assert_eq!(few, &many);
+    }
+}
+
+/// Each upload with what the first budget says of it.
+fn uploads_of(report: &Value) -> Vec<(Value, Value)> {
+    let outcome = &report["judges"][0]["outcomes"];
+    let uploads = report["uploads"].as_array().unwrap().iter().enumerate();
+    uploads.map(|(at, upload)| (upload.clone(), outcome[at].clone())).collect()
+}
+
 #[test]
 fn mistakes_are_answered_in_one_line() {
     let mut wrong = labels();

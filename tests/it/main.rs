@@ -13,6 +13,7 @@ mod laws;
 mod mmdb;
 mod names;
 mod owners;
+mod page;
 mod pcaps;
 mod scenario;
 mod support;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Days;
+use super::grid::Injection;
 use super::parameters::Parameters;
 use super::thefts::Theft;
 use crate::net::Addr;
@@ -41,22 +42,6 @@ impl OfficeLabels {
         let learned = (parameters.learn_days as usize).min(calendar.dates.len());
         let (learn, judge) = calendar.dates.split_at(learned);
         let days = |dates: &[jiff::civil::Date]| dates.iter().map(ToString::to_string).collect();
-        let incident = |theft: &Theft| {
-            let mut dst: Vec<Addr> = theft.transfers.iter().map(|(_, one)| one.place).collect();
-            dst.sort();
-            dst.dedup();
-            let (start, end) = theft.span();
-            Incident {
-                id: theft.id.clone(),
-                title: theft.title,
-                expected: "alert",
-                src: theft.host,
-                dst,
-                start,
-                end,
-                bytes_out_tool: theft.transfers.iter().map(|(_, one)| one.out).sum(),
-            }
-        };
         Self {
             set: format!(
                 "a made-up office of {} workstations, {} days",
@@ -65,7 +50,45 @@ impl OfficeLabels {
             timezone: calendar.zone.iana_name().unwrap_or("UTC").to_owned(),
             internal_networks: [INTERNAL],
             timeline: Timeline { learn_days: days(learn), evaluation_days: days(judge) },
-            incidents: thefts.iter().map(incident).collect(),
+            incidents: thefts.iter().map(Incident::of_theft).collect(),
+        }
+    }
+
+    /// The same office with other uploads in it, which are called by their numbers.
+    pub(super) fn with(self, injections: &[Injection]) -> Self {
+        let incidents = injections.iter().enumerate();
+        Self { incidents: incidents.map(|(at, one)| Incident::of_grid(at, one)).collect(), ..self }
+    }
+}
+
+impl Incident {
+    fn of_theft(theft: &Theft) -> Self {
+        let mut dst: Vec<Addr> = theft.transfers.iter().map(|(_, one)| one.place).collect();
+        dst.sort();
+        dst.dedup();
+        let (start, end) = theft.span();
+        Self {
+            id: theft.id.clone(),
+            title: theft.title,
+            expected: "alert",
+            src: theft.host,
+            dst,
+            start,
+            end,
+            bytes_out_tool: theft.transfers.iter().map(|(_, one)| one.out).sum(),
+        }
+    }
+
+    fn of_grid(at: usize, injection: &Injection) -> Self {
+        Self {
+            id: at.to_string(),
+            title: "An upload of the grid",
+            expected: "alert",
+            src: injection.host,
+            dst: vec![injection.place],
+            start: injection.start,
+            end: injection.end(),
+            bytes_out_tool: injection.cell.bytes,
         }
     }
 }

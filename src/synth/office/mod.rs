@@ -4,8 +4,10 @@
 //! office has weekends, servers, people who come and go, services that move. Uploads that should be found
 //! are laid over some of them, and labelled. docs/synth.md argues every number of `office.toml`.
 
+mod grid;
 mod habits;
 mod labels;
+mod packets;
 mod parameters;
 mod places;
 mod staff;
@@ -16,8 +18,10 @@ mod workday;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
+pub use grid::{Cell, Chunking, Destination, Hour, Injection, Pace, Service};
 pub use labels::OfficeLabels;
-pub use parameters::{OfficeError, Parameters, SHIPPED};
+pub use packets::Packets;
+pub use parameters::{GRID, OfficeError, Parameters, SHIPPED};
 
 use self::places::Places;
 use self::staff::{Host, Staff};
@@ -25,6 +29,7 @@ use self::thefts::{Plan, Theft};
 use self::transfer::{Queue, Transfer};
 use super::random::{Random, scramble};
 use crate::flow::FlowDelta;
+use crate::net::Addr;
 use crate::time::Timestamp;
 
 /// The reports of all flows of an office, in order of time; the same for the same seed.
@@ -69,10 +74,62 @@ impl Office {
         OfficeLabels::of(&self.parameters, &self.calendar, &self.thefts)
     }
 
+    /// Labels of the same office with these uploads in it instead; each is called by its number.
+    pub fn labels_of(&self, injections: &[Injection]) -> OfficeLabels {
+        self.labels().with(injections)
+    }
+
+    /// Days in all.
+    pub fn days(&self) -> u32 {
+        self.parameters.days
+    }
+
+    /// Days of learning, the first ones.
+    pub fn learn_days(&self) -> u32 {
+        self.parameters.learn_days
+    }
+
+    /// When the days of learning are over.
+    pub fn judged_from(&self) -> Timestamp {
+        let starts = &self.calendar.starts;
+        starts.get(self.learn_days() as usize).copied().unwrap_or(Timestamp::MAX)
+    }
+
+    /// When a day begins, if nobody is free on it.
+    pub fn working_day(&self, day: u32) -> Option<Timestamp> {
+        (day < self.days() && !self.calendar.is_off(day)).then(|| self.calendar.start(day))
+    }
+
+    /// The workstations that are there from the first day to the last.
+    pub fn staying(&self) -> Vec<Addr> {
+        self.staff.workstations().filter(|host| host.stays()).map(Host::addr).collect()
+    }
+
+    /// All reports of the next day, in order of time; with those of the last come all that are left.
+    pub fn next_reports(&mut self) -> Option<Vec<FlowDelta>> {
+        if !self.next_day() {
+            return None;
+        }
+        let limit = self.limit();
+        Some(std::iter::from_fn(|| self.queue.next_before(limit)).collect())
+    }
+
+    /// What begins on a later day comes after all that this day has.
+    fn limit(&self) -> Timestamp {
+        if self.day < self.parameters.days { self.calendar.start(self.day) } else { Timestamp::MAX }
+    }
+
     /// Makes up the next day.
     fn next_day(&mut self) -> bool {
+        let Some(transfers) = self.next_transfers() else { return false };
+        self.queue.add(&transfers, &self.calendar.midnights);
+        true
+    }
+
+    /// Makes up the transfers that begin on the next day.
+    fn next_transfers(&mut self) -> Option<Vec<Transfer>> {
         if self.day == self.parameters.days {
-            return false;
+            return None;
         }
         let day = self.day;
         self.day += 1;
@@ -92,8 +149,7 @@ impl Office {
             transfers
                 .extend(theft.transfers.iter().filter(|&&(on, _)| on == day).map(|&(_, it)| it));
         }
-        self.queue.add(&transfers);
-        true
+        Some(transfers)
     }
 }
 
@@ -102,13 +158,7 @@ impl Iterator for Office {
 
     fn next(&mut self) -> Option<FlowDelta> {
         loop {
-            // What begins on a later day comes after all that this day has.
-            let limit = if self.day < self.parameters.days {
-                self.calendar.start(self.day)
-            } else {
-                Timestamp::MAX
-            };
-            if let Some(delta) = self.queue.next_before(limit) {
+            if let Some(delta) = self.queue.next_before(self.limit()) {
                 return Some(delta);
             }
             if !self.next_day() {
@@ -123,6 +173,8 @@ impl Iterator for Office {
 struct Days {
     dates: Vec<Date>,
     starts: Vec<Timestamp>,
+    /// The ends of the days.
+    midnights: Vec<Timestamp>,
     is_off: Vec<bool>,
     zone: TimeZone,
 }
@@ -147,18 +199,20 @@ impl Days {
             key: "first_day",
             problem: "the days must lie between 1970 and 2554".to_owned(),
         };
-        for day in 0..parameters.days as usize {
+        for day in 0..=parameters.days as usize {
             let date = dates[day];
             let start = date.to_zoned(zone.clone()).map_err(|_| outside())?.timestamp();
             let nanos = u64::try_from(start.as_nanosecond()).map_err(|_| outside())?;
             starts.push(Timestamp::from_nanos(nanos));
             dates.push(date.tomorrow().map_err(|_| outside())?);
         }
-        dates.pop();
+        let midnights = starts[1..].to_vec();
+        dates.truncate(parameters.days as usize);
+        starts.truncate(parameters.days as usize);
         let is_off = |date: &Date| {
             matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday) || holidays.contains(date)
         };
-        Ok(Self { is_off: dates.iter().map(is_off).collect(), dates, starts, zone })
+        Ok(Self { is_off: dates.iter().map(is_off).collect(), dates, starts, midnights, zone })
     }
 
     fn start(&self, day: u32) -> Timestamp {
@@ -174,5 +228,7 @@ impl Days {
     }
 }
 
+#[cfg(test)]
+mod likeness;
 #[cfg(test)]
 mod tests;

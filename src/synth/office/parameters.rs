@@ -4,6 +4,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Table;
 
+use crate::net::Protocol;
+
 /// What an office is like; `office.toml` says what each key means.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +80,7 @@ pub(super) struct Event {
     #[serde(default = "https")]
     pub(super) port: u16,
     #[serde(default)]
-    pub(super) udp: bool,
+    pub(super) over: Over,
     #[serde(default)]
     pub(super) when: When,
     #[serde(default)]
@@ -93,6 +95,15 @@ pub(super) enum Who {
     #[default]
     Workstations,
     Servers,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Over {
+    #[default]
+    Tcp,
+    Udp,
+    Icmp,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -140,16 +151,36 @@ pub enum OfficeError {
     },
 }
 
+impl Over {
+    pub(super) fn protocol(self) -> Protocol {
+        match self {
+            Self::Tcp => Protocol::TCP,
+            Self::Udp => Protocol::UDP,
+            Self::Icmp => Protocol::ICMP,
+        }
+    }
+}
+
 impl Parameters {
     /// The parameters that ship, with what `text`, a part of such a file, has otherwise.
     ///
     /// # Errors
     /// When the text is no TOML, has a key that does not exist, or a value that cannot be.
     pub fn parse(text: &str) -> Result<Self, OfficeError> {
+        Self::layered(&[text])
+    }
+
+    /// The same with several such texts, each over those before it.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn layered(texts: &[&str]) -> Result<Self, OfficeError> {
         let form =
             |error: toml::de::Error| OfficeError::Form(error.to_string().trim_end().to_owned());
         let mut all: Table = toml::from_str(SHIPPED).map_err(form)?;
-        lay_over(&mut all, toml::from_str(text).map_err(form)?);
+        for text in texts {
+            lay_over(&mut all, toml::from_str(text).map_err(form)?);
+        }
         let parameters: Self = all.try_into().map_err(form)?;
         parameters.check()?;
         Ok(parameters)
@@ -211,6 +242,10 @@ fn lay_over(under: &mut Table, over: Table) {
 
 /// The parameters that ship.
 pub const SHIPPED: &str = include_str!("office.toml");
+
+/// What is different where a grid of uploads is laid over the office: four weeks to learn, thirty honest days.
+pub const GRID: &str = "days = 58\nlearn_days = 28\n\
+    [thefts]\nbulk = 0\ncloud = 0\nnight = 0\nsplit = 0\nslow = 0";
 
 fn one() -> f64 {
     1.0

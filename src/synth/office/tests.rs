@@ -133,10 +133,11 @@ fn reports_add_up() {
     for (millis, out) in [(0, 5), (1, 1 << 40), (10_000_000, 0), (7, 3), (3_600_000, 200_000_000)] {
         let (host, place) = (Addr::from_v4([10, 0, 0, 1]), Addr::from_v4([198, 18, 0, 1]));
         let start = Timestamp::from_secs_nanos(1_773_000_000, 0);
-        let (is_udp, is_inbound, port, back) = (false, false, 443, out / 3);
-        let transfer = Transfer { host, place, port, is_udp, is_inbound, start, millis, out, back };
+        let (protocol, is_inbound, port, back) = (Protocol::TCP, false, 443, out / 3);
+        let transfer =
+            Transfer { host, place, port, protocol, is_inbound, start, millis, out, back };
         let mut queue = Queue::default();
-        queue.add(&[transfer]);
+        queue.add(&[transfer], &[start.plus(std::time::Duration::from_secs(1800))]);
         let deltas: Vec<FlowDelta> =
             std::iter::from_fn(|| queue.next_before(Timestamp::MAX)).collect();
         let sums = deltas.iter().fold((0, 0), |sums, delta| {

@@ -7,7 +7,7 @@ use super::parameters::{OfficeError, Parameters};
 use super::places::Places;
 use super::staff::{Host, Staff};
 use super::transfer::Transfer;
-use crate::net::Addr;
+use crate::net::{Addr, Protocol};
 use crate::synth::random::{Random, scramble};
 use crate::time::Timestamp;
 
@@ -101,8 +101,8 @@ impl Plan<'_> {
             let start = self.calendar.start(day).plus(Duration::from_secs(secs));
             let (out, millis) = ((mb * 1e6) as u64, (mb * 8000.0 / mbit) as u64);
             let (port, back) = (443, out / 100);
-            let (is_udp, is_inbound) = (false, false);
-            (day, Transfer { host, place, port, is_udp, is_inbound, start, millis, out, back })
+            let (protocol, is_inbound) = (Protocol::TCP, false);
+            (day, Transfer { host, place, port, protocol, is_inbound, start, millis, out, back })
         };
         let at_work = HOUR * 9 + random.below(HOUR * 8);
         match kind {

@@ -7,6 +7,7 @@ use super::parameters::{Event, Parameters, When, Who};
 use super::places::{PlaceId, Places};
 use super::transfer::Transfer;
 use super::{Days, Host};
+use crate::net::Protocol;
 use crate::synth::random::Random;
 use crate::time::Timestamp;
 
@@ -125,7 +126,7 @@ impl Workday<'_> {
                 back: (out as f64 * event.back) as u64,
                 millis: (out as f64 * 8.0 / (event.mbit * 1000.0)) as u64,
                 port: event.port,
-                is_udp: event.udp,
+                protocol: event.over.protocol(),
                 is_inbound: event.to == "client",
             };
             let start = self.moment(hour);
@@ -138,7 +139,7 @@ impl Workday<'_> {
             host: self.host.addr(),
             place: place.addr(),
             port: flow.port,
-            is_udp: flow.is_udp,
+            protocol: flow.protocol,
             is_inbound: flow.is_inbound,
             start,
             millis: flow.millis,
@@ -165,13 +166,13 @@ struct Flow {
     back: u64,
     millis: u64,
     port: u16,
-    is_udp: bool,
+    protocol: Protocol,
     is_inbound: bool,
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { out: 0, back: 0, millis: 0, port: 443, is_udp: false, is_inbound: false }
+        Self { out: 0, back: 0, millis: 0, port: 443, protocol: Protocol::TCP, is_inbound: false }
     }
 }
 

@@ -1,0 +1,111 @@
+//! What can be typed to make traffic up.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use sekisho::synth::office::{Office, Parameters};
+use sekisho::synth::{self, Kind};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Synth {
+    /// Frames of 64 bytes, spread evenly over all flows
+    Min(Plain),
+    /// An office: TLS, HTTP, QUIC, DNS, SMB, ping
+    Mix(Plain),
+    /// A few large uploads in full frames
+    Bulk(Plain),
+    /// Every packet opens a flow of its own
+    Flows(Plain),
+    /// The days of an office with habits, as `eval --office` judges them
+    Office(OfficeDays),
+}
+
+/// Traffic of one kind.
+#[derive(Debug, Args)]
+pub(crate) struct Plain {
+    /// Packets in all
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    packets: u64,
+    /// Flows in all [default: as usual for the kind]
+    #[arg(long, value_name = "N")]
+    flows: Option<u64>,
+    /// Inside hosts that open them [default: as usual for the kind]
+    #[arg(long, value_name = "N")]
+    hosts: Option<u32>,
+    /// Packets in a second of packet time [default: as usual for the kind]
+    #[arg(long, value_name = "N")]
+    rate: Option<u64>,
+    /// Other seeds, other traffic
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// The pcap file to write
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// Days of an office.
+#[derive(Debug, Args)]
+pub(crate) struct OfficeDays {
+    /// How it differs from the usual office
+    #[arg(long, value_name = "FILE")]
+    like: Option<PathBuf>,
+    /// Workstations [default: as in the file]
+    #[arg(long, value_name = "N")]
+    hosts: Option<u32>,
+    /// Days [default: as in the file]
+    #[arg(long, value_name = "N")]
+    days: Option<u32>,
+    /// Bytes of each frame to write at most; its true length stands beside [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(64..))]
+    snap: Option<u16>,
+    /// Other seeds, other offices
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Write what must be found in it as well, for `eval --labels`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// The pcap file to write
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+impl Plain {
+    pub(crate) fn options(&self, kind: Kind) -> synth::Options {
+        let mut options = kind.options(self.packets);
+        options.flows = self.flows.unwrap_or(options.flows);
+        options.hosts = self.hosts.unwrap_or(options.hosts);
+        options.rate = self.rate.unwrap_or(options.rate);
+        options.seed = self.seed;
+        options
+    }
+}
+
+impl OfficeDays {
+    pub(crate) fn office(&self) -> anyhow::Result<Office> {
+        office(self.like.as_ref(), "", (self.hosts, self.days), self.seed)
+    }
+
+    /// Bytes of a frame to keep.
+    pub(crate) fn snap(&self) -> usize {
+        self.snap.map_or(usize::MAX, usize::from)
+    }
+}
+
+/// The office of a file, or the usual one, laid over what is `under` it, of another size if one was typed.
+pub(super) fn office(
+    file: Option<&PathBuf>,
+    under: &str,
+    (hosts, days): (Option<u32>, Option<u32>),
+    seed: u64,
+) -> anyhow::Result<Office> {
+    let (text, name) = match file {
+        Some(path) => (std::fs::read_to_string(path), path.display().to_string()),
+        None => (Ok(String::new()), "the usual office".to_owned()),
+    };
+    let text = text.with_context(|| format!("{name}: cannot be read"))?;
+    let days = days.map(|days| format!("days = {days}\n")).unwrap_or_default();
+    let hosts = hosts.map(|hosts| format!("[hosts]\nworkstations = {hosts}")).unwrap_or_default();
+    let like = Parameters::layered(&[under, &text, &(days + &hosts)]);
+    like.and_then(|like| Office::new(like, seed)).context(name)
+}

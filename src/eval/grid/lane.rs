@@ -1,0 +1,132 @@
+//! One judge over the office, and its forks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::fixed_rules::{FixedRule, Rule};
+use super::super::judge::Judge;
+use super::super::labels::Label;
+use super::super::matching::{GRACE, Target};
+use super::super::notes::Notes;
+use super::super::report::Outcome;
+use super::super::score::outcome;
+use super::super::truth::Truth;
+use crate::detect::Bits;
+use crate::engine::Analyst;
+use crate::flow::FlowDelta;
+use crate::net::Subnets;
+use crate::time::{Calendar, Timestamp};
+
+/// An upload that waits for its turn.
+pub(super) struct Waiting {
+    /// Of the cell.
+    pub(super) number: usize,
+    pub(super) label: Label,
+    pub(super) deltas: Vec<FlowDelta>,
+    /// Places in today of what its host does otherwise, in their order.
+    pub(super) own: Vec<usize>,
+}
+
+/// One judge over the days of the office without any upload, and what its forks found.
+pub(super) struct Lane<J> {
+    pub(super) judge: J,
+    pub(super) notes: Notes,
+    pub(super) outcomes: Vec<(usize, Outcome)>,
+    /// The score from which an incident paged on the first day with uploads.
+    pub(super) threshold: Option<Bits>,
+}
+
+pub(super) enum AtWork {
+    Budget(f64, Box<Lane<Analyst>>),
+    Rule(Rule, Box<Lane<FixedRule>>),
+}
+
+/// What a fork lives in: the days to come, and who is inside.
+#[derive(Clone, Copy)]
+pub(super) struct Days<'a> {
+    /// Today first, and as many as the longest upload needs.
+    pub(super) days: &'a [Vec<FlowDelta>],
+    pub(super) internal: &'a Subnets,
+    pub(super) calendar: &'a Calendar,
+}
+
+impl AtWork {
+    pub(super) fn live(&mut self, days: Days<'_>, waiting: &[Waiting]) {
+        match self {
+            Self::Budget(_, lane) => {
+                lane.live(days, waiting);
+                if !waiting.is_empty() && lane.threshold.is_none() {
+                    lane.threshold = Some(lane.judge.threshold());
+                }
+            }
+            Self::Rule(_, lane) => lane.live(days, waiting),
+        }
+    }
+}
+
+impl<J: Judge> Lane<J> {
+    pub(super) fn new(judge: J) -> Self {
+        Self { judge, notes: Notes::default(), outcomes: Vec::new(), threshold: None }
+    }
+
+    /// Lives through today; when an upload begins, a fork goes on with it. They are in order of time.
+    fn live(&mut self, days: Days<'_>, waiting: &[Waiting]) {
+        let mut waiting = waiting.iter().peekable();
+        let Some(today) = days.days.first() else { return };
+        for (at, delta) in today.iter().enumerate() {
+            while let Some(upload) = waiting.next_if(|one| one.label.start <= delta.last_at) {
+                self.fork(upload, days, at);
+            }
+            self.judge.fold(delta);
+            self.notes.take(self.judge.told(), &[], &mut Truth::new(&[]));
+        }
+        waiting.for_each(|upload| self.fork(upload, days, today.len()));
+    }
+
+    /// Judges one upload, alone after the past, from the place in today at which it begins.
+    fn fork(&mut self, upload: &Waiting, Days { days, internal, calendar }: Days<'_>, at: usize) {
+        let mut calendar = calendar.clone();
+        let target = Target::of(&upload.label, internal, &mut calendar);
+        let is_over_today = calendar.day(upload.label.start) == target.graced_day;
+        let targets: Arc<[Target]> = [target].into();
+        let (mut judge, mut notes) = (self.judge.clone(), self.notes.fork());
+        let mut truth = Truth::new(&targets);
+        let until = upload.label.end.plus(GRACE);
+        // Until midnight nothing that others do changes the verdict on a host, but for who else goes to the
+        // same place: what all have done is learned then.
+        let rest: Box<dyn Iterator<Item = &FlowDelta>> = if is_over_today {
+            let from = upload.own.partition_point(|&own| own < at);
+            Box::new(upload.own[from..].iter().map(|&own| &days[0][own]))
+        } else {
+            Box::new(days[0][at..].iter().chain(days[1..].iter().flatten()))
+        };
+        let rest = rest.take_while(|delta| delta.last_at <= until);
+        for delta in merged(rest, upload.deltas.iter()) {
+            truth.add(delta);
+            judge.fold(delta);
+            notes.take(judge.told(), &targets, &mut truth);
+        }
+        judge.finish();
+        notes.take(judge.told(), &targets, &mut truth);
+        self.outcomes.push((upload.number, outcome(&targets[0], 0, &truth, &notes)));
+    }
+}
+
+/// Both in order of time.
+fn merged<'a>(
+    one: impl Iterator<Item = &'a FlowDelta>,
+    other: impl Iterator<Item = &'a FlowDelta>,
+) -> impl Iterator<Item = &'a FlowDelta> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(first), Some(second)) if second.last_at < first.last_at => other.next(),
+        (Some(_), _) => one.next(),
+        (None, _) => other.next(),
+    })
+}
+
+/// How many days an upload needs that begins on a day which starts at `day`.
+pub(super) fn days_needed(day: Timestamp, end: Timestamp) -> usize {
+    const DAY: Duration = Duration::from_secs(86_400);
+    (end.plus(GRACE).since(day).as_nanos() / DAY.as_nanos()) as usize + 1
+}

@@ -1,0 +1,311 @@
+//! Uploads over all that may matter of them, each alone in a fork of an office that was learned, beside an
+//! oracle. docs/eval.md says how each figure comes about.
+
+mod html;
+mod lane;
+mod past;
+mod report;
+mod text;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+pub use report::{GridReport, Judged, Outcome, Slice, Tally, Upload};
+
+use self::lane::{AtWork, Days, Lane, Waiting, days_needed};
+use self::past::Past;
+use super::error::EvalError;
+use super::fixed_rules::{FixedRule, Rule};
+use super::labels::Labels;
+use super::notes::Notes;
+use super::report::{Outcome as Said, Verdict};
+use crate::engine::{self, Analyst};
+use crate::flow::FlowDelta;
+use crate::net::Addr;
+use crate::synth::office::{Cell, Injection, Office};
+use crate::time::{Calendar, Timestamp};
+
+/// What is tried, and on what.
+#[derive(Debug, Clone)]
+pub struct GridPlan {
+    /// The office; its days after those of learning are the honest ones.
+    pub office: Office,
+    /// A name for it.
+    pub set: String,
+    /// Seed of the grid.
+    pub seed: u64,
+    /// Uploads to try.
+    pub uploads: usize,
+    /// How verdicts are made.
+    pub analyst: engine::Options,
+    /// Budgets, in alerts a day.
+    pub budgets: Vec<f64>,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// Tries the uploads; `tell` gets how many of how many days are over.
+///
+/// # Errors
+/// When the office has no working day after those of learning.
+pub fn run(plan: &GridPlan, mut tell: impl FnMut(u32, u32)) -> Result<GridReport, EvalError> {
+    let learned = plan.office.learn_days();
+    let on: Vec<u32> = (learned..plan.office.days())
+        .filter(|&day| plan.office.working_day(day).is_some())
+        .take(DAYS_OF_UPLOADS)
+        .collect();
+    if on.is_empty() {
+        return Err(EvalError::NoDays { learned });
+    }
+    let mut grid = Grid::new(plan);
+    let cells: Vec<(usize, Cell)> =
+        Cell::some(plan.uploads, plan.seed).into_iter().enumerate().collect();
+    let (mut office, mut ahead) = (plan.office.clone(), VecDeque::new());
+    for day in 0..plan.office.days() {
+        tell(day, plan.office.days());
+        let place = on.iter().position(|&other| other == day);
+        let start = plan.office.working_day(day).unwrap_or_default();
+        let today = place.map_or(Vec::new(), |place| {
+            let mine = cells.iter().filter(|(number, _)| number % on.len() == place);
+            grid.inject(&mine.copied().collect::<Vec<_>>(), start)
+        });
+        let ends = today.iter().map(|(_, injection)| days_needed(start, injection.end()));
+        let needed = ends.max().unwrap_or(1);
+        while ahead.len() < needed
+            && let Some(reports) = office.next_reports()
+        {
+            ahead.push_back(reports);
+        }
+        grid.live(ahead.make_contiguous(), today, day >= learned)?;
+        ahead.pop_front();
+    }
+    tell(plan.office.days(), plan.office.days());
+    Ok(grid.report())
+}
+
+/// All judges, and what they are measured against.
+struct Grid<'a> {
+    plan: &'a GridPlan,
+    past: Past,
+    calendar: Calendar,
+    judges: Vec<AtWork>,
+    tried: Vec<Tried>,
+}
+
+/// An upload that was tried, and what the oracle saw of it.
+struct Tried {
+    number: usize,
+    injection: Injection,
+    seen: Vec<Seen>,
+}
+
+/// What an oracle sees of an upload at one moment.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    score: u64,
+    /// What the upload had sent by then.
+    left: u64,
+}
+
+impl<'a> Grid<'a> {
+    fn new(plan: &'a GridPlan) -> Self {
+        let (internal, zone) = (&plan.analyst.egress.internal, &plan.analyst.egress.timezone);
+        let mut budgets = plan.budgets.clone();
+        budgets.sort_by(f64::total_cmp);
+        budgets.dedup();
+        let budget = |budget| {
+            let mut options = plan.analyst.clone();
+            options.alert.alerts_per_day = budget;
+            AtWork::Budget(budget, Box::new(Lane::new(Analyst::new(options))))
+        };
+        let rule = |rule| {
+            let judge = FixedRule::new(rule, internal.clone(), zone.clone());
+            AtWork::Rule(rule, Box::new(Lane::new(judge)))
+        };
+        Self {
+            plan,
+            past: Past::new(internal.clone()),
+            calendar: Calendar::new(zone.clone()),
+            judges: budgets
+                .into_iter()
+                .map(budget)
+                .chain(Rule::ALL.into_iter().map(rule))
+                .collect(),
+            tried: Vec::new(),
+        }
+    }
+
+    fn inject(&mut self, cells: &[(usize, Cell)], start: Timestamp) -> Vec<(usize, Injection)> {
+        self.past.inject(cells, &self.plan.office.staying(), (start, self.plan.seed))
+    }
+
+    /// A day of the office, and the uploads that begin on it.
+    fn live(
+        &mut self,
+        days: &[Vec<FlowDelta>],
+        injections: Vec<(usize, Injection)>,
+        is_judged: bool,
+    ) -> Result<(), EvalError> {
+        let alone: Vec<Injection> = injections.iter().map(|&(_, injection)| injection).collect();
+        let labels = serde_json::to_string(&self.plan.office.labels_of(&alone)).unwrap_or_default();
+        let labels = Labels::parse("grid".as_ref(), &labels)?;
+        let waiting: Vec<Waiting> = injections
+            .iter()
+            .zip(labels.incidents)
+            .zip(own(days.first().map_or(&[], Vec::as_slice), &alone))
+            .map(|((&(number, injection), label), own)| Waiting {
+                number,
+                label,
+                deltas: injection.deltas(),
+                own,
+            })
+            .collect();
+        let internal = &self.plan.analyst.egress.internal;
+        let around = Days { days, internal, calendar: &self.calendar };
+        let threads = self.plan.threads.clamp(1, self.judges.len());
+        // Whoever is free takes the next judge: they share nothing, so that it does not matter who.
+        let judges = Mutex::new(self.judges.iter_mut());
+        let next = || judges.lock().unwrap_or_else(PoisonError::into_inner).next();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(judge) = next() {
+                        judge.live(around, &waiting);
+                    }
+                });
+            }
+        });
+        for (upload, (number, injection)) in waiting.iter().zip(injections) {
+            let seen = self.oracle(days, upload, &injection);
+            self.tried.push(Tried { number, injection, seen });
+        }
+        if let Some(today) = days.first() {
+            self.past.learn(today, is_judged);
+        }
+        Ok(())
+    }
+
+    /// The moments at which an upload, with what its host sends there anyway, scores more than ever before.
+    fn oracle(&mut self, days: &[Vec<FlowDelta>], upload: &Waiting, one: &Injection) -> Vec<Seen> {
+        let ends = (one.host, one.place);
+        let today = upload.own.iter().map(|&own| &days[0][own]);
+        let usual = today.chain(days.iter().skip(1).flatten());
+        let usual = usual.map(|delta| (delta, self.past.sent(delta, ends), 0));
+        let own = upload.deltas.iter().map(|delta| {
+            let sent = self.past.sent(delta, ends);
+            (delta, sent, sent)
+        });
+        let mut all: Vec<(&FlowDelta, u64, u64)> = usual.chain(own).collect();
+        all.retain(|&(delta, sent, _)| sent > 0 && delta.last_at <= one.end());
+        all.sort_by_key(|(delta, ..)| delta.last_at);
+        let (mut latest, mut sum, mut left) = (None, 0, 0);
+        let mut seen: Vec<Seen> = Vec::new();
+        for (delta, sent, own) in all {
+            let day = self.calendar.day(delta.last_at);
+            if latest != Some(day) {
+                (latest, sum) = (Some(day), 0);
+            }
+            (sum, left) = (sum + sent, left + own);
+            let score = self.past.score(one.cell.destination, ends, sum);
+            if left > 0 && seen.last().is_none_or(|last| last.score < score) {
+                seen.push(Seen { score, left });
+            }
+        }
+        seen
+    }
+
+    fn report(mut self) -> GridReport {
+        let office = &self.plan.office;
+        let judged_days = office.days() - office.learn_days();
+        self.tried.sort_by_key(|tried| tried.number);
+        let upload = |Tried { injection, .. }: &Tried| Upload {
+            cell: injection.cell,
+            is_counted: injection.cell.service.is_counted(),
+            src: injection.host,
+            dst: [injection.place],
+            start: injection.start,
+            end: injection.end(),
+        };
+        let mut report = GridReport {
+            schema: "sekisho.grid/1",
+            version: env!("CARGO_PKG_VERSION"),
+            set: self.plan.set.clone(),
+            seed: self.plan.seed,
+            learned_days: office.learn_days(),
+            judged_days,
+            host_days: self.past.host_days,
+            uploads_in_all: Cell::all().len(),
+            uploads: self.tried.iter().map(upload).collect(),
+            judges: Vec::new(),
+        };
+        for judge in std::mem::take(&mut self.judges) {
+            let judged = match judge {
+                AtWork::Budget(budget, lane) => Judged {
+                    name: format!("budget {budget} a day"),
+                    budget: Some(budget),
+                    threshold_bits: lane.threshold,
+                    ..self.judged(&report, &lane.notes, lane.outcomes)
+                },
+                AtWork::Rule(rule, lane) => Judged {
+                    name: rule.name().to_owned(),
+                    ..self.judged(&report, &lane.notes, lane.outcomes)
+                },
+            };
+            report.judges.push(judged);
+        }
+        report
+    }
+
+    fn judged(
+        &mut self,
+        report: &GridReport,
+        notes: &Notes,
+        mut said: Vec<(usize, Said)>,
+    ) -> Judged {
+        said.sort_by_key(|&(number, _)| number);
+        let from = self.plan.office.judged_from();
+        let false_alerts = notes.pages().filter(|(_, page)| page.at >= from).count();
+        let limits = self.past.tails.limits(false_alerts);
+        let outcome = |(tried, (_, said)): (&Tried, (usize, Said))| {
+            let limit = limits[tried.injection.cell.destination as usize];
+            let alarm = tried.seen.iter().find(|seen| seen.score > limit);
+            let detection = said.detection.filter(|_| said.verdict == Verdict::Found);
+            Outcome {
+                verdict: said.verdict,
+                secs: detection.as_ref().map(|detection| detection.secs),
+                bytes_left: detection.as_ref().map(|detection| detection.bytes_left),
+                oracle_bytes_left: alarm.map(|seen| seen.left),
+            }
+        };
+        let outcomes: Vec<Outcome> = self.tried.iter().zip(said).map(outcome).collect();
+        let rate = |of: f64| (false_alerts as f64 / of.max(1.0) * 100.0).round() / 100.0;
+        Judged {
+            name: String::new(),
+            budget: None,
+            threshold_bits: None,
+            false_alerts,
+            false_per_day: rate(f64::from(report.judged_days)),
+            false_per_1000_host_days: rate(report.host_days as f64 / 1000.0),
+            all: report.tally(&outcomes, |_| true),
+            by: report.slices(&outcomes),
+            outcomes,
+        }
+    }
+}
+
+/// Of each upload, the places in a day of what its host does otherwise.
+fn own(day: &[FlowDelta], injections: &[Injection]) -> Vec<Vec<usize>> {
+    let mut by_host: HashMap<Addr, Vec<usize>> =
+        injections.iter().map(|injection| (injection.host, Vec::new())).collect();
+    for (at, delta) in day.iter().enumerate() {
+        for addr in [delta.key.low.addr, delta.key.high.addr] {
+            if let Some(own) = by_host.get_mut(&addr) {
+                own.push(at);
+            }
+        }
+    }
+    injections.iter().map(|injection| by_host[&injection.host].clone()).collect()
+}
+
+/// Uploads begin on the first working days after learning, and on as many of them.
+const DAYS_OF_UPLOADS: usize = 5;

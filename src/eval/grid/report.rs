@@ -1,0 +1,199 @@
+//! What uploads over all that may matter came to, `sekisho.grid/1`.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::super::report::Verdict;
+use crate::detect::Bits;
+use crate::net::Addr;
+use crate::synth::office::Cell;
+use crate::time::Timestamp;
+
+/// What uploads over all that may matter came to. The same for the same seed.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct GridReport {
+    /// Always `sekisho.grid/1`.
+    pub schema: &'static str,
+    /// Version of the program.
+    pub version: &'static str,
+    /// The office.
+    pub set: String,
+    /// Seed of the office and of the grid.
+    pub seed: u64,
+    /// Days of learning before the first upload.
+    pub learned_days: u32,
+    /// Honest days after them, on which false alerts are counted.
+    pub judged_days: u32,
+    /// Hosts that sent something on these, each day anew.
+    pub host_days: u64,
+    /// Uploads of the whole grid.
+    pub uploads_in_all: usize,
+    /// Those that were tried, with their ground truth.
+    pub uploads: Vec<Upload>,
+    /// Each budget and each fixed rule.
+    pub judges: Vec<Judged>,
+}
+
+/// An upload; its ground truth has the names of `sekisho.labels/1`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Upload {
+    /// What it is like.
+    #[serde(flatten)]
+    pub cell: Cell,
+    /// Does it count? Others wait for the detectors that are theirs.
+    pub is_counted: bool,
+    /// The host that sends.
+    pub src: Addr,
+    /// The other end.
+    pub dst: [Addr; 1],
+    /// First moment.
+    pub start: Timestamp,
+    /// Last moment.
+    pub end: Timestamp,
+}
+
+/// How well a budget or a fixed rule did, beside the oracle.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Judged {
+    /// The rule, or what the budget is.
+    pub name: String,
+    /// Alerts a day that were asked for; null for a rule.
+    pub budget: Option<f64>,
+    /// Score from which an incident paged on the first day with uploads; null for a rule.
+    pub threshold_bits: Option<Bits>,
+    /// Pages on the honest days.
+    pub false_alerts: usize,
+    /// The same in a day.
+    pub false_per_day: f64,
+    /// The same for each 1,000 host-days.
+    pub false_per_1000_host_days: f64,
+    /// Over all uploads that count.
+    pub all: Tally,
+    /// Over those that have something in common.
+    pub by: Vec<Slice>,
+    /// Of each upload, in their order.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Uploads that have something in common.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Slice {
+    /// Of what: `bytes`, `bytes_per_sec`, `destination`, ...
+    pub of: &'static str,
+    /// Which they have in common.
+    pub value: String,
+    /// How well it went.
+    pub tally: Tally,
+}
+
+/// How many were found, and by the oracle at as many false alerts.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Tally {
+    /// Uploads.
+    pub uploads: usize,
+    /// Found, in time.
+    pub found: usize,
+    /// Found by the oracle.
+    pub oracle_found: usize,
+    /// Half of those found had sent at most so many bytes by then.
+    pub median_bytes_left: Option<u64>,
+    /// The same for the oracle.
+    pub oracle_median_bytes_left: Option<u64>,
+}
+
+/// What was said of an upload.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Outcome {
+    /// In one word.
+    pub verdict: Verdict,
+    /// Seconds from the first byte to the page.
+    pub secs: Option<f64>,
+    /// What had left by then.
+    pub bytes_left: Option<u64>,
+    /// What had left when the oracle alarmed; null where it did not.
+    pub oracle_bytes_left: Option<u64>,
+}
+
+impl GridReport {
+    /// Adds up the outcomes of a judge.
+    pub(super) fn tally(&self, outcomes: &[Outcome], is_meant: impl Fn(&Cell) -> bool) -> Tally {
+        let uploads = self.uploads.iter().zip(outcomes);
+        let meant: Vec<&Outcome> = uploads
+            .filter(|(upload, _)| upload.is_counted && is_meant(&upload.cell))
+            .map(|(_, outcome)| outcome)
+            .collect();
+        let found = || meant.iter().filter(|one| one.verdict == Verdict::Found);
+        let by_oracle = || meant.iter().filter_map(|one| one.oracle_bytes_left);
+        Tally {
+            uploads: meant.len(),
+            found: found().count(),
+            oracle_found: by_oracle().count(),
+            median_bytes_left: median(found().filter_map(|one| one.bytes_left).collect()),
+            oracle_median_bytes_left: median(by_oracle().collect()),
+        }
+    }
+
+    /// The same for each value of each dimension.
+    pub(super) fn slices(&self, outcomes: &[Outcome]) -> Vec<Slice> {
+        let mut slices = Vec::new();
+        for Dimension { of, value } in DIMENSIONS {
+            let counted = self.uploads.iter().filter(|upload| upload.is_counted);
+            let mut values: Vec<Value> = counted.map(|upload| value(&upload.cell)).collect();
+            values.sort();
+            values.dedup();
+            for one in values {
+                let tally = self.tally(outcomes, |cell| value(cell) == one);
+                slices.push(Slice { of, value: one.to_string(), tally });
+            }
+        }
+        slices
+    }
+}
+
+/// A dimension of the grid, and where in it a cell lies.
+struct Dimension {
+    of: &'static str,
+    value: fn(&Cell) -> Value,
+}
+
+/// Numbers go by their size, words by the alphabet.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Number(u64),
+    Word(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+const DIMENSIONS: [Dimension; 7] = [
+    Dimension { of: "bytes", value: |cell| Value::Number(cell.bytes) },
+    Dimension { of: "bytes_per_sec", value: |cell| Value::Number(cell.bytes_per_sec) },
+    Dimension { of: "destination", value: |cell| Value::Word(word(&cell.destination)) },
+    Dimension { of: "chunking", value: |cell| Value::Word(word(&cell.chunking)) },
+    Dimension { of: "service", value: |cell| Value::Word(word(&cell.service)) },
+    Dimension { of: "hour", value: |cell| Value::Word(word(&cell.hour)) },
+    Dimension { of: "pace", value: |cell| Value::Word(word(&cell.pace)) },
+];
+
+/// The word that stands for it in JSON.
+pub(super) fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// The middle one, the lesser of two in the middle.
+fn median(mut values: Vec<u64>) -> Option<u64> {
+    values.sort_unstable();
+    values.get(values.len().saturating_sub(1) / 2).copied()
+}

@@ -1,0 +1,153 @@
+//! The grid for people.
+
+use std::fmt;
+
+use super::report::{GridReport, Judged, Tally, word};
+use crate::alert::bytes_text;
+use crate::plot::grouped;
+use crate::sink::printable;
+use crate::synth::office::Destination;
+
+impl fmt::Display for GridReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = self.uploads.iter().filter(|upload| upload.is_counted).count();
+        writeln!(
+            f,
+            "{} (seed {}): {} days learned, {} honest days judged, {} host-days",
+            printable(&self.set),
+            self.seed,
+            self.learned_days,
+            self.judged_days,
+            grouped(self.host_days),
+        )?;
+        writeln!(
+            f,
+            "{} of {} uploads tried; {counted} count, the others (DNS, ICMP, SMTP) wait for their detectors",
+            grouped(self.uploads.len() as u64),
+            grouped(self.uploads_in_all as u64),
+        )?;
+        writeln!(
+            f,
+            "\n{:>32} {:>5} {:>13} {:>8} {:>12} {:>7} {:>7} {:>7} {:>20}",
+            "",
+            "bits",
+            "false alerts",
+            "a day",
+            "1,000 h-days",
+            "found",
+            "share",
+            "oracle",
+            "median left, oracle"
+        )?;
+        for judged in &self.judges {
+            write_judged(f, judged)?;
+        }
+        self.write_slices(f)?;
+        match self.judges.iter().find(|judged| judged.budget.is_some()) {
+            Some(judged) => self.write_matrix(f, judged),
+            None => Ok(()),
+        }
+    }
+}
+
+impl GridReport {
+    /// Recall beside the oracle's, value by value, a column for each budget.
+    fn write_slices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let budgets: Vec<&Judged> =
+            self.judges.iter().filter(|judged| judged.budget.is_some()).collect();
+        let Some(first) = budgets.first() else { return Ok(()) };
+        write!(f, "\nFound (by the oracle), in percent\n{:>32} {:>7}", "", "uploads")?;
+        for judged in &budgets {
+            write!(f, "  {:>18}", judged.name)?;
+        }
+        writeln!(f)?;
+        for (at, slice) in first.by.iter().enumerate() {
+            let name = format!("{} {}", slice.of, value_text(slice.of, &slice.value));
+            write!(f, "{name:>32} {:>7}", slice.tally.uploads)?;
+            for judged in &budgets {
+                let tally = &judged.by[at].tally;
+                write!(f, "  {:>18}", both(tally))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    /// Recall by size and pace, for each kind of destination.
+    fn write_matrix(&self, f: &mut fmt::Formatter<'_>, judged: &Judged) -> fmt::Result {
+        let (sizes, paces) = (judged.values("bytes"), judged.values("bytes_per_sec"));
+        for destination in Destination::ALL {
+            let name = word(&destination);
+            writeln!(f, "\n{name}, {}: found (by the oracle), in percent", judged.name)?;
+            write!(f, "{:>10}", "")?;
+            for pace in &paces {
+                write!(f, " {:>12}", value_text("bytes_per_sec", &pace.to_string()))?;
+            }
+            writeln!(f)?;
+            for &bytes in &sizes {
+                write!(f, "{:>10}", bytes_text(bytes))?;
+                for &pace in &paces {
+                    let tally = self.tally(&judged.outcomes, |cell| {
+                        (cell.bytes, cell.bytes_per_sec, cell.destination)
+                            == (bytes, pace, destination)
+                    });
+                    write!(f, " {:>12}", both(&tally))?;
+                }
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Judged {
+    /// The numbers that a dimension has.
+    pub(super) fn values(&self, of: &str) -> Vec<u64> {
+        let slices = self.by.iter().filter(|slice| slice.of == of);
+        slices.filter_map(|slice| slice.value.parse().ok()).collect()
+    }
+}
+
+fn write_judged(f: &mut fmt::Formatter<'_>, judged: &Judged) -> fmt::Result {
+    let Tally { uploads, found, oracle_found, median_bytes_left, oracle_median_bytes_left } =
+        &judged.all;
+    let left = |bytes: &Option<u64>| bytes.map_or("-".to_owned(), bytes_text);
+    let left = format!("{}, {}", left(median_bytes_left), left(oracle_median_bytes_left));
+    writeln!(
+        f,
+        "{:>32} {:>5} {:>13} {:>8.2} {:>12.2} {:>7} {:>7} {:>7} {left:>20}",
+        judged.name,
+        judged.threshold_bits.map_or("-".to_owned(), |bits| bits.to_string()),
+        judged.false_alerts,
+        judged.false_per_day,
+        judged.false_per_1000_host_days,
+        found,
+        percent(*found, *uploads),
+        percent(*oracle_found, *uploads),
+    )
+}
+
+/// A value as people write it.
+pub(super) fn value_text(of: &str, value: &str) -> String {
+    match (of, value.parse()) {
+        ("bytes", Ok(bytes)) => bytes_text(bytes),
+        ("bytes_per_sec", Ok(bytes)) => format!("{}/s", bytes_text(bytes)),
+        _ => value.to_owned(),
+    }
+}
+
+fn both(tally: &Tally) -> String {
+    if tally.uploads == 0 {
+        return "-".to_owned();
+    }
+    format!("{} ({})", share(tally.found, tally.uploads), share(tally.oracle_found, tally.uploads))
+}
+
+/// In percent, rounded.
+pub(super) fn share(part: usize, of: usize) -> usize {
+    (part * 200 + of) / (2 * of.max(1))
+}
+
+fn percent(part: usize, of: usize) -> String {
+    if of == 0 { "-".to_owned() } else { format!("{}%", share(part, of)) }
+}
