@@ -18,7 +18,7 @@ use crate::net::Subnets;
 use crate::rules::units::{ByteSize, UnitError};
 use crate::rules::{RuleSet, RulesError};
 use crate::time::Timestamp;
-use crate::{alert, baseline, capture, egress, engine, flow, names};
+use crate::{alert, baseline, capture, census, egress, engine, flow, names};
 
 /// Everything that can be configured, each key as a flag, in the environment, or in the file.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +83,8 @@ pub struct Settings {
     pub run: engine::Run,
     /// How verdicts are made.
     pub analyst: engine::Options,
+    /// How many hosts and destinations are listed.
+    pub census: census::Options,
     /// How to tell.
     pub format: Format,
 }
@@ -228,6 +230,7 @@ impl Settings {
                 rules,
                 book_bytes_max: names::Options::default().book_bytes_max,
             },
+            census: census_options(&limits),
             format: keys.format.unwrap_or_default(),
         })
     }
@@ -285,6 +288,19 @@ fn baseline_options(limits: &Limits) -> baseline::Options {
         pairs_per_host_max: limits.pairs_per_host_max.unwrap_or(default.pairs_per_host_max).max(1),
         pairs_max: limits.pairs_remembered_max.unwrap_or(default.pairs_max).max(1),
         destinations_max: limits.destinations_max.unwrap_or(default.destinations_max).max(1),
+    }
+}
+
+/// Names make an entry of the census large: a limit that is meant for sums alone does not raise its own.
+fn census_options(limits: &Limits) -> census::Options {
+    let default = census::Options::default();
+    census::Options {
+        hosts_max: limits.hosts_max.unwrap_or(usize::MAX).min(default.hosts_max),
+        destinations_max: limits
+            .destinations_max
+            .unwrap_or(usize::MAX)
+            .min(default.destinations_max),
+        pairs_max: limits.pairs_max.unwrap_or(usize::MAX).min(default.pairs_max),
     }
 }
 

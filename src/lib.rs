@@ -14,6 +14,7 @@ pub mod arena;
 pub mod baseline;
 pub mod bench;
 pub mod capture;
+pub mod census;
 pub mod config;
 pub mod decode;
 pub mod detect;

@@ -5,6 +5,7 @@
 mod accounting;
 mod architecture;
 mod bench;
+mod census;
 mod cli;
 mod corpus;
 mod eval;
