@@ -43,6 +43,8 @@ pub struct Keys {
     pub workers: Option<String>,
     /// How to tell.
     pub format: Option<Format>,
+    /// What makes a host, where hosts are listed.
+    pub identity: Option<census::Identity>,
     /// The sensor's name in alerts.
     pub sensor: Option<String>,
     /// Memory to take at most, as in `2GB`, divided into the limits that are not given.
@@ -156,6 +158,7 @@ impl Keys {
             budget: self.budget.or(other.budget),
             workers: self.workers.or(other.workers),
             format: self.format.or(other.format),
+            identity: self.identity.or(other.identity),
             sensor: self.sensor.or(other.sensor),
             memory: self.memory.or(other.memory),
             limits: self.limits.or(other.limits),
@@ -230,7 +233,7 @@ impl Settings {
                 rules,
                 book_bytes_max: names::Options::default().book_bytes_max,
             },
-            census: census_options(&limits),
+            census: census_options(&limits, keys.identity),
             format: keys.format.unwrap_or_default(),
         })
     }
@@ -292,7 +295,7 @@ fn baseline_options(limits: &Limits) -> baseline::Options {
 }
 
 /// Names make an entry of the census large: a limit that is meant for sums alone does not raise its own.
-fn census_options(limits: &Limits) -> census::Options {
+fn census_options(limits: &Limits, identity: Option<census::Identity>) -> census::Options {
     let default = census::Options::default();
     census::Options {
         hosts_max: limits.hosts_max.unwrap_or(usize::MAX).min(default.hosts_max),
@@ -301,6 +304,7 @@ fn census_options(limits: &Limits) -> census::Options {
             .unwrap_or(usize::MAX)
             .min(default.destinations_max),
         pairs_max: limits.pairs_max.unwrap_or(usize::MAX).min(default.pairs_max),
+        identity: identity.unwrap_or_default(),
     }
 }
 

@@ -26,6 +26,7 @@ use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst, Reported};
 use sekisho::eval::{self, EvalError, Labels, LabelsFile};
 use sekisho::flow::Reporting;
+use sekisho::machines::Claim;
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, CensusFormat, JsonLines, Sink, Text, Width, printable};
 use sekisho::synth::{Traffic, write_pcap};
@@ -107,8 +108,10 @@ fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
     let mut source = FileSource::open(&flows.files, settings.capture.clone())?;
     let mut sink = sink::Flows::new(output(common)?, flows.format.into())?;
     let mut written = Ok(());
-    let tally = read_flows(&mut source, settings, common, |record| {
-        written = sink.write(record);
+    let tally = read_flows(&mut source, settings, common, |found| {
+        if let Found::Flow(record) = found {
+            written = sink.write(record);
+        }
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     written.and_then(|()| sink.finish())?;
@@ -118,7 +121,7 @@ fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
 
 fn census(census: &Census, whom: Whom) -> anyhow::Result<ExitCode> {
     let common = &census.common;
-    let keys = keys(common.keys(), common)?;
+    let keys = keys(census.keys(), common)?;
     let settings = Settings::of(&keys).map_err(explained)?;
     if common.print_config {
         print!("{}", toml::to_string_pretty(&keys)?);
@@ -126,9 +129,13 @@ fn census(census: &Census, whom: Whom) -> anyhow::Result<ExitCode> {
     }
     let mut source = FileSource::open(&census.files, settings.capture.clone())?;
     let mut out = output(common)?;
-    let mut known = census::Census::new(settings.census, settings.analyst.rules.clone());
-    let tally = read_flows(&mut source, settings, common, |record| {
-        known.count(record);
+    let internal = settings.analyst.egress.internal.clone();
+    let mut known = census::Census::new(settings.census, settings.analyst.rules.clone(), internal);
+    let tally = read_flows(&mut source, settings, common, |found| {
+        match found {
+            Found::Flow(record) => known.count(record),
+            Found::Claim(claim) => known.hear(claim),
+        }
         ControlFlow::Continue(())
     });
     let order = census.sort.into();
@@ -156,6 +163,7 @@ fn census(census: &Census, whom: Whom) -> anyhow::Result<ExitCode> {
         (forgotten.hosts, "hosts"),
         (forgotten.destinations, "destinations"),
         (forgotten.pairs, "pairs of host and destination"),
+        (forgotten.machines, "machines and addresses of them"),
     ] {
         if count > 0 {
             tally.warnings.push(format!("{count} {what} were given up for want of memory"));
@@ -189,12 +197,19 @@ impl Tally {
     }
 }
 
-/// Reads a source to its end, or until `take` breaks, and hands on the record of every flow.
+/// What reading flows comes upon.
+enum Found<'a> {
+    Flow(&'a FlowRecord),
+    Claim(&'a Claim),
+}
+
+/// Reads a source to its end, or until `take` breaks, and hands on the record of every flow, and what is
+/// claimed of machines.
 fn read_flows(
     source: &mut FileSource,
     mut settings: Settings,
     common: &Common,
-    mut take: impl FnMut(&FlowRecord) -> ControlFlow<()>,
+    mut take: impl FnMut(Found<'_>) -> ControlFlow<()>,
 ) -> anyhow::Result<Tally> {
     settings.run.flow.reporting = Reporting::AtEnd;
     let book_bytes_max = settings.run.names.unwrap_or_default().book_bytes_max;
@@ -209,12 +224,18 @@ fn read_flows(
                     ledger.hear(event);
                     continue;
                 }
+                Reported::Claim(claim) => {
+                    if flow.is_continue() {
+                        flow = take(Found::Claim(claim));
+                    }
+                    continue;
+                }
                 Reported::Delta(delta) => ledger.fold(delta),
             };
             let Some(record) = record else { continue };
             has_inside |= record.scope != Scope::Outside;
             if flow.is_continue() {
-                flow = take(&record);
+                flow = take(Found::Flow(&record));
             }
         }
         flow

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::traffic::{Sums, Traffic};
 use crate::egress::{FlowRecord, Party, Scope};
+use crate::machines::{ClaimSource, Mac};
 use crate::names::{Name, NameSource, Service};
 use crate::net::{Addr, Protocol};
 use crate::rules::Role;
@@ -18,9 +19,14 @@ use crate::time::Timestamp;
 pub struct HostRecord {
     /// Always `sekisho.host/1`.
     pub schema: &'static str,
-    /// Its address; null in the one object that sums all who were forgotten for want of room.
+    /// Its address, of several the one with most bytes; null in the one object that sums all who were
+    /// forgotten for want of room.
     pub host: Option<Addr>,
-    /// What others called it; at most 4.
+    /// All addresses of the machine.
+    pub addresses: Vec<Addr>,
+    /// Its hardware address, where it is sure which machine had these addresses.
+    pub mac: Option<Mac>,
+    /// What it called itself, then what others called it.
     pub names: Vec<NameHint>,
     /// What it is for.
     pub role: Option<Role>,
@@ -49,7 +55,17 @@ pub struct NameHint {
     /// The name.
     pub name: Name,
     /// Where it was said.
-    pub source: NameSource,
+    pub source: HintSource,
+}
+
+/// Where a host was called something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum HintSource {
+    /// By who connected to it.
+    Flow(NameSource),
+    /// By itself.
+    Claim(ClaimSource),
 }
 
 /// Who says what a host is for.
@@ -87,7 +103,8 @@ pub(super) struct View<'r> {
 
 impl<'r> View<'r> {
     /// The inside ends of a flow that did anything. Who sent nothing may not exist: nobody need be there
-    /// for a scan, a broadcast or a forged packet to be sent to. What came across the border for him counts.
+    /// for a scan, a broadcast or a forged packet to be sent to; and who has no address yet is nobody. What
+    /// crossed the border counts all the same.
     pub(super) fn all_of(record: &'r FlowRecord) -> impl Iterator<Item = Self> {
         let (bytes_out, bytes_in) = (record.bytes_out(), record.bytes_in());
         let view = move |party| match party {
@@ -115,10 +132,10 @@ impl<'r> View<'r> {
             Scope::Inside => &[Party::Host, Party::Peer],
             Scope::Outside => &[],
         };
-        parties
-            .iter()
-            .map(move |&party| view(party))
-            .filter(|view| view.has_sent || view.is_border && view.bytes_out + view.bytes_in > 0)
+        parties.iter().map(move |&party| view(party)).filter(|view| {
+            let has_sent = view.has_sent && !view.addr.to_ip().is_unspecified();
+            has_sent || view.is_border && view.bytes_out + view.bytes_in > 0
+        })
     }
 
     /// Did this end answer what the other one opened?
@@ -174,6 +191,16 @@ enum Clients {
     Many,
 }
 
+impl Clients {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::None, any) | (any, Self::None) => any,
+            (Self::One(a), Self::One(b)) if a == b => Self::One(a),
+            (Self::One(_) | Self::Many, Self::One(_) | Self::Many) => Self::Many,
+        }
+    }
+}
+
 impl Host {
     pub(super) fn new(id: u64, first: Timestamp) -> Self {
         Self {
@@ -202,11 +229,7 @@ impl Host {
         }
         let service = record.service.filter(|&service| service != Service::Unknown);
         if view.is_answer() {
-            self.clients = match self.clients {
-                Clients::None => Clients::One(view.other()),
-                Clients::One(known) if known == view.other() => Clients::One(known),
-                Clients::One(_) | Clients::Many => Clients::Many,
-            };
+            self.clients = self.clients.and(Clients::One(view.other()));
             // Multicast DNS and its like are asked and answered by everybody.
             self.served.extend(service.filter(|&is| is != Service::Dns || view.port() == DNS_PORT));
             self.has_connected |= record.name_source == Some(NameSource::HttpConnect);
@@ -216,9 +239,16 @@ impl Host {
         self.hear(view);
     }
 
-    /// Adds one who was forgotten to those who were.
+    /// Adds another address of the machine, or one who was forgotten to those who were.
     pub(super) fn add(&mut self, other: &Self) {
         self.border.add(&other.border);
+        self.clients = self.clients.and(other.clients);
+        self.has_connected |= other.has_connected;
+        for hint in &other.names {
+            if self.names.len() < NAMES_MAX && !self.names.contains(hint) {
+                self.names.push(hint.clone());
+            }
+        }
         self.destinations += other.destinations;
         self.inside_out += other.inside_out;
         self.inside_in += other.inside_in;
@@ -239,6 +269,7 @@ impl Host {
             && self.names.len() < NAMES_MAX
             && self.names.iter().all(|hint| hint.name != *name)
         {
+            let source = HintSource::Flow(source);
             self.names.push(NameHint { name: name.clone(), source });
         }
     }
@@ -253,16 +284,19 @@ impl Host {
             Some(Role::Resolver)
         } else if self.clients == Clients::Many {
             Some(Role::Server)
-        } else if self.clients == Clients::None && !self.used.is_empty() {
+        } else if self.clients == Clients::None && !self.used.is_empty() && self.border.flows > 0 {
             Some(Role::Workstation)
         } else {
             None
         }
     }
 
+    /// Its record; the first of the addresses is the one that it goes by.
     pub(super) fn record(
         &self,
-        addr: Addr,
+        addresses: Vec<Addr>,
+        mac: Option<Mac>,
+        claimed: Vec<NameHint>,
         declared: Option<Role>,
         top_destinations: Vec<DestinationShare>,
     ) -> HostRecord {
@@ -272,8 +306,10 @@ impl Host {
             (None, None) => (None, None),
         };
         HostRecord {
-            host: Some(addr),
-            names: self.names.to_vec(),
+            host: addresses.first().copied(),
+            addresses,
+            mac,
+            names: claimed.into_iter().chain(self.names.iter().cloned()).collect(),
             role,
             role_source,
             top_destinations,
@@ -286,6 +322,8 @@ impl Host {
         HostRecord {
             schema: "sekisho.host/1",
             host: None,
+            addresses: Vec::new(),
+            mac: None,
             names: Vec::new(),
             role: None,
             role_source: None,

@@ -1,5 +1,8 @@
 //! Who is inside, and whom they talk to: flow records in, a record for every host and every destination.
 //!
+//! Addresses of one machine are one host, where it is sure whose they were when a flow ended, or where an
+//! address never was anybody else's ([`Register`]).
+//!
 //! # Bounds
 //!
 //! Hosts, destinations and pairs of the two have a maximum each. When one is reached, of the next few the one
@@ -13,17 +16,23 @@ mod traffic;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 pub use destination::{DestinationRecord, HostShare};
-pub use host::{DestinationShare, HostRecord, NameHint, RoleSource};
+pub use host::{DestinationShare, HintSource, HostRecord, NameHint, RoleSource};
 pub use traffic::Traffic;
 
 use self::bounded::Bounded;
 use self::destination::{Destination, Owner};
 use self::host::{Host, View};
 use crate::egress::{FlowRecord, Scope};
-use crate::net::Addr;
+use crate::machines::{Claim, Mac, Register};
+use crate::net::{Addr, Subnets};
 use crate::rules::RuleSet;
 
 /// How much is remembered.
@@ -35,11 +44,29 @@ pub struct Options {
     pub destinations_max: usize,
     /// Pairs of host and destination at most.
     pub pairs_max: usize,
+    /// What makes a host.
+    pub identity: Identity,
+}
+
+/// What makes a host.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// An address.
+    Address,
+    /// A machine with all its addresses where that is sure, else an address.
+    #[default]
+    Machine,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hosts_max: 1 << 17, destinations_max: 1 << 17, pairs_max: 1 << 20 }
+        Self {
+            hosts_max: 1 << 17,
+            destinations_max: 1 << 17,
+            pairs_max: 1 << 20,
+            identity: Identity::Machine,
+        }
     }
 }
 
@@ -52,6 +79,8 @@ pub struct Forgotten {
     pub destinations: u64,
     /// Pairs of the two: where there are any, counts of destinations and hosts may be too high.
     pub pairs: u64,
+    /// Machines, and addresses of them: those stand alone.
+    pub machines: u64,
 }
 
 /// By what records are put in order; ties go by bytes out, then by name.
@@ -79,12 +108,28 @@ pub enum Order {
 #[derive(Debug, Clone)]
 pub struct Census {
     rules: Arc<RuleSet>,
-    hosts: Bounded<Addr, Host>,
+    identity: Identity,
+    register: Register,
+    hosts: Bounded<Spell, Host>,
     destinations: Bounded<Owner, Destination>,
     pairs: Bounded<(u64, u64), Pair>,
     next_id: u64,
     hosts_forgotten: Option<Host>,
     destinations_forgotten: Option<Destination>,
+}
+
+/// An address, as long as one machine had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Spell {
+    addr: Addr,
+    mac: Option<Mac>,
+}
+
+/// Who a host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Who {
+    Machine(Mac),
+    Addr(Addr),
 }
 
 /// What a host and a destination exchanged.
@@ -96,9 +141,11 @@ struct Pair {
 
 impl Census {
     /// Nobody seen yet.
-    pub fn new(options: Options, rules: Arc<RuleSet>) -> Self {
+    pub fn new(options: Options, rules: Arc<RuleSet>, internal: Subnets) -> Self {
         Self {
             rules,
+            identity: options.identity,
+            register: Register::new(internal, options.hosts_max.min(Register::MACHINES_MAX)),
             hosts: Bounded::new(options.hosts_max),
             destinations: Bounded::new(options.destinations_max),
             pairs: Bounded::new(options.pairs_max),
@@ -108,12 +155,22 @@ impl Census {
         }
     }
 
+    /// Takes what is claimed of machines, in the order in which it was reported among the deltas.
+    pub fn hear(&mut self, claim: &Claim) {
+        self.register.hear(claim);
+    }
+
     /// Adds a flow.
     pub fn count(&mut self, record: &FlowRecord) {
         for view in View::all_of(record) {
             self.next_id += 1;
             let new = || Host::new(self.next_id, record.start);
-            let (host, gone) = self.hosts.entry(view.addr, new, Host::weight);
+            let mac = match self.identity {
+                Identity::Address => None,
+                Identity::Machine => self.register.bearer(view.addr, record.last),
+            };
+            let spell = Spell { addr: view.addr, mac };
+            let (host, gone) = self.hosts.entry(spell, new, Host::weight);
             host.count(&view);
             let id = host.id;
             if let Some(gone) = gone {
@@ -121,12 +178,12 @@ impl Census {
                 self.hosts_forgotten.get_or_insert_with(|| Host::new(0, first)).add(&gone);
             }
             if record.scope == Scope::Border {
-                self.count_destination(record, id);
+                self.count_destination(record, spell, id);
             }
         }
     }
 
-    fn count_destination(&mut self, record: &FlowRecord, host_id: u64) {
+    fn count_destination(&mut self, record: &FlowRecord, spell: Spell, host_id: u64) {
         self.next_id += 1;
         let new = || Destination::new(self.next_id, record.start);
         let owner = Owner::of(record);
@@ -149,7 +206,7 @@ impl Census {
         pair.bytes_in += record.bytes_in();
         if is_new {
             destination.hosts += 1;
-            self.hosts.get_mut(&record.host).into_iter().for_each(|host| host.destinations += 1);
+            self.hosts.get_mut(&spell).into_iter().for_each(|host| host.destinations += 1);
         }
         if let Some(gone) = gone {
             let first = gone.sums.first;
@@ -160,56 +217,63 @@ impl Census {
 
     /// A record for every host, and last the one that sums those who were forgotten.
     pub fn hosts(&self, order: Order) -> Vec<HostRecord> {
-        let names: HashMap<u64, &Owner> =
+        let owners: HashMap<u64, &Owner> =
             self.destinations.iter().map(|(owner, destination)| (destination.id, owner)).collect();
-        let mut shares: HashMap<u64, Vec<DestinationShare>> = HashMap::new();
-        for (&(host, destination), &Pair { bytes_out, bytes_in }) in self.pairs.iter() {
+        let groups = self.groups();
+        let (shares, again) = self.shares(&groups);
+        let mut top: Vec<Vec<DestinationShare>> = vec![Vec::new(); groups.len()];
+        for (&(group, destination), &Pair { bytes_out, bytes_in }) in &shares {
             // One that was forgotten has no name any more.
-            let Some(owner) = names.get(&destination) else { continue };
+            let Some(owner) = owners.get(&destination) else { continue };
             let destination = owner.to_string();
-            let share = DestinationShare { destination, bytes_out, bytes_in };
-            shares.entry(host).or_default().push(share);
+            top[group].push(DestinationShare { destination, bytes_out, bytes_in });
         }
-        let mut hosts: Vec<(Addr, HostRecord)> = self
-            .hosts
+        let mut hosts: Vec<HostRecord> = groups
             .iter()
-            .map(|(&addr, host)| {
-                let mut top = shares.remove(&host.id).unwrap_or_default();
+            .zip(top)
+            .enumerate()
+            .map(|(number, ((who, members), mut top))| {
                 top.sort_by(|a, b| {
                     (b.bytes_out, b.bytes_in)
                         .cmp(&(a.bytes_out, a.bytes_in))
                         .then_with(|| a.destination.cmp(&b.destination))
                 });
                 top.truncate(TOP);
-                (addr, host.record(addr, self.rules.networks.role_of(addr), top))
+                let mut record = self.host(*who, members, top);
+                record.destinations -= again.hosts.get(&number).copied().unwrap_or(0);
+                record
             })
             .collect();
-        hosts.sort_by(|(a_addr, a), (b_addr, b)| {
+        hosts.sort_by(|a, b| {
             order
                 .compare((&a.traffic, a.destinations), (&b.traffic, b.destinations))
-                .then(a_addr.cmp(b_addr))
+                .then(a.host.cmp(&b.host))
+                .then(a.mac.cmp(&b.mac))
         });
-        let forgotten = self.hosts_forgotten.iter().map(Host::nobodys_record);
-        hosts.into_iter().map(|(_, host)| host).chain(forgotten).collect()
+        hosts.extend(self.hosts_forgotten.iter().map(Host::nobodys_record));
+        hosts
     }
 
     /// A record for every destination, and last the one that sums those that were forgotten.
     pub fn destinations(&self, order: Order) -> Vec<DestinationRecord> {
-        let addrs: HashMap<u64, Addr> =
-            self.hosts.iter().map(|(&addr, host)| (host.id, addr)).collect();
-        let mut shares: HashMap<u64, Vec<HostShare>> = HashMap::new();
-        for (&(host, destination), &Pair { bytes_out, bytes_in }) in self.pairs.iter() {
-            let Some(&host) = addrs.get(&host) else { continue };
-            shares.entry(destination).or_default().push(HostShare { host, bytes_out, bytes_in });
+        let groups = self.groups();
+        let (shares, again) = self.shares(&groups);
+        let mut top: HashMap<u64, Vec<HostShare>> = HashMap::new();
+        for (&(group, destination), &Pair { bytes_out, bytes_in }) in &shares {
+            let host = groups[group][0].0.addr;
+            top.entry(destination).or_default().push(HostShare { host, bytes_out, bytes_in });
         }
         let mut destinations: Vec<(&Owner, DestinationRecord)> = self
             .destinations
             .iter()
             .map(|(owner, destination)| {
-                let mut top = shares.remove(&destination.id).unwrap_or_default();
+                let id = destination.id;
+                let mut top = top.remove(&id).unwrap_or_default();
                 top.sort_by_key(|share| (Reverse((share.bytes_out, share.bytes_in)), share.host));
                 top.truncate(TOP);
-                (owner, destination.record(Some(owner), top))
+                let mut record = destination.record(Some(owner), top);
+                record.hosts -= again.destinations.get(&id).copied().unwrap_or(0);
+                (owner, record)
             })
             .collect();
         destinations.sort_by(|(a_owner, a), (b_owner, b)| {
@@ -221,14 +285,94 @@ impl Census {
         destinations.into_iter().map(|(_, destination)| destination).chain(forgotten).collect()
     }
 
+    /// Which spells are one host; of each, the one with most bytes first.
+    fn groups(&self) -> IndexMap<Who, Vec<(Spell, &Host)>> {
+        let mut groups: IndexMap<Who, Vec<(Spell, &Host)>> = IndexMap::new();
+        for (&spell, host) in self.hosts.iter() {
+            let sure = spell.mac.filter(|&mac| !self.register.is_router(mac));
+            let mac = match self.identity {
+                Identity::Address => None,
+                Identity::Machine => sure.or_else(|| self.register.only_bearer(spell.addr)),
+            };
+            let who = mac.map_or(Who::Addr(spell.addr), Who::Machine);
+            groups.entry(who).or_default().push((spell, host));
+        }
+        for members in groups.values_mut() {
+            members.sort_by_key(|&(spell, host)| (Reverse(host.weight()), spell));
+        }
+        groups
+    }
+
+    /// What each group exchanged with each destination, and how many pairs of addresses that joins.
+    fn shares(
+        &self,
+        groups: &IndexMap<Who, Vec<(Spell, &Host)>>,
+    ) -> (HashMap<(usize, u64), Pair>, Again) {
+        let members = groups.values().enumerate();
+        let group_of: HashMap<u64, usize> = members
+            .flat_map(|(number, members)| members.iter().map(move |(_, host)| (host.id, number)))
+            .collect();
+        let (mut shares, mut again) = (HashMap::new(), Again::default());
+        for (&(host, destination), pair) in self.pairs.iter() {
+            let Some(&group) = group_of.get(&host) else { continue };
+            match shares.entry((group, destination)) {
+                Entry::Vacant(entry) => {
+                    entry.insert(*pair);
+                }
+                Entry::Occupied(mut entry) => {
+                    let sum: &mut Pair = entry.get_mut();
+                    sum.bytes_out += pair.bytes_out;
+                    sum.bytes_in += pair.bytes_in;
+                    *again.hosts.entry(group).or_default() += 1;
+                    *again.destinations.entry(destination).or_default() += 1;
+                }
+            }
+        }
+        (shares, again)
+    }
+
+    fn host(&self, who: Who, members: &[(Spell, &Host)], top: Vec<DestinationShare>) -> HostRecord {
+        let mut sum = members[0].1.clone();
+        members[1..].iter().for_each(|(_, host)| sum.add(host));
+        let mut addresses: Vec<Addr> = Vec::new();
+        for (spell, _) in members {
+            if !addresses.contains(&spell.addr) {
+                addresses.push(spell.addr);
+            }
+        }
+        let mac = match who {
+            Who::Machine(mac) => Some(mac),
+            Who::Addr(_) => None,
+        };
+        let of_machine = mac.iter().flat_map(|&mac| self.register.names_of(mac));
+        let of_addresses = addresses.iter().flat_map(|&addr| self.register.names_at(addr));
+        let mut names: Vec<NameHint> = Vec::new();
+        for (name, source) in of_machine.chain(of_addresses) {
+            if names.iter().all(|hint| hint.name != *name) {
+                let source = HintSource::Claim(*source);
+                names.push(NameHint { name: name.clone(), source });
+            }
+        }
+        let role = addresses.iter().find_map(|&addr| self.rules.networks.role_of(addr));
+        sum.record(addresses, mac, names, role, top)
+    }
+
     /// How often something was forgotten.
     pub fn forgotten(&self) -> Forgotten {
         Forgotten {
             hosts: self.hosts.evicted(),
             destinations: self.destinations.evicted(),
             pairs: self.pairs.evicted(),
+            machines: self.register.forgotten(),
         }
     }
+}
+
+/// Pairs that are of the same host as one before, by host and by destination.
+#[derive(Debug, Default)]
+struct Again {
+    hosts: HashMap<usize, u64>,
+    destinations: HashMap<u64, u64>,
 }
 
 impl Pair {

@@ -68,7 +68,7 @@ fn named(record: FlowRecord, name: &str) -> FlowRecord {
 }
 
 fn census(options: Options, flows: &[FlowRecord]) -> Census {
-    let mut census = Census::new(options, Arc::new(RuleSet::shipped()));
+    let mut census = Census::new(options, Arc::new(RuleSet::shipped()), Subnets::private());
     flows.iter().for_each(|flow| census.count(flow));
     census
 }
@@ -97,9 +97,12 @@ fn who_never_sent_is_nobody() {
     };
     let from_outside =
         FlowRecord { packets_out: 0, ..flow(Scope::Border, inside(8), outside(1), 0, 0) };
+    let unconfigured = Addr::from_v4([0; 4]);
+    let asks_for_address = flow(Scope::Inside, unconfigured, inside(1), 300, 0);
     let one_sided =
         FlowRecord { packets_out: 0, ..flow(Scope::Border, inside(7), outside(1), 0, 5) };
-    let told = census(Options::default(), &[scan, from_outside, one_sided]).hosts(Order::Name);
+    let told = census(Options::default(), &[scan, from_outside, asks_for_address, one_sided])
+        .hosts(Order::Name);
     let told: Vec<_> = told.iter().map(|host| host.host.unwrap()).collect();
     assert_eq!(told, [inside(1), inside(7)]);
 }
@@ -132,13 +135,14 @@ fn roles_are_inferred_from_who_answers() {
             to(1, 25, Service::Smtp, 25),
             // Both may be at it: no sign of a server.
             to(1, 3, Service::Http, 80),
+            flow(Scope::Border, inside(1), outside(1), 7, 5),
         ],
     );
     let roles: Vec<_> =
         told.hosts(Order::Name).iter().map(|host| (host.host.unwrap(), host.role)).collect();
     let expected = [
         (1, Some(crate::rules::Role::Workstation)),
-        (2, Some(crate::rules::Role::Workstation)),
+        (2, None),
         (3, None),
         (25, Some(crate::rules::Role::Mail)),
         (50, Some(crate::rules::Role::Server)),
@@ -162,7 +166,12 @@ proptest! {
                 if peer % 3 == 0 { made } else { named(made, &format!("a{peer}.b{}.example", peer % 7)) }
             })
             .collect();
-        let options = Options { hosts_max: max, destinations_max: max, pairs_max: 2 * max };
+        let options = Options {
+            hosts_max: max,
+            destinations_max: max,
+            pairs_max: 2 * max,
+            ..Options::default()
+        };
         let census = census(options, &flows);
         let whole = |of: fn(&FlowRecord) -> u64| flows.iter().map(of).sum::<u64>();
         let sums = (flows.len() as u64, whole(FlowRecord::bytes_out), whole(FlowRecord::bytes_in));

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use sekisho::census::Order;
+use sekisho::census::{Identity, Order};
+use sekisho::config::Keys;
 
 use super::Common;
 
@@ -28,8 +29,35 @@ pub(crate) struct Census {
     /// Print so many of them [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
+    /// What makes a host [default: machine]
+    #[arg(long, value_enum, env = "SEKISHO_IDENTITY")]
+    pub(crate) identity: Option<IdentityArg>,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+impl Census {
+    /// What was typed, as keys of the configuration.
+    pub(crate) fn keys(&self) -> Keys {
+        Keys { identity: self.identity.map(Into::into), ..self.common.keys() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum IdentityArg {
+    /// An address
+    Address,
+    /// All addresses of a machine, where that is sure
+    Machine,
+}
+
+impl From<IdentityArg> for Identity {
+    fn from(identity: IdentityArg) -> Self {
+        match identity {
+            IdentityArg::Address => Self::Address,
+            IdentityArg::Machine => Self::Machine,
+        }
+    }
 }
 
 /// As of `flows`, apart from `--format` of those that judge.

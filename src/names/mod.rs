@@ -46,6 +46,7 @@ use std::time::Duration;
 
 pub use book::{Book, Called};
 pub use directory::{Directory, Who};
+pub(crate) use dns::address_owners;
 pub use facts::{Answer, Event, Facts, NameSource};
 pub use name::Name;
 pub use service::Service;

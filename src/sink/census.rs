@@ -115,7 +115,11 @@ impl<'h, const N: usize> Table<'h, N> {
     }
 }
 
-fn host(record: &HostRecord) -> [String; 11] {
+fn host(record: &HostRecord) -> [String; 12] {
+    let more = match record.addresses.len() {
+        0 | 1 => String::new(),
+        count => format!(" +{}", count - 1),
+    };
     let role = record.role.map_or(String::new(), |role| match record.role_source {
         Some(RoleSource::Inferred) => format!("{role}?"),
         Some(RoleSource::Declared) | None => role.to_string(),
@@ -128,7 +132,8 @@ fn host(record: &HostRecord) -> [String; 11] {
         pcr,
         flows,
         record.destinations.to_string(),
-        record.host.map_or_else(|| FORGOTTEN.to_owned(), |host| host.to_string()),
+        record.host.map_or_else(|| FORGOTTEN.to_owned(), |host| host.to_string()) + &more,
+        record.names.first().map_or(String::new(), |hint| hint.name.to_string()),
         role,
         words(&record.services),
         most.map_or(String::new(), |share| {
@@ -180,6 +185,9 @@ fn host_row(to: &mut impl Write, record: &HostRecord) -> io::Result<()> {
     let mut row = Row::new(to);
     row.cell(record.schema)?;
     row.known(record.host)?;
+    let addresses: Vec<String> = record.addresses.iter().map(ToString::to_string).collect();
+    row.cell(addresses.join(" "))?;
+    row.known(record.mac)?;
     let names: Vec<&str> = record.names.iter().map(|hint| hint.name.as_str()).collect();
     row.cell(csv::text(&names.join(" ")))?;
     row.known(record.role)?;
@@ -231,8 +239,10 @@ const FORGOTTEN: &str = "(forgotten)";
 /// Columns of numbers, which come first in both tables.
 const NUMBERS: usize = 5;
 
-const HOST_HEAD: [&str; 11] =
-    ["OUT", "IN", "PCR", "FLOWS", "DEST", "HOST", "ROLE", "SERVICES", "MOST TO", "FIRST", "LAST"];
+const HOST_HEAD: [&str; 12] = [
+    "OUT", "IN", "PCR", "FLOWS", "DEST", "HOST", "NAME", "ROLE", "SERVICES", "MOST TO", "FIRST",
+    "LAST",
+];
 
 const DESTINATION_HEAD: [&str; 11] = [
     "OUT",
@@ -248,9 +258,11 @@ const DESTINATION_HEAD: [&str; 11] = [
     "LAST",
 ];
 
-const HOST_COLUMNS: [&str; 18] = [
+const HOST_COLUMNS: [&str; 20] = [
     "schema",
     "host",
+    "addresses",
+    "mac",
     "names",
     "role",
     "role_source",

@@ -11,6 +11,7 @@ mod corpus;
 mod eval;
 mod flows;
 mod laws;
+mod machines;
 mod names;
 mod pcaps;
 mod scenario;
