@@ -74,9 +74,11 @@ pub(super) struct Facts {
     today: Sent,
     finding: Finding,
     flows: SmallVec<[FlowBytes; 1]>,
-    destinations: Vec<Addr>,
+    peers: Vec<Addr>,
+    /// Destinations, of an incident about many.
+    destinations: usize,
     first_seen: Timestamp,
-    labels: Labels,
+    pub(super) labels: Labels,
     hosts_30d: usize,
     no_alert_below_bytes: u64,
 }
@@ -247,7 +249,7 @@ impl Incident {
 }
 
 impl Facts {
-    pub(super) fn of(case: Case<'_>, finding: &Finding, labels: impl FnOnce() -> Labels) -> Self {
+    pub(super) fn of(case: Case<'_>, finding: &Finding, labels: Labels) -> Self {
         let mut facts = Self {
             day: case.day,
             started: case.pair.first_at,
@@ -255,9 +257,10 @@ impl Facts {
             today: Sent::default(),
             finding: finding.clone(),
             flows: SmallVec::new(),
-            destinations: Vec::new(),
+            peers: Vec::new(),
+            destinations: 0,
             first_seen: finding.known.host_since.unwrap_or(case.pair.first_at),
-            labels: labels(),
+            labels,
             hosts_30d: 0,
             no_alert_below_bytes: 0,
         };
@@ -279,20 +282,28 @@ impl Facts {
         match self.finding.subject {
             Subject::Destination => {
                 self.today = Sent::of(case.pair);
-                self.destinations = vec![case.pair.destination.0];
+                self.meet(&case.pair.peers());
             }
             Subject::Many => {
                 self.today = Sent::default();
-                self.destinations.clear();
+                self.destinations = 0;
                 for pair in
                     case.pairs.of(case.host).filter(|pair| pair.is_young && !pair.is_served())
                 {
                     self.today = self.today.plus(&Sent::of(pair));
                     self.started = self.started.min(pair.first_at);
-                    if self.destinations.len() < DESTINATIONS_KEPT {
-                        self.destinations.push(pair.destination.0);
-                    }
+                    self.destinations += usize::from(pair.out.sent > 0);
+                    self.meet(&pair.peers());
                 }
+            }
+        }
+    }
+
+    /// Takes note of outside ends.
+    fn meet(&mut self, peers: &[Addr]) {
+        for peer in peers {
+            if self.peers.len() < PEERS_KEPT && !self.peers.contains(peer) {
+                self.peers.push(*peer);
             }
         }
     }
@@ -314,10 +325,10 @@ impl Facts {
         let who = key.destination.map(|_| &self.labels.who);
         let name = who.and_then(|who| who.name.clone());
         DestinationFacts {
-            key: key.destination.map_or_else(|| "*".to_owned(), |to| to.to_string()),
+            key: key.destination.map_or_else(|| "*".to_owned(), |_| self.labels.key.clone()),
             name_source: name.as_ref().map(|&(_, source)| source),
             name: name.map(|(name, _)| name),
-            ips: self.destinations.clone(),
+            ips: self.peers.clone(),
             ports,
             transport: largest.map(|flow| flow.key.protocol.to_string()),
             service: who.and_then(|who| who.service),
@@ -336,13 +347,17 @@ impl Facts {
     }
 
     fn summary(&self, key: &Key, sent: u64, elapsed: Duration) -> String {
-        let to = match (key.destination, &self.labels.who.name) {
-            (Some(to), Some((name, _))) if self.labels.who.is_mismatch => {
+        let Labels { who, key: to, .. } = &self.labels;
+        let to = match (key.destination, &who.name) {
+            (Some(_), Some((name, _))) if who.is_mismatch => {
                 format!("{to}, which was called {name} but is not,")
             }
-            (Some(to), Some((name, _))) if !name.is_address() => format!("{name} at {to}"),
-            (Some(to), _) => to.to_string(),
-            (None, _) => format!("{} recently met destinations", self.destinations.len()),
+            (Some(_), Some((name, _))) if !name.is_address() => match &self.peers[..] {
+                [peer] => format!("{name} at {peer}"),
+                peers => format!("{name} at {} addresses", peers.len()),
+            },
+            (Some(_), _) => to.clone(),
+            (None, _) => format!("{} recently met destinations", self.destinations),
         };
         let (window_secs, history_max, days) = self.finding.busiest_window();
         format!(
@@ -432,7 +447,10 @@ fn pivot(key: &Key, ips: &[Addr]) -> Pivot {
 
 /// The same in every replay of the same traffic.
 fn id(key: &Key, started: Timestamp) -> String {
-    let to = key.destination.map_or_else(|| "*".to_owned(), |to| to.to_string());
+    let to = match key.destination {
+        Some(to) => to.address().map_or_else(|| format!("{:x}", to.to_bits()), |to| to.to_string()),
+        None => "*".to_owned(),
+    };
     let text = format!("{}|{to}|{:?}|{}", key.host, key.family, started.as_nanos());
     Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -446,6 +464,6 @@ const MUCH: u64 = 100_000_000;
 /// Alerts remembered in an incident: the first and the latest.
 const REVISIONS_KEPT: usize = 32;
 
-/// Destinations listed in an incident about many, and in its filters.
-const DESTINATIONS_KEPT: usize = 256;
+/// Outside ends listed in an incident, and in its filters.
+const PEERS_KEPT: usize = 256;
 const PIVOT_DESTINATIONS: usize = 20;

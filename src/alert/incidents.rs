@@ -38,6 +38,8 @@ pub struct Labels {
     pub role: Option<String>,
     /// The destination's category.
     pub category: Option<String>,
+    /// The destination in words.
+    pub key: String,
     /// Who the destination is.
     pub who: Who,
 }
@@ -68,7 +70,12 @@ struct Best {
 }
 
 impl Best {
-    fn into_entry(self, host: Addr, day: Day) -> RankingEntry {
+    fn into_entry(
+        self,
+        host: Addr,
+        day: Day,
+        text_of: impl FnOnce(Destination) -> String,
+    ) -> RankingEntry {
         RankingEntry {
             schema: "sekisho.ranking/1",
             day,
@@ -78,7 +85,7 @@ impl Best {
             threshold_bits: self.threshold,
             why: self.finding.terms.iter().map(text::why).collect(),
             destination: match self.finding.subject {
-                Subject::Destination => self.destination.to_string(),
+                Subject::Destination => text_of(self.destination),
                 Subject::Many => "*".to_owned(),
             },
             bytes_out: self.finding.bytes(),
@@ -143,21 +150,22 @@ impl Incidents {
                 self.open.insert(key);
                 self.next_close =
                     self.next_close.min(case.pair.last_at.plus(self.options.quiet_after));
-                let facts = Facts::of(case, finding, labels);
+                let facts = Facts::of(case, finding, labels());
                 let old = self.incidents.remove(&key).filter(|_| kind == Kind::Reopen);
                 self.incidents.entry(key).or_insert(Incident::open(&key, facts, severity, old))
             }
             Kind::Update | Kind::Close => match self.incidents.get_mut(&key) {
                 Some(incident) => {
                     incident.refresh(case, finding);
+                    if !incident.has_news(finding, severity) {
+                        return (true, None);
+                    }
+                    incident.facts.labels = labels();
                     incident
                 }
                 None => return (true, None),
             },
         };
-        if kind == Kind::Update && !incident.has_news(finding, severity) {
-            return (true, None);
-        }
         incident.facts.weigh(case, threshold);
         let newly_paged = incident.raise(finding, severity);
         let time = incident.facts.last;
@@ -228,7 +236,12 @@ impl Incidents {
     }
 
     /// Ends a day: its peaks teach the budget, its ranking is handed out, old incidents are let go.
-    pub fn close_day(&mut self, day: Day) -> Vec<RankingEntry> {
+    /// `text_of` puts a destination into words.
+    pub fn close_day(
+        &mut self,
+        day: Day,
+        text_of: impl Fn(Destination) -> String,
+    ) -> Vec<RankingEntry> {
         for (_, (peak, alarmed_at)) in std::mem::take(&mut self.peaks) {
             self.budget.learn(peak, alarmed_at);
         }
@@ -238,9 +251,33 @@ impl Incidents {
             .retain(|key, incident| open.contains(key) || day.since(incident.facts.day) <= keep);
         let mut ranking = Ranking::default();
         for (host, best) in std::mem::take(&mut self.best) {
-            ranking.add(best.into_entry(host, day));
+            ranking.add(best.into_entry(host, day, &text_of));
         }
         ranking.finish()
+    }
+
+    /// Follows what a host has sent from one destination to another, of which it turned out to be.
+    pub fn rename(&mut self, host: Addr, (from, to): (Destination, Destination)) {
+        for family in [Family::Volume, Family::Server] {
+            let old = Key { host, destination: Some(from), family };
+            let new = Key { destination: Some(to), ..old };
+            if self.incidents.contains_key(&new) {
+                continue;
+            }
+            if let Some(incident) = self.incidents.remove(&old) {
+                self.incidents.insert(new, incident);
+            }
+            if self.open.remove(&old) {
+                self.open.insert(new);
+            }
+        }
+        if let Some((score, alarmed_at)) = self.peaks.swap_remove(&(host, from)) {
+            let peak = self.peaks.entry((host, to)).or_insert((Bits::default(), None));
+            *peak = (peak.0.max(score), peak.1.or(alarmed_at));
+        }
+        if let Some(best) = self.best.get_mut(&host).filter(|best| best.destination == from) {
+            best.destination = to;
+        }
     }
 
     /// Sets the threshold for the coming day.

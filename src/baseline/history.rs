@@ -460,7 +460,7 @@ mod tests {
     }
 
     fn destination(to: u8) -> Destination {
-        Destination(Addr::from_v4([203, 0, 113, to]))
+        Destination::of_address(Addr::from_v4([203, 0, 113, to]))
     }
 
     /// The nightly backup must become normal, for its own host first of all.

@@ -14,7 +14,7 @@ use super::stage::Stage;
 use crate::alert::Summary;
 use crate::capture::{Polled, Source};
 use crate::decode::{Rejects, decode};
-use crate::egress::{Egress, Group, Spot};
+use crate::egress::{Crossing, Egress, Group, Spot};
 use crate::engine::{self, Analyst, Position, Reports, Run, WorkerCounters};
 use crate::flow::FlowDelta;
 use crate::frame::Batch;
@@ -92,7 +92,7 @@ fn through<S: Source<Error: Into<BenchError>>>(
             count(&plan.run, feed, |reports| {
                 for (_, event) in &reports.events {
                     if let Event::Answer(answer) = event {
-                        book.hear(answer);
+                        book.hear(answer, None);
                     }
                 }
             })
@@ -196,8 +196,10 @@ impl Sums {
 
     fn fold(&mut self, deltas: &[(Position, FlowDelta)]) {
         for group in deltas.chunks(GROUP) {
-            let mut spots: SmallVec<[_; GROUP]> =
-                group.iter().map(|(_, delta)| self.egress.place(delta)).collect();
+            let mut spots: SmallVec<[_; GROUP]> = group
+                .iter()
+                .map(|(_, delta)| self.egress.place(delta, Crossing::stranger))
+                .collect();
             for ((_, delta), spot) in group.iter().zip(&mut spots) {
                 self.egress.approach(delta, spot);
             }

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::flow::{FlowDelta, Sender};
+use super::Destination;
+use crate::flow::{FlowKey, Sender};
 use crate::net::{Addr, Subnets};
 
 /// Where a flow lies.
@@ -28,11 +29,18 @@ pub struct Crossing {
     pub side: Sender,
 }
 
+impl Crossing {
+    /// The outside end as long as nobody knows whose it is.
+    pub fn stranger(&self) -> Destination {
+        Destination::of_address(self.peer)
+    }
+}
+
 impl Place {
     /// Finds the inside host and the outside end. A tunnel that itself leaves the network was counted as
     /// a flow of its own ends before it came here.
-    pub fn of(internal: &Subnets, delta: &FlowDelta) -> Self {
-        let (low, high) = (delta.key.low.addr, delta.key.high.addr);
+    pub fn of(internal: &Subnets, flow: &FlowKey) -> Self {
+        let (low, high) = (flow.low.addr, flow.high.addr);
         match (internal.contains(low), internal.contains(high)) {
             (true, false) => Self::Border(Crossing { host: low, peer: high, side: Sender::Low }),
             (false, true) => Self::Border(Crossing { host: high, peer: low, side: Sender::High }),

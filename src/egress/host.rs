@@ -1,6 +1,6 @@
 //! One inside host: what it sent today, and how fast.
 
-use super::pairs::{List, Pair, next_look};
+use super::pairs::{List, Moved, Pair, next_look};
 use super::window::{WindowSums, Windows};
 use super::{Destination, Group};
 use crate::flow::{Counters, FlowDelta, Sender};
@@ -184,6 +184,22 @@ impl Host {
         pair.is_due(floor) || young_is_due
     }
 
+    /// Follows bytes from one of its destinations to another.
+    pub(super) fn move_young(&mut self, moved: &Moved) {
+        let today = &mut self.today;
+        match (moved.was_young, moved.is_young) {
+            (true, false) => {
+                today.young_out = today.young_out.saturating_sub(moved.asked);
+                today.young_clipped = today.young_clipped.saturating_sub(moved.taught);
+            }
+            (false, true) => {
+                today.young_out += moved.asked;
+                today.young_clipped += moved.taught;
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+
     /// Ends the day, in which it had these pairs; `None` when it sent nothing in it.
     pub(super) fn close_day<'p>(
         &mut self,
@@ -193,7 +209,8 @@ impl Host {
         let today = std::mem::take(&mut self.today);
         let list = std::mem::take(&mut self.list);
         let mut days = Vec::with_capacity(list.len as usize);
-        days.extend(pairs.map(PairDay::of));
+        // One whose only flow turned out to be another's is empty.
+        days.extend(pairs.filter(|pair| pair.out.sent > 0).map(PairDay::of));
         let largest = days.iter().map(|pair| (pair.destination, pair.bytes_out));
         self.largest = self.largest.into_iter().chain(largest).max_by_key(|&(_, bytes)| bytes);
         (today.bytes_out > 0).then_some(HostDay {

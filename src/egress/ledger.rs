@@ -32,7 +32,7 @@ impl Ledger {
                 let new = || Account::new(key, facts.seen_at, &self.book);
                 self.open.entry(*key).or_insert_with(new).hear(key, facts, &self.book);
             }
-            Event::Answer(answer) => self.book.hear(answer),
+            Event::Answer(answer) => self.book.hear(answer, None),
         }
     }
 

@@ -15,22 +15,14 @@ pub use pairs::{FlowBytes, PAIR_BYTES, Pair, Pairs};
 pub use record::{FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
 pub use window::{WINDOWS, WindowSums, Windows};
 
+pub use crate::names::Destination;
+
 use std::hash::BuildHasher;
 
 use crate::arena::{Arena, Index, NIL};
-use crate::flow::FlowDelta;
+use crate::flow::{FlowDelta, FlowKey};
 use crate::net::{Addr, Subnets};
 use crate::time::{Calendar, Day, Timestamp};
-
-/// The owner of an outside end. It is known by its address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Destination(pub Addr);
-
-impl std::fmt::Display for Destination {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// Hosts that are compared with one another: those of one declared role.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +98,8 @@ pub struct Touch {
 #[derive(Debug, Clone, Copy)]
 pub struct Spot {
     place: Place,
+    /// Whose the outside end is; of no meaning where there is none.
+    destination: Destination,
     /// Hashes, then numbers, of host and pair.
     hashes: (u32, u32),
     numbers: (u32, u32),
@@ -156,22 +150,36 @@ impl Egress {
         (day, day != self.day)
     }
 
-    /// Says where a delta belongs, and asks for what [`Egress::approach`] looks at.
+    /// Says where a delta belongs, and asks for what [`Egress::approach`] looks at. `destination_of` says
+    /// whose the outside end is.
     ///
     /// The two steps before [`Egress::fold`] only bring memory nearer. To be called for some deltas
     /// each, so that their cache misses overlap.
-    pub fn place(&self, delta: &FlowDelta) -> Spot {
-        let place = Place::of(&self.options.internal, delta);
-        let hashes = match place {
-            Place::Border(Crossing { host, peer, .. }) => {
-                let hashes = (self.hash(host), self.pairs.hash(host, Destination(peer)));
-                self.index.prefetch(hashes.0);
-                self.pairs.prefetch(hashes.1);
-                hashes
-            }
-            Place::Inside | Place::Outside => (0, 0),
-        };
-        Spot { place, hashes, numbers: (NIL, NIL) }
+    pub fn place(
+        &self,
+        delta: &FlowDelta,
+        destination_of: impl FnOnce(&Crossing) -> Destination,
+    ) -> Spot {
+        let place = Place::of(&self.options.internal, &delta.key);
+        let (mut destination, mut hashes) = (Destination::of_address(delta.key.high.addr), (0, 0));
+        if let Place::Border(crossing) = &place {
+            destination = destination_of(crossing);
+            hashes = (self.hash(crossing.host), self.pairs.hash(crossing.host, destination));
+            self.index.prefetch(hashes.0);
+            self.pairs.prefetch(hashes.1);
+        }
+        Spot { place, destination, hashes, numbers: (NIL, NIL) }
+    }
+
+    /// Asks anew whose the outside end is: something was learned since.
+    pub fn direct(&self, spot: &mut Spot, destination_of: impl FnOnce(&Crossing) -> Destination) {
+        let Place::Border(crossing) = &spot.place else { return };
+        let destination = destination_of(crossing);
+        if destination != spot.destination {
+            spot.destination = destination;
+            spot.hashes.1 = self.pairs.hash(crossing.host, destination);
+            spot.numbers.1 = NIL;
+        }
     }
 
     /// Asks for what [`Egress::fold`] looks at.
@@ -211,7 +219,7 @@ impl Egress {
         self.totals.bytes_out += out.sent;
         self.totals.bytes_out_seen += out.payload;
         self.totals.bytes_in += back.sent;
-        let (addr, destination) = (crossing.host, Destination(crossing.peer));
+        let (addr, destination) = (crossing.host, spot.destination);
         let host_at = match self.hosts.get(spot.numbers.0) {
             Some(host) if host.addr() == addr => spot.numbers.0,
             Some(_) | None => self
@@ -235,7 +243,8 @@ impl Egress {
                 self.forget_pair(host_at);
             }
             let is_young = is_young(addr, destination);
-            self.pairs.start((host_at, &mut self.hosts[host_at]), destination, delta, is_young)
+            let span = (delta.started_at, delta.last_at);
+            self.pairs.start((host_at, &mut self.hosts[host_at]), destination, span, is_young)
         });
         let pair = self.pairs.get_mut(pair_at);
         let host = &mut self.hosts[host_at];
@@ -261,6 +270,25 @@ impl Egress {
         if self.pairs.mark_young(host) {
             host.mark();
         }
+    }
+
+    /// Counts what a flow has sent under another destination, of which it has just said that it is its
+    /// peer's owner. Answers whether anything was moved: only if nobody else has sent anything to the first,
+    /// so that nothing of other flows goes with it.
+    pub fn join(
+        &mut self,
+        flow: &FlowKey,
+        host: Addr,
+        (from, to): (Destination, Destination),
+        is_young: impl FnOnce() -> bool,
+    ) -> bool {
+        let Some(host_at) = self.number_of(host, self.hash(host)) else { return false };
+        let host = &mut self.hosts[host_at];
+        let Some(moved) = self.pairs.join(flow, (host_at, host), (from, to), is_young) else {
+            return false;
+        };
+        host.move_young(&moved);
+        true
     }
 
     /// Today's pairs.

@@ -62,6 +62,18 @@ impl Pair {
         self.served * 2 > self.out.sent
     }
 
+    /// The addresses of the flows that sent most, each once.
+    pub fn peers(&self) -> SmallVec<[Addr; FLOWS_KEPT]> {
+        let mut peers = SmallVec::new();
+        for flow in &self.flows {
+            let peer = flow.key.end(flow.side.other()).addr;
+            if !peers.contains(&peer) {
+                peers.push(peer);
+            }
+        }
+        peers
+    }
+
     /// Producer–consumer ratio of the day, (sent − received) / (sent + received), from −1 to 1
     /// (Bullard and Gerth, FloCon 2014).
     pub fn producer_consumer_ratio(&self) -> f64 {
@@ -76,11 +88,16 @@ impl Pair {
         is_new
     }
 
-    fn new(host: u32, destination: Destination, delta: &FlowDelta, is_young: bool) -> Self {
+    fn new(
+        host: u32,
+        destination: Destination,
+        (first_at, last_at): (Timestamp, Timestamp),
+        is_young: bool,
+    ) -> Self {
         Self {
             destination,
-            first_at: delta.started_at,
-            last_at: delta.last_at,
+            first_at,
+            last_at,
             out: Counters::default(),
             bytes_in: 0,
             packets_in: 0,
@@ -88,11 +105,34 @@ impl Pair {
             clipped: None,
             flows: SmallVec::new(),
             next_look: 0,
-            looked_at: delta.last_at,
+            looked_at: last_at,
             host,
             next: NIL,
             is_young,
         }
+    }
+
+    /// Takes out all that it has counted.
+    fn take(&mut self) -> Self {
+        let empty =
+            Self::new(self.host, self.destination, (self.first_at, self.last_at), self.is_young);
+        std::mem::replace(self, Self { next: self.next, ..empty })
+    }
+
+    /// Takes all that another pair of the host has counted.
+    fn absorb(&mut self, other: &Self) {
+        self.first_at = self.first_at.min(other.first_at);
+        self.last_at = self.last_at.max(other.last_at);
+        let unsuspected = self.out.sent + other.clipped.unwrap_or(0);
+        self.clipped = self.clipped.or(other.clipped.map(|_| unsuspected));
+        self.out.add(&other.out);
+        self.bytes_in += other.bytes_in;
+        self.packets_in += other.packets_in;
+        self.served += other.served;
+        for &flow in &other.flows {
+            self.keep_flow(flow);
+        }
+        self.next_look = 0;
     }
 
     pub(super) fn receive(&mut self, from: &Counters) {
@@ -108,27 +148,22 @@ impl Pair {
         if delta.initiator != side {
             self.served += out.sent;
         }
-        self.note_flow(delta, side, out.sent);
+        let (key, initiator) = (delta.key, delta.initiator);
+        self.keep_flow(FlowBytes { key, side, initiator, bytes_out: out.sent });
     }
 
     /// Keeps the largest flows as evidence.
-    fn note_flow(&mut self, delta: &FlowDelta, side: Sender, bytes: u64) {
-        let known = self.flows.iter().position(|flow| flow.key == delta.key);
+    fn keep_flow(&mut self, flow: FlowBytes) {
+        let known = self.flows.iter().position(|known| known.key == flow.key);
         let mut at = match known {
             Some(at) => {
-                self.flows[at].bytes_out += bytes;
+                self.flows[at].bytes_out += flow.bytes_out;
                 at
             }
             None => {
-                let flow = FlowBytes {
-                    key: delta.key,
-                    side,
-                    initiator: delta.initiator,
-                    bytes_out: bytes,
-                };
                 if self.flows.len() == FLOWS_KEPT {
                     let last = FLOWS_KEPT - 1;
-                    if self.flows[last].bytes_out >= bytes {
+                    if self.flows[last].bytes_out >= flow.bytes_out {
                         return;
                     }
                     self.flows[last] = flow;
@@ -186,7 +221,7 @@ impl Pairs {
     }
 
     pub(super) fn hash(&self, host: Addr, destination: Destination) -> u32 {
-        let hash = self.hasher.hash_one((host.to_bits(), destination.0.to_bits()));
+        let hash = self.hasher.hash_one((host.to_bits(), destination.to_bits()));
         (hash >> 32) as u32
     }
 
@@ -232,14 +267,44 @@ impl Pairs {
         &mut self,
         (host, of): (u32, &mut Host),
         destination: Destination,
-        delta: &FlowDelta,
+        span: (Timestamp, Timestamp),
         is_young: bool,
     ) -> u32 {
-        let number = self.pairs.insert(Pair::new(host, destination, delta, is_young));
+        let number = self.pairs.insert(Pair::new(host, destination, span, is_young));
         self.index.insert(self.hash(of.addr(), destination), number);
         of.list.young += u32::from(is_young);
         self.append(&mut of.list, number);
         number
+    }
+
+    /// Moves what `flow` has sent from one of a host's destinations to another, if it alone sent to the
+    /// first, whose pair stays behind empty.
+    pub(super) fn join(
+        &mut self,
+        flow: &FlowKey,
+        (host, of): (u32, &mut Host),
+        (from, to): (Destination, Destination),
+        is_young: impl FnOnce() -> bool,
+    ) -> Option<Moved> {
+        let hash = self.hash(of.addr(), from);
+        let from = self.find(host, from, hash, NIL)?;
+        let is_its = |pair: &Pair| matches!(&pair.flows[..], [only] if only.key == *flow && only.bytes_out == pair.out.sent);
+        if !is_its(&self.pairs[from]) {
+            return None;
+        }
+        let moved = self.pairs[from].take();
+        let hash = self.hash(of.addr(), to);
+        let at = self.find(host, to, hash, NIL).unwrap_or_else(|| {
+            self.start((host, of), to, (moved.first_at, moved.last_at), is_young())
+        });
+        let joined = &mut self.pairs[at];
+        joined.absorb(&moved);
+        Some(Moved {
+            asked: moved.out.sent - moved.served,
+            taught: moved.clipped.unwrap_or(moved.out.sent).saturating_sub(moved.served),
+            was_young: moved.is_young,
+            is_young: joined.is_young,
+        })
     }
 
     /// Forgets the smallest of a host's first few pairs. The others go to the end of its list.
@@ -309,6 +374,17 @@ impl Pairs {
         self.index.remove(self.hash(host, destination), number);
         self.pairs.free(number);
     }
+}
+
+/// Bytes that were counted under one destination of a host and now are under another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moved {
+    /// In flows that the host opened.
+    pub(super) asked: u64,
+    /// Of them those that teach.
+    pub(super) taught: u64,
+    pub(super) was_young: bool,
+    pub(super) is_young: bool,
 }
 
 /// The pairs of one host.

@@ -247,7 +247,7 @@ impl FlowRecord {
         end: FlowEnd,
         account: &Account,
     ) -> Self {
-        let (scope, side) = match Place::of(internal, delta) {
+        let (scope, side) = match Place::of(internal, &delta.key) {
             Place::Border(crossing) => (Scope::Border, crossing.side),
             Place::Inside => (Scope::Inside, delta.initiator),
             Place::Outside => (Scope::Outside, delta.initiator),

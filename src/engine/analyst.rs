@@ -10,9 +10,9 @@ use crate::alert::{
 };
 use crate::baseline::{self, Baseline};
 use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
-use crate::egress::{self, Destination, Egress, Group};
+use crate::egress::{self, Crossing, Destination, Egress, Group, Place};
 use crate::flow::FlowDelta;
-use crate::names::{Directory, Event};
+use crate::names::{Directory, Event, Turn};
 use crate::net::Addr;
 use crate::rules::RuleSet;
 use crate::time::{Day, PacketClock, Timestamp};
@@ -67,44 +67,70 @@ impl Analyst {
     pub fn take(&mut self, reports: &Reports) {
         let mut events = reports.events.iter().peekable();
         let deltas = reports.deltas.iter().map(|(position, delta)| (position, delta));
-        self.run(deltas, |directory, position| {
+        self.run(deltas, |analyst, position| {
+            let mut has_heard = false;
             while let Some((_, event)) = events.next_if(|(at, _)| at < position) {
-                directory.hear(event);
+                analyst.hear(event);
+                has_heard = true;
             }
+            has_heard
         });
-        events.for_each(|(_, event)| self.directory.hear(event));
+        events.for_each(|(_, event)| self.hear(event));
     }
 
-    /// Takes what was learned of names.
+    /// Takes what was learned of names. What a flow has sent so far goes with it, when it says whose its
+    /// peer is.
     pub fn hear(&mut self, event: &Event) {
-        self.directory.hear(event);
+        let Some(Turn { flow, client, from, to }) = self.directory.hear(event) else { return };
+        let place = Place::of(self.egress.internal(), &flow);
+        let Place::Border(Crossing { host, side, .. }) = place else { return };
+        let day = self.egress.day();
+        let is_young = || self.baseline.is_young(host, to, day);
+        if side == client && self.egress.join(&flow, host, (from, to), is_young) {
+            self.incidents.rename(host, (from, to));
+        }
     }
 
     /// Adds deltas, in their order, and judges what each touched.
     pub fn fold<'d>(&mut self, deltas: impl IntoIterator<Item = &'d FlowDelta>) {
-        self.run(deltas.into_iter().map(|delta| ((), delta)), |_, ()| {});
+        self.run(deltas.into_iter().map(|delta| ((), delta)), |_, ()| false);
     }
 
     /// Some deltas at a time ask for their memory together: what one waits for, the others wait for
-    /// meanwhile. Before each `hear` is called with its place.
+    /// meanwhile. Before each `hear` is called with its place, and answers whether anything was learned.
     fn run<'d, P>(
         &mut self,
         deltas: impl Iterator<Item = (P, &'d FlowDelta)>,
-        mut hear: impl FnMut(&mut Directory, P),
+        mut hear: impl FnMut(&mut Self, P) -> bool,
     ) {
         let mut deltas = deltas.peekable();
         let mut group = SmallVec::<[_; GROUP]>::new();
         while deltas.peek().is_some() {
             let some = deltas.by_ref().take(GROUP);
-            group.extend(some.map(|(place, delta)| (place, delta, self.egress.place(delta))));
+            group.extend(some.map(|(place, delta)| {
+                let spot = self.egress.place(delta, |crossing| self.destination(delta, crossing));
+                (place, delta, spot)
+            }));
             for (_, delta, spot) in &mut group {
                 self.egress.approach(delta, spot);
             }
-            for (place, delta, spot) in group.drain(..) {
-                hear(&mut self.directory, place);
+            let mut has_heard = false;
+            for (place, delta, mut spot) in group.drain(..) {
+                has_heard |= hear(self, place);
+                if has_heard {
+                    let destination_of = |crossing: &Crossing| self.destination(delta, crossing);
+                    self.egress.direct(&mut spot, destination_of);
+                }
                 self.judge(delta, spot);
+                if delta.end.is_some() {
+                    self.directory.end(&delta.key);
+                }
             }
         }
+    }
+
+    fn destination(&self, delta: &FlowDelta, crossing: &Crossing) -> Destination {
+        self.directory.destination(&delta.key, crossing.side, delta.started_at)
     }
 
     fn judge(&mut self, delta: &FlowDelta, spot: egress::Spot) {
@@ -186,14 +212,20 @@ impl Analyst {
         self.incidents.budget().threshold()
     }
 
-    /// The verdict on what a host has sent to a destination today, as things are; `None` when it has
-    /// sent nothing there. It changes nothing.
-    pub fn verdict(&self, host: Addr, destination: Destination) -> Option<Finding> {
+    /// The verdict on what a host has sent today to the owner of an address, as things are; `None` when it
+    /// has sent nothing there. Of several owners who share the address it is the one who got most. It
+    /// changes nothing.
+    pub fn verdict(&self, host: Addr, peer: Addr) -> Option<Finding> {
         let host = self.egress.host(host)?;
-        let mut pairs = self.egress.pairs().of(host);
-        let pair = pairs.find(|pair| pair.destination == destination)?;
+        let pairs = self.egress.pairs().of(host).filter(|pair| pair.peers().contains(&peer));
+        let pair = pairs.max_by_key(|pair| pair.out.sent)?;
         let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
         Some(judge(case, Measure::of(host, pair)))
+    }
+
+    /// Who sent how much to whom.
+    pub fn egress(&self) -> &Egress {
+        &self.egress
     }
 
     /// Fills in what the analyst knows of the run.
@@ -224,7 +256,7 @@ impl Analyst {
             host: host.addr(),
             bytes_out: host.total_out().sent,
             bytes_in: host.total_in(),
-            destination: self.egress.largest(host).map(|(to, _)| to.to_string()),
+            destination: self.egress.largest(host).map(|(to, _)| self.directory.text(to)),
             destination_bytes: self.egress.largest(host).map_or(0, |(_, bytes)| bytes),
         };
         hosts.iter().take(TOP_SENDERS).map(sender).collect()
@@ -239,7 +271,7 @@ impl Analyst {
                 self.incidents.note(case, &judge(case, Measure::of(host, pair)));
             }
         }
-        let ranking = self.incidents.close_day(day);
+        let ranking = self.incidents.close_day(day, |destination| self.directory.text(destination));
         self.records.extend(
             ranking.into_iter().map(|entry: RankingEntry| Record::Ranking(Box::new(entry))),
         );
@@ -266,15 +298,25 @@ fn group(rules: &RuleSet, host: Addr) -> Group {
 }
 
 fn labels(rules: &RuleSet, directory: &Directory, case: &Case<'_>) -> Labels {
-    let (host, destination) = (case.host.addr(), case.pair.destination.0);
-    let who = directory.who(host, destination, case.pair.first_at);
-    let name = who.name.as_ref().filter(|_| !who.is_mismatch).map(|(name, _)| name.as_str());
-    let category = name.and_then(|name| rules.destinations.category_of_domain(name));
+    let (host, pair) = (case.host.addr(), case.pair);
+    let peers = pair.peers();
+    let who = peers.first().map(|&peer| directory.who(host, peer, pair.first_at));
+    let who = who.unwrap_or_default().of(pair.destination);
+    let key = directory.text(pair.destination);
+    let domain = (pair.destination.address().is_none()).then_some(key.as_str());
+    let category = domain.and_then(|domain| {
+        let name = who
+            .name
+            .as_ref()
+            .filter(|_| !who.is_mismatch)
+            .map_or(domain, |(name, _)| name.as_str());
+        rules.destinations.category_of_domain(name)
+    });
+    let of_address = || peers.iter().find_map(|&peer| rules.destinations.category_of(peer));
     Labels {
         role: rules.networks.role_of(host).map(|role| role.to_string()),
-        category: category
-            .or_else(|| rules.destinations.category_of(destination))
-            .map(|category| category.to_string()),
+        category: category.or_else(of_address).map(|category| category.to_string()),
+        key,
         who,
     }
 }

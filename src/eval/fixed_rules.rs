@@ -245,7 +245,7 @@ impl Judge for FixedRule {
         if delta.low.packets + delta.high.packets > 0 {
             self.pass_time(delta.last_at);
         }
-        let Place::Border(crossing) = Place::of(&self.internal, delta) else { return };
+        let Place::Border(crossing) = Place::of(&self.internal, &delta.key) else { return };
         let out = delta.sent_by(crossing.side).sent;
         let back = delta.sent_by(crossing.side.other()).sent;
         let ends = (crossing.host, crossing.peer);

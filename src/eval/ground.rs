@@ -64,7 +64,7 @@ impl Ground {
         }
         let today = self.calendar.day(self.clock.now());
         let mine = self.truth.add(delta);
-        if let Place::Border(crossing) = Place::of(&self.internal, delta)
+        if let Place::Border(crossing) = Place::of(&self.internal, &delta.key)
             && delta.sent_by(crossing.side).sent > 0
         {
             self.together.add(today, crossing.host);

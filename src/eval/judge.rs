@@ -2,7 +2,6 @@
 
 use crate::alert::{Kind, Record, Severity};
 use crate::detect::{Bits, Finding};
-use crate::egress::Destination;
 use crate::engine::Analyst;
 use crate::flow::FlowDelta;
 use crate::names::Event;
@@ -78,7 +77,7 @@ impl Judge for Analyst {
     }
 
     fn verdict(&self, host: Addr, peer: Addr) -> Option<(Finding, Bits)> {
-        Some((Self::verdict(self, host, Destination(peer))?, self.threshold()))
+        Some((Self::verdict(self, host, peer)?, self.threshold()))
     }
 }
 

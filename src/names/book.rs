@@ -6,6 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use smallvec::SmallVec;
 
+use super::destination::Destination;
 use super::facts::Answer;
 use super::name::Name;
 use crate::net::Addr;
@@ -36,6 +37,7 @@ pub struct Called {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Calling {
     name: Name,
+    owner: Option<Destination>,
     aliases: Vec<Name>,
     from: Timestamp,
     answered_at: Timestamp,
@@ -48,15 +50,15 @@ impl Book {
         Self { entries: IndexMap::default(), bytes: 0, bytes_max, hand: 0, evicted: 0 }
     }
 
-    /// Takes an answer. Names that are not valid are not taken.
-    pub fn hear(&mut self, answer: &Answer) {
+    /// Takes an answer, and whose the name is that was asked for. Names that are not valid are not taken.
+    pub fn hear(&mut self, answer: &Answer, owner: Option<Destination>) {
         if !answer.name.is_valid() {
             return;
         }
         for &(addr, ttl) in &answer.addresses {
             let called = self.entries.entry((answer.host, addr)).or_default();
             let before = called.bytes();
-            called.hear(answer, ttl);
+            called.hear(answer, owner, ttl);
             self.bytes = self.bytes + called.bytes() - before;
             while self.bytes > self.bytes_max && !self.entries.is_empty() {
                 self.forget_one();
@@ -105,7 +107,7 @@ impl Book {
 }
 
 impl Called {
-    fn hear(&mut self, answer: &Answer, ttl: Duration) {
+    fn hear(&mut self, answer: &Answer, owner: Option<Destination>, ttl: Duration) {
         let known = self.names.iter().position(|calling| calling.name == answer.name);
         let before = known.map(|place| self.names.remove(place));
         if self.names.len() == NAMES_MAX {
@@ -116,6 +118,7 @@ impl Called {
         let before = before.filter(|before| answer.at <= before.until);
         self.names.push(Calling {
             name: answer.name.clone(),
+            owner,
             aliases: answer.aliases.clone(),
             from: before.as_ref().map_or(answer.at, |before| before.from.min(answer.at)),
             answered_at: answer.at,
@@ -142,6 +145,11 @@ impl Called {
     /// The name by which the address was meant in a flow that began at `at`: the one answered last.
     pub fn name_at(&self, at: Timestamp) -> Option<&Name> {
         self.holding(at).last().map(|calling| &calling.name)
+    }
+
+    /// The owner of that name.
+    pub fn owner_at(&self, at: Timestamp) -> Option<Destination> {
+        self.holding(at).last().and_then(|calling| calling.owner)
     }
 
     /// Do the names that held at `at` belong to other owners than `name`? Not if none held.
@@ -206,8 +214,8 @@ mod tests {
     #[test]
     fn names_hold_in_packet_time() {
         let mut book = Book::new(1 << 20);
-        book.hear(&answer(1000, "a.example", 1, 600));
-        book.hear(&answer(1100, "b.example", 1, 600));
+        book.hear(&answer(1000, "a.example", 1, 600), None);
+        book.hear(&answer(1100, "b.example", 1, 600), None);
         assert_eq!(name(&book, 999), None);
         assert_eq!(name(&book, 1050).as_deref(), Some("a.example"));
         assert_eq!(name(&book, 1100).as_deref(), Some("b.example"));
@@ -221,7 +229,7 @@ mod tests {
     #[test]
     fn a_name_that_dns_did_not_give_disagrees() {
         let mut book = Book::new(1 << 20);
-        book.hear(&answer(1000, "www.files.example", 1, 60));
+        book.hear(&answer(1000, "www.files.example", 1, 60), None);
         let called = book.called(Addr::from_v4([10, 0, 0, 1]), addr(1)).unwrap();
         let disagrees =
             |name: &str, at| called.disagrees(&Name::of(name.as_bytes()).unwrap(), secs(at));
@@ -237,9 +245,9 @@ mod tests {
     fn an_address_keeps_few_names_and_a_book_few_bytes() {
         let mut book = Book::new(20_000);
         for n in 0..1000u32 {
-            book.hear(&answer(1000 + u64::from(n), &format!("n{n}.example"), 1, 60));
+            book.hear(&answer(1000 + u64::from(n), &format!("n{n}.example"), 1, 60), None);
             let long = format!("{}.example", "a".repeat(n as usize % 60 + 1));
-            book.hear(&answer(1000 + u64::from(n), &long, n + 2, 60));
+            book.hear(&answer(1000 + u64::from(n), &long, n + 2, 60), None);
             let held: usize = book.entries.values().map(Called::bytes).sum();
             assert!(book.bytes() == held && held <= 20_000);
         }

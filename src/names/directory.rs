@@ -1,26 +1,66 @@
 //! Who the outside ends are, for the one who judges: what flows told, and what hosts were answered.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
+
 use indexmap::IndexMap;
 
-use super::book::Book;
+use super::book::{Book, Called};
+use super::destination::Destination;
 use super::facts::{Event, Facts, NameSource};
 use super::name::Name;
 use super::service::Service;
-use crate::flow::FlowKey;
+use crate::flow::{FlowKey, Sender};
 use crate::net::Addr;
 use crate::time::Timestamp;
 
 /// What is known of the ends of flows, joined in packet time.
 ///
 /// Of two addresses what their latest flow told is remembered, for at most [`Directory::MET_MAX`] pairs of
-/// them; when there are more, of the next few the one not met for longest is forgotten.
+/// them, and the text of [`Directory::DOMAINS_MAX`] owners; when there are more, of the next few the one
+/// not met for longest is forgotten. Of open flows that say whose their peer is, [`Directory::FLOWS_MAX`]
+/// are remembered, and no more: those beyond go by what the host was answered, or by address.
 #[derive(Debug, Clone)]
 pub struct Directory {
     book: Book,
     met: IndexMap<(Addr, Addr), Met, foldhash::fast::RandomState>,
+    /// Whose the server of an open flow is, by what it told itself; by a hash of the flow that nobody can
+    /// foresee, and which is therefore its name here.
+    flows: HashMap<u64, Owned, foldhash::fast::RandomState>,
+    domains: IndexMap<Destination, Domain, foldhash::fast::RandomState>,
+    /// Owners of names met lately, by a hash of the name: most are met again.
+    latest: Box<[(u64, Destination)]>,
     /// Where the search for something to forget goes on.
     hand: usize,
     evicted: u64,
+}
+
+/// Whose the server of a flow is, and which end is the client.
+#[derive(Debug, Clone, Copy)]
+struct Owned {
+    client: Sender,
+    owner: Destination,
+}
+
+/// Whose the server of a flow turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// The flow.
+    pub flow: FlowKey,
+    /// Its end that is the client.
+    pub client: Sender,
+    /// Whom it was counted for.
+    pub from: Destination,
+    /// Who it is.
+    pub to: Destination,
+}
+
+/// The text of a domain that owns something, and when it was last heard of.
+#[derive(Debug, Clone)]
+struct Domain {
+    at: Timestamp,
+    text: Box<str>,
 }
 
 /// What a flow between two addresses told.
@@ -31,11 +71,44 @@ struct Met {
     said: Option<(Name, NameSource)>,
     certified: Option<Name>,
     client: Option<Box<str>>,
-    is_mismatch: bool,
+    /// Does the name disagree with the answers that the host got, or with the certificate?
+    is_doubted: bool,
+}
+
+impl Met {
+    /// What a flow told, to which the client's host called the server this.
+    fn of(facts: &Facts, called: Option<&Called>) -> Self {
+        let is_doubted = facts.named_by.is_some()
+            && facts.name.as_ref().is_some_and(|(name, _)| {
+                let is_anothers =
+                    || called.is_some_and(|called| called.disagrees(name, facts.seen_at));
+                !facts.is_certified().unwrap_or_else(|| !is_anothers())
+            });
+        Self {
+            at: facts.seen_at,
+            service: facts.service,
+            said: facts.name.clone(),
+            certified: facts.certificate.iter().find(|name| name.is_valid()).cloned(),
+            client: facts.client.clone(),
+            is_doubted,
+        }
+    }
+
+    /// The name that says whose the server is. What a proxy is asked for is not the proxy.
+    fn owner_name(&self) -> Option<&Name> {
+        let said = self.said.as_ref().filter(|(_, source)| *source != NameSource::HttpConnect);
+        let said = said.map(|(name, _)| name).filter(|_| !self.is_doubted);
+        said.or(self.certified.as_ref())
+    }
+
+    /// Did the client say a name unasked that is not its peer's? To a proxy it names others.
+    fn is_mismatch(&self) -> bool {
+        self.is_doubted && self.said.as_ref().is_some_and(|(_, source)| source.is_sni())
+    }
 }
 
 /// Who an outside end is, as far as is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Who {
     /// Its name, and where that is from: what the client said, else what the host was answered, else the
     /// certificate.
@@ -48,26 +121,92 @@ pub struct Who {
     pub is_mismatch: bool,
 }
 
+impl Who {
+    /// The same without the name, if that is of another owner: several may share an address.
+    #[must_use]
+    pub fn of(self, destination: Destination) -> Self {
+        let is_of = |name: &Name| name.destination().is_none_or(|owner| owner == destination);
+        let name = self.name.filter(|(name, _)| self.is_mismatch || is_of(name));
+        Self { name, ..self }
+    }
+}
+
 impl Directory {
     /// Pairs of addresses remembered at most.
     pub const MET_MAX: usize = 1 << 15;
+    /// Open flows remembered at most.
+    pub const FLOWS_MAX: usize = 1 << 19;
+    /// Owners whose text is remembered at most.
+    pub const DOMAINS_MAX: usize = 1 << 16;
 
     /// Knows nobody yet, and takes so many bytes for what hosts call addresses.
     pub fn new(book_bytes_max: usize) -> Self {
-        Self { book: Book::new(book_bytes_max), met: IndexMap::default(), hand: 0, evicted: 0 }
+        Self {
+            book: Book::new(book_bytes_max),
+            met: IndexMap::default(),
+            flows: HashMap::default(),
+            domains: IndexMap::default(),
+            latest: vec![(0, Destination::of_system(0)); LATEST].into(),
+            hand: 0,
+            evicted: 0,
+        }
     }
 
-    /// Takes what was learned, in the order in which it was reported among the deltas.
-    pub fn hear(&mut self, event: &Event) {
+    /// Takes what was learned, in the order in which it was reported among the deltas. Answers when a flow
+    /// turns out to have another owner behind it than it was counted for.
+    pub fn hear(&mut self, event: &Event) -> Option<Turn> {
         match event {
-            Event::Answer(answer) => self.book.hear(answer),
-            Event::Facts(key, facts) => {
-                let met = self.met(key, facts);
-                self.met.insert((key.low.addr, key.high.addr), met);
-                if self.met.len() > Self::MET_MAX {
-                    self.forget_one();
-                }
+            Event::Answer(answer) => {
+                let owner = self.remember(&answer.name, answer.at);
+                self.book.hear(answer, owner);
+                None
             }
+            Event::Facts(flow, facts) => {
+                let called = facts.named_by.and_then(|client| {
+                    self.book.called(flow.end(client).addr, flow.end(client.other()).addr)
+                });
+                let met = Met::of(facts, called);
+                let answered = called.and_then(|called| called.owner_at(facts.seen_at));
+                let turn = facts.named_by.and_then(|client| self.own(flow, client, answered, &met));
+                if self.met.len() >= Self::MET_MAX {
+                    let oldest = oldest(&self.met, &mut self.hand, |met| met.at);
+                    self.evicted += u64::from(oldest.is_some());
+                    oldest.map(|place| self.met.swap_remove_index(place));
+                }
+                self.met.insert((flow.low.addr, flow.high.addr), met);
+                turn
+            }
+        }
+    }
+
+    /// Forgets a flow that is over.
+    pub fn end(&mut self, key: &FlowKey) {
+        if !self.flows.is_empty() {
+            self.flows.remove(&self.hash(key));
+        }
+    }
+
+    /// Whose the other end of a flow is, for the `host` that is one of its ends, when the flow began at `at`:
+    /// by what the flow said of itself where nothing disagrees, else by what the host was answered, else
+    /// nobody knows more than its address.
+    pub fn destination(&self, flow: &FlowKey, host: Sender, at: Timestamp) -> Destination {
+        let said = (!self.flows.is_empty()).then(|| self.flows.get(&self.hash(flow))).flatten();
+        if let Some(owned) = said.filter(|owned| owned.client == host) {
+            return owned.owner;
+        }
+        let (host, peer) = (flow.end(host).addr, flow.end(host.other()).addr);
+        let answered = self.book.called(host, peer).and_then(|called| called.owner_at(at));
+        answered.unwrap_or(Destination::of_address(peer))
+    }
+
+    /// A destination in words: its domain, `AS` and number, or address. Of a domain whose text was
+    /// forgotten, or never known, what is left of its digest.
+    pub fn text(&self, destination: Destination) -> String {
+        match (destination.address(), destination.system(), self.domains.get(&destination)) {
+            (Some(addr), _, _) => addr.to_string(),
+            (_, Some(system), _) => format!("AS{system}"),
+            (_, _, Some(domain)) => domain.text.to_string(),
+            (None, None, None) => format!("domain-{:030x}", destination.to_bits() & DIGEST),
         }
     }
 
@@ -84,7 +223,7 @@ impl Directory {
             name: said.or_else(answered).or_else(certified),
             service: met.map(|met| met.service),
             client: met.and_then(|met| met.client.clone()),
-            is_mismatch: met.is_some_and(|met| met.is_mismatch),
+            is_mismatch: met.is_some_and(Met::is_mismatch),
         }
     }
 
@@ -93,40 +232,81 @@ impl Directory {
         self.evicted + self.book.evicted()
     }
 
-    fn met(&self, key: &FlowKey, facts: &Facts) -> Met {
-        let is_mismatch = match (&facts.name, facts.named_by) {
-            (Some((name, source)), Some(client)) if source.is_sni() => {
-                let (host, addr) = (key.end(client).addr, key.end(client.other()).addr);
-                let is_anothers = || {
-                    let called = self.book.called(host, addr);
-                    called.is_some_and(|called| called.disagrees(name, facts.seen_at))
-                };
-                !facts.is_certified().unwrap_or_else(|| !is_anothers())
+    /// Notes whose the server of a flow is, where that flow itself tells: by the name that the client asked
+    /// for, or by the certificate.
+    fn own(
+        &mut self,
+        flow: &FlowKey,
+        client: Sender,
+        answered: Option<Destination>,
+        met: &Met,
+    ) -> Option<Turn> {
+        let to = self.remember(met.owner_name()?, met.at)?;
+        let (hash, is_full) = (self.hash(flow), self.flows.len() >= Self::FLOWS_MAX);
+        let before = match self.flows.entry(hash) {
+            Entry::Occupied(mut known) => Some(known.insert(Owned { client, owner: to }).owner),
+            Entry::Vacant(_) if is_full => {
+                self.evicted += 1;
+                return None;
             }
-            _ => false,
+            Entry::Vacant(free) => {
+                free.insert(Owned { client, owner: to });
+                None
+            }
         };
-        Met {
-            at: facts.seen_at,
-            service: facts.service,
-            said: facts.name.clone(),
-            certified: facts.certificate.iter().find(|name| name.is_valid()).cloned(),
-            client: facts.client.clone(),
-            is_mismatch,
-        }
+        let stranger = || Destination::of_address(flow.end(client.other()).addr);
+        let from = before.or(answered).unwrap_or_else(stranger);
+        (from != to).then_some(Turn { flow: *flow, client, from, to })
     }
 
-    fn forget_one(&mut self) {
-        let len = self.met.len();
-        let oldest = (0..EVICTION_SAMPLE.min(len))
-            .map(|step| (self.hand + step) % len)
-            .min_by_key(|&place| self.met[place].at);
-        if let Some(place) = oldest {
-            self.met.swap_remove_index(place);
-            self.hand = (self.hand + EVICTION_SAMPLE) % len;
-            self.evicted += 1;
+    /// Whose a name is, of whom the text is remembered.
+    fn remember(&mut self, name: &Name, at: Timestamp) -> Option<Destination> {
+        let hash = self.flows.hasher().hash_one(name.as_str());
+        let place = hash as usize % self.latest.len();
+        let destination = match self.latest[place] {
+            (known, destination) if known == hash => destination,
+            _ => {
+                let destination = name.destination()?;
+                self.latest[place] = (hash, destination);
+                destination
+            }
+        };
+        if let Some(domain) = self.domains.get_mut(&destination) {
+            domain.at = at;
+            return Some(destination);
         }
+        if self.domains.len() >= Self::DOMAINS_MAX {
+            let oldest = oldest(&self.domains, &mut self.hand, |domain| domain.at);
+            oldest.map(|place| self.domains.swap_remove_index(place));
+        }
+        let text = name.owner()?.into();
+        self.domains.insert(destination, Domain { at, text });
+        Some(destination)
+    }
+
+    fn hash(&self, key: &FlowKey) -> u64 {
+        self.flows.hasher().hash_one(key)
     }
 }
+
+/// Of the next few, the one not met for longest.
+fn oldest<K, V, S>(
+    of: &IndexMap<K, V, S>,
+    hand: &mut usize,
+    at: impl Fn(&V) -> Timestamp,
+) -> Option<usize> {
+    let len = of.len();
+    let places = (0..EVICTION_SAMPLE.min(len)).map(|step| hand.wrapping_add(step) % len);
+    let oldest = places.min_by_key(|&place| at(&of[place]));
+    *hand = hand.wrapping_add(EVICTION_SAMPLE);
+    oldest
+}
+
+/// Names whose owner need not be found again.
+const LATEST: usize = 1024;
+
+/// The bits of a domain's digest that tell it from others.
+const DIGEST: u128 = (1 << 120) - 1;
 
 /// Pairs looked at to find one to forget.
 const EVICTION_SAMPLE: usize = 16;
@@ -136,7 +316,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::flow::Sender;
     use crate::names::Answer;
     use crate::net::{Endpoint, Protocol};
 
@@ -186,7 +365,9 @@ mod tests {
 
     fn who(events: &[Event]) -> (Option<(String, NameSource)>, bool) {
         let mut directory = Directory::new(10_000);
-        events.iter().for_each(|event| directory.hear(event));
+        for event in events {
+            directory.hear(event);
+        }
         let who = directory.who(Addr::from_v4(HOST), outside(1), at(20));
         (who.name.map(|(name, source)| (name.to_string(), source)), who.is_mismatch)
     }

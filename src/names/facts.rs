@@ -19,7 +19,7 @@ pub struct Facts {
     pub service: Service,
     /// What the client called the server, and where it said so.
     pub name: Option<(Name, NameSource)>,
-    /// The end that said so, and so is the client.
+    /// The end that said so, or said a hello without a name, and so is the client.
     pub named_by: Option<Sender>,
     /// The client program: JA4 of TLS and QUIC, the banner of SSH, the user agent of HTTP. Printable
     /// ASCII, at most [`Facts::TEXT_MAX`] bytes.

@@ -219,7 +219,7 @@ impl Look {
             }
             _ => None,
         };
-        if self.facts.name.is_some() {
+        if self.facts.name.is_some() || self.facts.has_hello {
             self.facts.named_by.get_or_insert(sender);
         }
         side.wants = wants.unwrap_or(0);

@@ -25,6 +25,7 @@
 mod book;
 mod certificate;
 mod cursor;
+mod destination;
 mod directory;
 mod dns;
 mod facts;
@@ -45,7 +46,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 pub use book::{Book, Called};
-pub use directory::{Directory, Who};
+pub use destination::Destination;
+pub use directory::{Directory, Turn, Who};
 pub(crate) use dns::address_owners;
 pub use facts::{Answer, Event, Facts, NameSource};
 pub use name::Name;

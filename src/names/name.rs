@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use super::destination::Destination;
+
 /// What somebody on the wire called a host: at most [`Name::LEN_MAX`] bytes of printable ASCII.
 ///
 /// Lower case, without the dot at the end; internationalised names stay A-labels (RFC 5890). A name that
@@ -98,6 +100,12 @@ impl Name {
             Kind::Ip => Some(&self.text),
             Kind::Invalid => None,
         }
+    }
+
+    /// The destination that it names; `None` where it is an address, or nobody's.
+    pub fn destination(&self) -> Option<Destination> {
+        let owner = self.owner().filter(|_| !self.is_address())?;
+        Some(Destination::of_domain(owner))
     }
 
     /// Does this name of a certificate stand for `host`? A wildcard stands for one label (RFC 6125).

@@ -104,10 +104,7 @@ fn the_shipped_thefts_are_scored() {
     assert!((share - left as f64 / sent as f64).abs() < 1e-4, "{share}");
     assert_eq!(page_at["bytes_out"].as_u64(), Some(sent));
     assert_eq!(report["alone"]["found"], 2);
-    // The honest one-off upload of Monday afternoon.
-    let wrong = report["false_alerts"].as_array().unwrap();
-    assert_eq!(wrong.len(), 1, "{wrong:?}");
-    assert_eq!(wrong[0]["destinations"], json!(["198.18.244.155"]));
+    assert_eq!(report["false_alerts"], json!([]));
     let budgets: Vec<&Value> =
         report["curve"].as_array().unwrap().iter().map(|point| &point["budget"]).collect();
     assert_eq!(budgets, [&json!(1.0), &json!(10.0)]);
@@ -136,9 +133,8 @@ fn the_labels_that_ship_are_those_of_the_captures_that_ship() {
         let (sent, label) = (sent.as_u64().unwrap(), label.as_u64().unwrap());
         assert!(sent.abs_diff(label) * 1000 <= label, "{incident}");
     }
-    let about: Vec<&Value> =
-        report["false_alerts"].as_array().unwrap().iter().map(|alert| &alert["about"]).collect();
-    assert_eq!(about, ["one-off upload"]);
+    // The one-off upload of Monday afternoon went to an address never seen, and to a service known here.
+    assert_eq!(report["false_alerts"], json!([]));
 }
 
 /// Whoever starts from the example in the docs must not be told that it is wrong.
@@ -326,6 +322,5 @@ fn a_part_of_the_scenarios_is_scored() {
     // 0.7 MB is below what alerts at all, and the reader sees how its score came about.
     assert_eq!(tunnel["alone"]["verdict"], "missed");
     assert!(!tunnel["timeline"].as_array().unwrap().is_empty());
-    let wrong = report["false_alerts"].as_array().unwrap();
-    assert!(wrong.iter().any(|alert| alert["about"] == "B11"), "{wrong:?}");
+    assert_eq!(report["false_alerts"], json!([]));
 }

@@ -13,6 +13,7 @@ mod flows;
 mod laws;
 mod machines;
 mod names;
+mod owners;
 mod pcaps;
 mod scenario;
 mod support;

@@ -17,15 +17,15 @@ use sekisho::time::Timestamp;
 
 use crate::laws::pcap;
 
-const HOST: [u8; 4] = [10, 0, 0, 1];
+pub(crate) const HOST: [u8; 4] = [10, 0, 0, 1];
 const SERVER: [u8; 4] = [203, 0, 113, 9];
 const RESOLVER: [u8; 4] = [10, 0, 0, 53];
 
 /// Raw IPv4 packets, a millisecond apart.
 #[derive(Default)]
-struct Recording {
+pub(crate) struct Recording {
     batch: Batch,
-    at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 impl Recording {
@@ -41,13 +41,13 @@ impl Recording {
         self.batch.push(Frame { at: self.at, link: LinkType::RAW, wire_len, bytes: &bytes });
     }
 
-    fn udp(&mut self, from: ([u8; 4], u16), to: ([u8; 4], u16), payload: &[u8]) {
+    pub(crate) fn udp(&mut self, from: ([u8; 4], u16), to: ([u8; 4], u16), payload: &[u8]) {
         let ports = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
         let len = ((8 + payload.len()) as u16).to_be_bytes();
         self.packet(17, from.0, to.0, &[&ports, &len[..], &[0, 0], payload].concat());
     }
 
-    fn tcp(
+    pub(crate) fn tcp(
         &mut self,
         from: ([u8; 4], u16),
         to: ([u8; 4], u16),
@@ -70,7 +70,7 @@ impl Recording {
         }
     }
 
-    fn answer(&mut self, name: &str, addr: [u8; 4]) {
+    pub(crate) fn answer(&mut self, name: &str, addr: [u8; 4]) {
         let labels = name.split('.');
         let name: Vec<u8> =
             labels.flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat()).collect();
@@ -82,7 +82,12 @@ impl Recording {
     }
 
     /// What workers report of it, which get so many frames at a time.
-    fn reports(&self, names: Options, workers: usize, frames: usize) -> (Reports, WorkerCounters) {
+    pub(crate) fn reports(
+        &self,
+        names: Options,
+        workers: usize,
+        frames: usize,
+    ) -> (Reports, WorkerCounters) {
         let run = run(names, workers);
         let mut all = Reports::default();
         let mut counters: Option<WorkerCounters> = None;
@@ -151,7 +156,7 @@ impl Records {
 }
 
 /// A hello that asks for `name`.
-fn hello(name: &[u8]) -> Vec<u8> {
+pub(crate) fn hello(name: &[u8]) -> Vec<u8> {
     let behind_len = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
     let list = behind_len(&[&[0][..], &behind_len(name)].concat());
     let extensions = behind_len(&[&[0, 0][..], &behind_len(&list)].concat());
@@ -166,8 +171,8 @@ fn one(record: &[FlowRecord], port: u16) -> &FlowRecord {
     record.iter().find(|record| record.host_port == port).unwrap()
 }
 
-const SYN: u8 = 2;
-const ACK: u8 = 16;
+pub(crate) const SYN: u8 = 2;
+pub(crate) const ACK: u8 = 16;
 
 /// A thief's server is reached under a harmless name, or has no name of its own but an answer of DNS.
 #[test]
@@ -261,7 +266,7 @@ fn a_million_names_stay_within_their_bounds() {
 }
 
 /// Answers, and hellos in pieces: half of them come the wrong way round, a third never end.
-fn mixed() -> Recording {
+pub(crate) fn mixed() -> Recording {
     let mut recording = Recording::default();
     for n in 0..600u16 {
         recording.answer(&format!("n{n}.example"), [203, 0, 113, (n % 200) as u8]);

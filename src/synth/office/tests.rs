@@ -12,7 +12,7 @@ fn office(text: &str, seed: u64) -> Office {
 
 /// Which end is ours, and what it sent and received.
 fn crossing(delta: &FlowDelta) -> (Crossing, u64, u64) {
-    let Place::Border(crossing) = Place::of(&Subnets::private(), delta) else {
+    let Place::Border(crossing) = Place::of(&Subnets::private(), &delta.key) else {
         panic!("a flow that does not cross the border")
     };
     (crossing, delta.sent_by(crossing.side).sent, delta.sent_by(crossing.side.other()).sent)

@@ -1,0 +1,241 @@
+//! Whose a destination is: what a host sends is counted by owner, whatever the addresses.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use sekisho::alert::{ClosedBecause, RankingEntry, Record, Summary};
+use sekisho::config::{Keys, Settings};
+use sekisho::engine::Analyst;
+use sekisho::flow::{Closing, Counters, FlowDelta, FlowEnd, FlowKey, Sender};
+use sekisho::names::{Answer, Event, Facts, Name, NameSource, Options, Service};
+use sekisho::net::{Addr, Endpoint, Protocol};
+use sekisho::time::Timestamp;
+
+use crate::names::{ACK, HOST, Recording, SYN, hello, mixed};
+
+/// Everything the analyst says of a recording, which it gets in batches of so many frames.
+fn told(recording: &Recording, workers: usize, frames: usize) -> (Vec<Record>, Summary) {
+    let mut analyst = Analyst::new(Settings::of(&Keys::default()).unwrap().analyst);
+    let (reports, _) = recording.reports(Options::default(), workers, frames);
+    analyst.take(&reports);
+    analyst.finish(ClosedBecause::Eof);
+    let mut summary = Summary::default();
+    analyst.summarize(&mut summary);
+    (analyst.drain().collect(), summary)
+}
+
+/// The destination that a host sent most to, and how much.
+fn most(recording: &Recording, host: [u8; 4]) -> (String, u64) {
+    let (records, _) = told(recording, 1, usize::MAX);
+    let entry = records.into_iter().find_map(|record| match record {
+        Record::Ranking(entry) if entry.host == Addr::from_v4(host) => Some(*entry),
+        _ => None,
+    });
+    let RankingEntry { destination, bytes_out, .. } = entry.unwrap();
+    (destination, bytes_out)
+}
+
+/// A connection from a client to port 443 of `server`: a hello that names it, and then `more` bytes.
+fn upload(
+    recording: &mut Recording,
+    (client, server): ([u8; 4], [u8; 4]),
+    port: u16,
+    name: &str,
+    more: usize,
+) -> u64 {
+    let (from, to) = ((client, port), (server, 443));
+    let payload = [hello(name.as_bytes()), vec![0x17; more]].concat();
+    recording.tcp(from, to, 99, SYN, &[]);
+    for (number, piece) in payload.chunks(1460).enumerate() {
+        recording.tcp(from, to, 100 + (number * 1460) as u32, ACK, piece);
+    }
+    payload.len() as u64
+}
+
+/// A cloud answers under many addresses and names: to the analyst it is one destination.
+#[test]
+fn addresses_of_one_owner_are_one_destination() {
+    let mut recording = Recording::default();
+    let sent: u64 = (1..=5)
+        .map(|n| {
+            upload(
+                &mut recording,
+                (HOST, [203, 0, 113, n]),
+                50_000,
+                &format!("n{n}.files.example"),
+                9000,
+            )
+        })
+        .sum();
+    upload(&mut recording, (HOST, [203, 0, 113, 9]), 50_000, "www.other.example", 20_000);
+    assert_eq!(most(&recording, HOST), ("files.example".to_owned(), sent));
+}
+
+/// Two customers of a cloud share its addresses: what one gets must not pass for the other's.
+#[test]
+fn owners_behind_one_address_stay_apart() {
+    let mut recording = Recording::default();
+    let at = (HOST, [203, 0, 113, 9]);
+    upload(&mut recording, at, 50_001, "one.example", 9000);
+    let sent = upload(&mut recording, at, 50_002, "two.example", 10_000);
+    upload(&mut recording, at, 50_003, "three.example", 9000);
+    assert_eq!(most(&recording, HOST), ("two.example".to_owned(), sent));
+}
+
+/// A hello that names somebody harmless goes under the name that the host had asked for.
+#[test]
+fn a_lie_does_not_hide_under_the_name_it_tells() {
+    let mut recording = Recording::default();
+    let thief = [203, 0, 113, 9];
+    recording.answer("drop.thief.example", thief);
+    let sent = upload(&mut recording, (HOST, thief), 50_001, "www.bank.example", 9000);
+    assert_eq!(most(&recording, HOST), ("thief.example".to_owned(), sent));
+}
+
+/// What a client outside calls our server is our own name, and not the client's.
+#[test]
+fn a_client_outside_is_not_what_it_calls_us() {
+    let mut recording = Recording::default();
+    let client = [203, 0, 113, 9];
+    upload(&mut recording, (client, HOST), 50_001, "www.ours.example", 100);
+    recording.tcp((HOST, 443), (client, 50_001), 700, ACK, &[1; 1000]);
+    assert_eq!(most(&recording, HOST), ("203.0.113.9".to_owned(), 1000));
+}
+
+/// Mail names its server seconds after the first words, when these have been counted already.
+#[test]
+fn a_late_name_takes_along_what_was_sent() {
+    let mut recording = Recording::default();
+    let (from, to) = ((HOST, 50_000), ([203, 0, 113, 25], 587));
+    let mut seq = 100;
+    let mut sent = 0;
+    recording.tcp(from, to, 99, SYN, &[]);
+    recording.tcp(to, from, 700, ACK, b"220 mail ESMTP\r\n");
+    let hello = hello(b"smtp.mail.example");
+    for words in [&b"EHLO pc-7\r\n"[..], b"STARTTLS\r\n", &hello, &[0x17; 500]] {
+        recording.at = recording.at.plus(Duration::from_secs(3));
+        recording.tcp(from, to, seq, ACK, words);
+        seq += words.len() as u32;
+        sent += words.len() as u64;
+    }
+    assert_eq!(most(&recording, HOST), ("mail.example".to_owned(), sent));
+}
+
+/// When an owner becomes known depends on packets alone.
+#[test]
+fn the_same_owners_for_any_workers_and_batches() {
+    let recording = mixed();
+    let whole = told(&recording, 1, usize::MAX);
+    let named = whole
+        .1
+        .top_senders
+        .iter()
+        .filter(|top| top.destination.as_ref().unwrap().ends_with(".example"));
+    assert_eq!(named.count(), 5);
+    for (workers, frames) in [(1, 1), (2, 7), (8, 100)] {
+        assert!(
+            told(&recording, workers, frames) == whole,
+            "{workers} workers, {frames} frames at a time"
+        );
+    }
+}
+
+/// Something that happens to one of a few flows between one host and few addresses.
+#[derive(Debug, Clone, Copy)]
+enum Happening {
+    Sent { flow: u8, bytes: u32, is_last: bool },
+    Named { flow: u8, name: u8 },
+    Answered { peer: u8, name: u8 },
+}
+
+fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+    let one = prop_oneof![
+        4 => (0..12u8, 1..200_000u32, prop::bool::weighted(0.2))
+            .prop_map(|(flow, bytes, is_last)| Happening::Sent { flow, bytes, is_last }),
+        2 => (0..12u8, 0..4u8).prop_map(|(flow, name)| Happening::Named { flow, name }),
+        1 => (0..4u8, 0..4u8).prop_map(|(peer, name)| Happening::Answered { peer, name }),
+    ];
+    prop::collection::vec(one, 1..80)
+}
+
+fn key(flow: u8) -> (FlowKey, Sender) {
+    let end = |addr, port| Endpoint { addr: Addr::from_v4(addr), port };
+    let client = end(HOST, 50_000 + u16::from(flow));
+    FlowKey::of(client, end([203, 0, 113, flow % 4], 443), Protocol::TCP)
+}
+
+fn name(number: u8) -> Name {
+    Name::of(format!("www.owner{number}.example").as_bytes()).unwrap()
+}
+
+fn delta(flow: u8, at: Timestamp, bytes: u32, is_last: bool) -> FlowDelta {
+    let (key, side) = key(flow);
+    let bytes = u64::from(bytes);
+    let out =
+        Counters { payload: bytes, sent: bytes, wire: bytes, packets: 1, ..Counters::default() };
+    let (low, high) = match side {
+        Sender::Low => (out, Counters::default()),
+        Sender::High => (Counters::default(), out),
+    };
+    FlowDelta {
+        key,
+        initiator: side,
+        initiator_inferred: false,
+        started_at: Timestamp::EPOCH,
+        last_at: at,
+        low,
+        high,
+        tunnel: None,
+        vlan: None,
+        closing: Closing::default(),
+        end: is_last.then_some(FlowEnd::Fin),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    /// Whatever is learned, and however late: the bytes of a host's destinations add up to what it sent.
+    #[test]
+    fn no_byte_is_lost_or_counted_twice(happenings in happenings()) {
+        let mut analyst = Analyst::new(Settings::of(&Keys::default()).unwrap().analyst);
+        let (mut at, mut sent) = (Timestamp::EPOCH, 0);
+        for happening in happenings {
+            at = at.plus(Duration::from_secs(1));
+            match happening {
+                Happening::Sent { flow, bytes, is_last } => {
+                    sent += u64::from(bytes);
+                    analyst.fold([&delta(flow, at, bytes, is_last)]);
+                }
+                Happening::Named { flow, name: number } => {
+                    let (key, side) = key(flow);
+                    let facts = Facts {
+                        seen_at: at,
+                        service: Service::Tls,
+                        name: Some((name(number), NameSource::TlsSni)),
+                        named_by: Some(side),
+                        has_hello: true,
+                        ..Facts::default()
+                    };
+                    analyst.hear(&Event::Facts(key, Box::new(facts)));
+                }
+                Happening::Answered { peer, name: number } => {
+                    let answer = Answer {
+                        at,
+                        host: Addr::from_v4(HOST),
+                        name: name(number),
+                        aliases: Vec::new(),
+                        addresses: vec![(Addr::from_v4([203, 0, 113, peer]), Duration::from_secs(60))],
+                    };
+                    analyst.hear(&Event::Answer(Box::new(answer)));
+                }
+            }
+            let host = analyst.egress().host(Addr::from_v4(HOST));
+            let pairs = host.map(|host| analyst.egress().pairs().of(host));
+            let by_pair: u64 = pairs.into_iter().flatten().map(|pair| pair.out.sent).sum();
+            prop_assert_eq!(by_pair, sent);
+            prop_assert_eq!(host.map_or(0, |host| host.total_out().sent), sent);
+        }
+    }
+}
