@@ -35,8 +35,12 @@ use crate::time::Timestamp;
 
 /// Is every packet of this flow to be heard?
 pub fn is_heard(key: &FlowKey) -> bool {
-    let by_port = || PORTS.contains(&key.low.port) || PORTS.contains(&key.high.port);
-    key.protocol == Protocol::ICMPV6 || key.protocol == Protocol::UDP && by_port()
+    match key.protocol {
+        // Echoes, which neighbours need not be, have a number.
+        Protocol::ICMPV6 => key.low.port == 0,
+        Protocol::UDP => PORTS.contains(&key.low.port) || PORTS.contains(&key.high.port),
+        _ => false,
+    }
 }
 
 /// Tells what an ARP packet claims.

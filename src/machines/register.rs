@@ -123,6 +123,12 @@ impl Register {
         self.machines.get(&mac).is_some_and(|machine| machine.is_router)
     }
 
+    /// The addresses of a machine at some time, as far as they are sure.
+    pub fn addresses_of(&self, mac: Mac, at: Timestamp) -> impl Iterator<Item = Addr> {
+        let claimed = self.machines.get(&mac).into_iter().flat_map(Machine::claimed);
+        claimed.filter(move |&addr| self.bearer(addr, at) == Some(mac))
+    }
+
     /// Names of a machine.
     pub fn names_of(&self, mac: Mac) -> &[(Name, ClaimSource)] {
         self.machines.get(&mac).map_or(&[], |machine| &machine.names.0)
@@ -212,6 +218,10 @@ impl Machine {
             is_router: false,
             names: Hints::default(),
         }
+    }
+
+    fn claimed(&self) -> impl Iterator<Item = Addr> {
+        self.v4.iter().chain(&self.v6).map(|&(addr, _)| addr)
     }
 
     /// Notes an address that it claims, and whether these are too many for one machine.

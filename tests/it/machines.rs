@@ -5,14 +5,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
+use sekisho::alert::Record;
 use sekisho::capture::memory::MemorySource;
 use sekisho::capture::{FileSource, Options};
 use sekisho::census::{Census, HostRecord, Order};
 use sekisho::config::{Keys, Settings};
 use sekisho::egress::Ledger;
-use sekisho::engine::{Reported, Run, count};
+use sekisho::engine::{Analyst, Reported, Run, count, replay};
 use sekisho::frame::{Batch, Frame, LinkType};
 use sekisho::machines::{Claim, ClaimSource, Says};
+use sekisho::net::Addr;
 use sekisho::time::Timestamp;
 
 use crate::support::{corpus, tool};
@@ -181,6 +183,32 @@ impl Recording {
         self.frame(HOST, 0x86dd, &packet);
     }
 
+    /// A datagram of 60,000 bytes, of which the capture kept the headers.
+    fn upload_cut(&mut self, from: [u8; 4]) {
+        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+        packet[2..4].copy_from_slice(&60_028u16.to_be_bytes());
+        packet[4..6].copy_from_slice(&(self.secs as u16).to_be_bytes());
+        packet.extend(from.into_iter().chain(SERVER));
+        packet.extend([&[0xc3, 0x50, 0x13, 0x88][..], &60_008u16.to_be_bytes(), &[0, 0]].concat());
+        self.frame(HOST, 0x0800, &packet);
+        self.batch.heads.last_mut().unwrap().wire_len = 14 + 60_028;
+    }
+
+    /// The machine asks for an address and says its name.
+    fn dhcp_request(&mut self, name: &str) {
+        let mut message = vec![0; 236];
+        message[..3].copy_from_slice(&[1, 1, 6]);
+        message[28..34].copy_from_slice(&HOST);
+        message.extend([99, 130, 83, 99, 53, 1, 3, 12, name.len() as u8]);
+        message.extend(name.bytes().chain([255]));
+        let len = ((8 + message.len()) as u16).to_be_bytes();
+        let udp = [&[0, 68, 0, 67][..], &len, &[0, 0], &message].concat();
+        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0];
+        packet[2..4].copy_from_slice(&((20 + udp.len()) as u16).to_be_bytes());
+        packet.extend([255; 4]);
+        self.frame(HOST, 0x0800, &[packet, udp].concat());
+    }
+
     fn hosts(self, workers: usize) -> Vec<HostRecord> {
         let settings = Settings::of(&Keys::default()).unwrap();
         let run = Run { workers, ..settings.run };
@@ -246,6 +274,36 @@ fn a_disputed_address_stands_alone() {
     let hosts = recording.hosts(2);
     assert_eq!(hosts.iter().map(|host| host.traffic.bytes_out).collect::<Vec<_>>(), [100, 50]);
     assert_eq!(hosts[0].mac, None);
+}
+
+/// Who is told of an upload should not have to ask the DHCP server whose address that was.
+#[test]
+fn an_alert_says_which_machine_it_was() {
+    let told = |workers| {
+        let mut recording = Recording::default();
+        recording.dhcp_request("PC-37");
+        recording.arp(HOST, [10, 0, 0, 1]);
+        recording.neighbour(HOST, privacy(1));
+        (0..10_000).for_each(|_| recording.upload_cut([10, 0, 0, 1]));
+        let settings = Settings::of(&Keys::default()).unwrap();
+        let mut analyst = Analyst::new(settings.analyst);
+        let run = Run { workers, ..settings.run };
+        let mut alerts = Vec::new();
+        replay(&mut MemorySource::new(recording.batch, 100), &run, &mut analyst, |_, records| {
+            alerts.extend(records.filter_map(|record| match record {
+                Record::Alert(alert) => Some(alert),
+                Record::Ranking(_) | Record::Summary(_) => None,
+            }));
+        })
+        .unwrap();
+        alerts
+    };
+    let alerts = told(1);
+    let host = &alerts.first().expect("600 MB are an incident").host;
+    assert_eq!(host.mac.as_deref(), Some("02:00:00:00:00:01"));
+    assert_eq!(host.name.as_deref(), Some("pc-37"));
+    assert_eq!(host.ips, [Addr::from_v4([10, 0, 0, 1]), Addr::from_v6(privacy(1))]);
+    assert_eq!(alerts, told(3));
 }
 
 /// A flood of forged claims costs the machines, not the counting.
