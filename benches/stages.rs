@@ -13,7 +13,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use sekisho::capture::{Polled, Source};
 use sekisho::config::{Keys, Settings};
 use sekisho::detect::{Case, Measure, judge};
-use sekisho::egress::{Crossing, Egress, Group, Spot};
+use sekisho::egress::{Egress, Group, Spot};
 use sekisho::engine::{Analyst, Worker};
 use sekisho::flow::FlowDelta;
 use sekisho::frame::Batch;
@@ -118,7 +118,7 @@ fn count(settings: &Settings, batches: &[Batch]) -> (Worker, Vec<FlowDelta>) {
 fn sum(egress: &mut Egress, deltas: &[FlowDelta]) {
     for group in deltas.chunks(GROUP) {
         let mut spots: Vec<Spot> =
-            group.iter().map(|delta| egress.place(delta, Crossing::stranger)).collect();
+            group.iter().map(|delta| egress.place(delta, |place| place)).collect();
         for (delta, spot) in group.iter().zip(&mut spots) {
             egress.approach(delta, spot);
         }

@@ -105,6 +105,9 @@ pub(crate) struct Common {
     /// Rules folder [default: the one that is built in]
     #[arg(long, env = "SEKISHO_RULES", value_name = "DIR")]
     rules: Option<PathBuf>,
+    /// Databases of autonomous systems and countries, in the MaxMind DB format of any vendor
+    #[arg(long, env = "SEKISHO_MMDB", value_name = "FILE,...", value_delimiter = ',')]
+    mmdb: Option<Vec<PathBuf>>,
     /// Worker threads, or auto [default: auto; bench: 1]
     #[arg(long, env = "SEKISHO_WORKERS", value_name = "N|auto")]
     workers: Option<String>,
@@ -146,6 +149,7 @@ impl Common {
             until: self.until.clone(),
             internal: self.internal.clone(),
             rules: self.rules.clone(),
+            mmdb: self.mmdb.clone(),
             workers: self.workers.clone(),
             memory: self.memory.clone(),
             ..Keys::default()

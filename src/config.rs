@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::names::{Registry, RegistryError};
 use crate::net::Subnets;
 use crate::rules::units::{ByteSize, UnitError};
 use crate::rules::{RuleSet, RulesError};
@@ -37,6 +38,8 @@ pub struct Keys {
     pub internal: Option<Vec<IpNet>>,
     /// Rules folder.
     pub rules: Option<PathBuf>,
+    /// Databases of autonomous systems and countries, in the MaxMind DB format.
+    pub mmdb: Option<Vec<PathBuf>>,
     /// Alerts a day that the operator wants to see.
     pub budget: Option<f64>,
     /// Worker threads, or `auto`.
@@ -121,6 +124,9 @@ pub enum ConfigError {
     /// The rules folder is wrong.
     #[error(transparent)]
     Rules(#[from] RulesError),
+    /// A database cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
 }
 
 impl Keys {
@@ -155,6 +161,7 @@ impl Keys {
             until: self.until.or(other.until),
             internal: self.internal.or(other.internal),
             rules: self.rules.or(other.rules),
+            mmdb: self.mmdb.or(other.mmdb),
             budget: self.budget.or(other.budget),
             workers: self.workers.or(other.workers),
             format: self.format.or(other.format),
@@ -194,6 +201,7 @@ impl Settings {
             None => rules.networks.internal.clone(),
         }
         .with_local();
+        let registry = Registry::open(keys.mmdb.as_deref().unwrap_or_default())?;
         let limits = limits(keys)?;
         let flow = flow_options(&limits, &keys.flow, &rules);
         let egress = egress_options(&limits, &rules, internal, timezone.clone());
@@ -204,7 +212,7 @@ impl Settings {
             reopen_within_days: i32::try_from(rules.defaults.reopen_within_days)
                 .unwrap_or(i32::MAX),
             sensor: keys.sensor.clone().unwrap_or_else(|| "sekisho".to_owned()),
-            config_digest: digest(keys, &limits, &rules, &egress.internal, budget),
+            config_digest: digest(keys, &limits, &rules, &registry, &egress.internal, budget),
         };
         Ok(Self {
             capture: capture::Options {
@@ -232,6 +240,7 @@ impl Settings {
                 alert,
                 rules,
                 book_bytes_max: names::Options::default().book_bytes_max,
+                registry,
             },
             census: census_options(&limits, keys.identity),
             format: keys.format.unwrap_or_default(),
@@ -358,6 +367,7 @@ fn digest(
     keys: &Keys,
     limits: &Limits,
     rules: &RuleSet,
+    registry: &Registry,
     internal: &Subnets,
     budget: f64,
 ) -> String {
@@ -365,6 +375,9 @@ fn digest(
     digest.update(rules.digest());
     for net in internal.nets() {
         digest.update(format!("{net} "));
+    }
+    for (kind, built_at) in registry.editions() {
+        digest.update(format!("{kind} {built_at} "));
     }
     digest.update(format!("{budget} {:?} {limits:?} {:?}", keys.timezone, keys.flow));
     let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();

@@ -35,6 +35,7 @@ use sekisho::synth::{Traffic, write_pcap};
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 fn main() -> ExitCode {
+    allocator::give_back_at_once();
     let outcome = match Cli::parse().mode {
         Mode::Replay(replay) => self::replay(&replay),
         Mode::Flows(flows) => self::flows(&flows),

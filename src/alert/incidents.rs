@@ -42,6 +42,10 @@ pub struct Labels {
     pub category: Option<String>,
     /// The destination in words.
     pub key: String,
+    /// Autonomous system of the address that got most.
+    pub asn: Option<u32>,
+    /// The country of that address, as two letters.
+    pub country: Option<String>,
     /// Who the destination is.
     pub who: Who,
 }

@@ -75,6 +75,8 @@ pub struct Summary {
     pub bytes_inside: u64,
     /// Bytes between outside ends.
     pub bytes_outside: u64,
+    /// Bytes between inside relays and the outside, on behalf of hosts that have them in their own sums.
+    pub bytes_relayed: u64,
     /// Networks taken for inside.
     pub internal: Vec<String>,
     /// Hosts that sent most, largest first.

@@ -16,6 +16,9 @@ pub enum Place {
     Inside,
     /// Between two outside ends.
     Outside,
+    /// Between an inside relay and an outside end, on behalf of those who asked for it: counted where they
+    /// did.
+    Relayed(Crossing),
 }
 
 /// Where a flow crosses the border.
@@ -23,17 +26,12 @@ pub enum Place {
 pub struct Crossing {
     /// The inside host.
     pub host: Addr,
-    /// The outside end.
+    /// The other end: the outside one, or the relay inside that was asked to reach one.
     pub peer: Addr,
+    /// Whose the outside end is; as long as nobody knows more, its address.
+    pub destination: Destination,
     /// The side of the flow that is the inside host.
     pub side: Sender,
-}
-
-impl Crossing {
-    /// The outside end as long as nobody knows whose it is.
-    pub fn stranger(&self) -> Destination {
-        Destination::of_address(self.peer)
-    }
 }
 
 impl Place {
@@ -41,9 +39,12 @@ impl Place {
     /// a flow of its own ends before it came here.
     pub fn of(internal: &Subnets, flow: &FlowKey) -> Self {
         let (low, high) = (flow.low.addr, flow.high.addr);
+        let crossing = |host: Addr, peer: Addr, side| {
+            Self::Border(Crossing { host, peer, destination: Destination::of_address(peer), side })
+        };
         match (internal.contains(low), internal.contains(high)) {
-            (true, false) => Self::Border(Crossing { host: low, peer: high, side: Sender::Low }),
-            (false, true) => Self::Border(Crossing { host: high, peer: low, side: Sender::High }),
+            (true, false) => crossing(low, high, Sender::Low),
+            (false, true) => crossing(high, low, Sender::High),
             (true, true) => Self::Inside,
             (false, false) => Self::Outside,
         }

@@ -6,6 +6,7 @@ mod host;
 mod ledger;
 mod pairs;
 mod record;
+mod relays;
 mod window;
 
 pub use border::{Crossing, Place, Scope};
@@ -13,6 +14,7 @@ pub use host::{HOST_BYTES, Host, HostDay, PairDay};
 pub use ledger::Ledger;
 pub use pairs::{FlowBytes, PAIR_BYTES, Pair, Pairs};
 pub use record::{FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
+pub use relays::Relays;
 pub use window::{WINDOWS, WindowSums, Windows};
 
 pub use crate::names::Destination;
@@ -73,6 +75,8 @@ pub struct Totals {
     pub bytes_inside: u64,
     /// Bytes between two outside ends.
     pub bytes_outside: u64,
+    /// Bytes between inside relays and the outside, on behalf of hosts that have them in their own sums.
+    pub bytes_relayed: u64,
     /// Hosts forgotten because there were too many.
     pub hosts_evicted: u64,
     /// Pairs of host and destination forgotten because there were too many; their bytes stay in the
@@ -98,11 +102,16 @@ pub struct Touch {
 #[derive(Debug, Clone, Copy)]
 pub struct Spot {
     place: Place,
-    /// Whose the outside end is; of no meaning where there is none.
-    destination: Destination,
     /// Hashes, then numbers, of host and pair.
     hashes: (u32, u32),
     numbers: (u32, u32),
+}
+
+impl Spot {
+    /// Where its delta belongs.
+    pub fn place(&self) -> Place {
+        self.place
+    }
 }
 
 /// Egress of every host: today's sums per destination, and sliding windows.
@@ -150,35 +159,27 @@ impl Egress {
         (day, day != self.day)
     }
 
-    /// Says where a delta belongs, and asks for what [`Egress::approach`] looks at. `destination_of` says
-    /// whose the outside end is.
+    /// Says where a delta belongs, and asks for what [`Egress::approach`] looks at. `route` corrects its
+    /// place by what is known of its ends.
     ///
     /// The two steps before [`Egress::fold`] only bring memory nearer. To be called for some deltas
     /// each, so that their cache misses overlap.
-    pub fn place(
-        &self,
-        delta: &FlowDelta,
-        destination_of: impl FnOnce(&Crossing) -> Destination,
-    ) -> Spot {
-        let place = Place::of(&self.options.internal, &delta.key);
-        let (mut destination, mut hashes) = (Destination::of_address(delta.key.high.addr), (0, 0));
-        if let Place::Border(crossing) = &place {
-            destination = destination_of(crossing);
-            hashes = (self.hash(crossing.host), self.pairs.hash(crossing.host, destination));
+    pub fn place(&self, delta: &FlowDelta, route: impl FnOnce(Place) -> Place) -> Spot {
+        let place = route(Place::of(&self.options.internal, &delta.key));
+        let mut hashes = (0, 0);
+        if let Place::Border(Crossing { host, destination, .. }) = place {
+            hashes = (self.hash(host), self.pairs.hash(host, destination));
             self.index.prefetch(hashes.0);
             self.pairs.prefetch(hashes.1);
         }
-        Spot { place, destination, hashes, numbers: (NIL, NIL) }
+        Spot { place, hashes, numbers: (NIL, NIL) }
     }
 
-    /// Asks anew whose the outside end is: something was learned since.
-    pub fn direct(&self, spot: &mut Spot, destination_of: impl FnOnce(&Crossing) -> Destination) {
-        let Place::Border(crossing) = &spot.place else { return };
-        let destination = destination_of(crossing);
-        if destination != spot.destination {
-            spot.destination = destination;
-            spot.hashes.1 = self.pairs.hash(crossing.host, destination);
-            spot.numbers.1 = NIL;
+    /// Says anew where a delta belongs: something was learned since.
+    pub fn replace(&self, delta: &FlowDelta, spot: &mut Spot, route: impl FnOnce(Place) -> Place) {
+        let place = route(Place::of(&self.options.internal, &delta.key));
+        if place != spot.place {
+            *spot = self.place(delta, |_| place);
         }
     }
 
@@ -213,13 +214,17 @@ impl Egress {
                 self.totals.bytes_outside += bytes;
                 return None;
             }
+            Place::Relayed(_) => {
+                self.totals.bytes_relayed += bytes;
+                return None;
+            }
         };
         let out = *delta.sent_by(crossing.side);
         let back = delta.sent_by(crossing.side.other());
         self.totals.bytes_out += out.sent;
         self.totals.bytes_out_seen += out.payload;
         self.totals.bytes_in += back.sent;
-        let (addr, destination) = (crossing.host, spot.destination);
+        let (addr, destination) = (crossing.host, crossing.destination);
         let host_at = match self.hosts.get(spot.numbers.0) {
             Some(host) if host.addr() == addr => spot.numbers.0,
             Some(_) | None => self

@@ -249,7 +249,7 @@ impl FlowRecord {
     ) -> Self {
         let (scope, side) = match Place::of(internal, &delta.key) {
             Place::Border(crossing) => (Scope::Border, crossing.side),
-            Place::Inside => (Scope::Inside, delta.initiator),
+            Place::Inside | Place::Relayed(_) => (Scope::Inside, delta.initiator),
             Place::Outside => (Scope::Outside, delta.initiator),
         };
         let (host, peer) = (delta.key.end(side), delta.key.end(side.other()));

@@ -11,10 +11,10 @@ use crate::alert::{
 };
 use crate::baseline::{self, Baseline};
 use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
-use crate::egress::{self, Crossing, Destination, Egress, Group, Place};
+use crate::egress::{self, Crossing, Destination, Egress, Group, Place, Relays};
 use crate::flow::FlowDelta;
 use crate::machines::Register;
-use crate::names::{Directory, Event, Turn};
+use crate::names::{Directory, Event, Registry, Turn};
 use crate::net::Addr;
 use crate::rules::RuleSet;
 use crate::time::{Day, PacketClock, Timestamp};
@@ -32,6 +32,8 @@ pub struct Options {
     pub rules: Arc<RuleSet>,
     /// Bytes kept of what hosts call addresses.
     pub book_bytes_max: usize,
+    /// What databases say of addresses.
+    pub registry: Registry,
 }
 
 /// The state of the verdict: everything after the flow table.
@@ -44,6 +46,7 @@ pub struct Analyst {
     incidents: Incidents,
     directory: Directory,
     register: Register,
+    relays: Relays,
     rules: Arc<RuleSet>,
     clock: PacketClock,
     floor_bytes: u64,
@@ -63,7 +66,8 @@ impl Analyst {
             egress: Egress::new(options.egress),
             baseline: Baseline::new(options.baseline),
             incidents: Incidents::new(options.alert),
-            directory: Directory::new(options.book_bytes_max),
+            directory: Directory::new(options.book_bytes_max, options.registry),
+            relays: Relays::default(),
             rules: options.rules,
             clock: PacketClock::default(),
             records: Vec::new(),
@@ -94,7 +98,15 @@ impl Analyst {
     /// Takes what was learned of names. What a flow has sent so far goes with it, when it says whose its
     /// peer is.
     pub fn hear(&mut self, event: &Event) {
-        let Some(Turn { flow, client, from, to }) = self.directory.hear(event) else { return };
+        let turn = self.directory.hear(event);
+        if let Event::Facts(flow, facts) = event
+            && facts.asks_proxy
+            && let Some((client, destination)) = self.directory.asked(flow)
+        {
+            // From now on, and not from its first report on: the relay's own may come before that.
+            self.ask(flow.end(client.other()).addr, destination, 0);
+        }
+        let Some(Turn { flow, client, from, to }) = turn else { return };
         let place = Place::of(self.egress.internal(), &flow);
         let Place::Border(Crossing { host, side, .. }) = place else { return };
         let day = self.egress.day();
@@ -121,7 +133,7 @@ impl Analyst {
         while deltas.peek().is_some() {
             let some = deltas.by_ref().take(GROUP);
             group.extend(some.map(|(place, delta)| {
-                let spot = self.egress.place(delta, |crossing| self.destination(delta, crossing));
+                let spot = self.egress.place(delta, |place| self.route(delta, place));
                 (place, delta, spot)
             }));
             for (_, delta, spot) in &mut group {
@@ -130,9 +142,9 @@ impl Analyst {
             let mut has_heard = false;
             for (place, delta, mut spot) in group.drain(..) {
                 has_heard |= hear(self, place);
-                if has_heard {
-                    let destination_of = |crossing: &Crossing| self.destination(delta, crossing);
-                    self.egress.direct(&mut spot, destination_of);
+                // What relays may carry changes with every delta.
+                if has_heard || !self.relays.is_empty() {
+                    self.egress.replace(delta, &mut spot, |place| self.route(delta, place));
                 }
                 self.judge(delta, spot);
                 if delta.end.is_some() {
@@ -142,11 +154,57 @@ impl Analyst {
         }
     }
 
-    fn destination(&self, delta: &FlowDelta, crossing: &Crossing) -> Destination {
-        self.directory.destination(&delta.key, crossing.side, delta.started_at)
+    /// Where a delta belongs by all that is known of its ends: to whom, and on whose behalf.
+    fn route(&self, delta: &FlowDelta, place: Place) -> Place {
+        let flow = &delta.key;
+        match place {
+            Place::Border(crossing) => {
+                let destination = self.directory.destination(flow, crossing.side, delta.started_at);
+                let crossing = Crossing { destination, ..crossing };
+                let bytes = delta.sent_by(crossing.side).sent;
+                if self.relays.is_asked(crossing.host, destination, bytes) {
+                    Place::Relayed(crossing)
+                } else {
+                    Place::Border(crossing)
+                }
+            }
+            Place::Inside => match self.directory.asked(flow) {
+                Some((side, destination)) if self.is_outside(destination) => {
+                    let (host, peer) = (flow.end(side).addr, flow.end(side.other()).addr);
+                    Place::Border(Crossing { host, peer, destination, side })
+                }
+                Some(_) | None => place,
+            },
+            Place::Outside | Place::Relayed(_) => place,
+        }
+    }
+
+    fn is_outside(&self, destination: Destination) -> bool {
+        destination.address().is_none_or(|addr| !self.egress.internal().contains(addr))
+    }
+
+    /// Keeps account of what relays are asked to carry, and of what they carry.
+    fn relay(&mut self, delta: &FlowDelta, place: Place) {
+        match place {
+            Place::Border(Crossing { peer, destination, side, .. }) => {
+                self.ask(peer, destination, delta.sent_by(side).sent);
+            }
+            Place::Relayed(Crossing { host, destination, side, .. }) => {
+                self.relays.carry(host, destination, delta.sent_by(side).sent);
+            }
+            Place::Inside | Place::Outside => {}
+        }
+    }
+
+    /// Notes what `relay` is asked to carry, if it is one: a proxy outside is a destination like others.
+    fn ask(&mut self, relay: Addr, destination: Destination, bytes: u64) {
+        if self.egress.internal().contains(relay) && self.is_outside(destination) {
+            self.relays.ask(relay, destination, bytes);
+        }
     }
 
     fn judge(&mut self, delta: &FlowDelta, spot: egress::Spot) {
+        self.relay(delta, spot.place());
         // The end of a long idle flow brings nothing new, and so no time either.
         let is_news = delta.low.packets + delta.high.packets > 0;
         if is_news {
@@ -256,6 +314,7 @@ impl Analyst {
         summary.bytes_in = totals.bytes_in;
         summary.bytes_inside = totals.bytes_inside;
         summary.bytes_outside = totals.bytes_outside;
+        summary.bytes_relayed = totals.bytes_relayed;
         let unseen = totals.bytes_out.saturating_sub(totals.bytes_out_seen);
         summary.health.lost = Some(share(unseen, totals.bytes_out));
         summary.budget = self.incidents.budget().alerts_per_day();
@@ -333,6 +392,11 @@ fn labels(rules: &RuleSet, directory: &Directory, case: &Case<'_>) -> Labels {
         role: rules.networks.role_of(host).map(|role| role.to_string()),
         machine: MachineFacts::default(),
         category: category.or_else(of_address).map(|category| category.to_string()),
+        asn: peers.iter().find_map(|&peer| directory.registry().system(peer)),
+        country: peers
+            .iter()
+            .find_map(|&peer| directory.registry().country(peer))
+            .map(str::to_owned),
         key,
         who,
     }

@@ -10,6 +10,7 @@ use super::book::{Book, Called};
 use super::destination::Destination;
 use super::facts::{Event, Facts, NameSource};
 use super::name::Name;
+use super::registry::Registry;
 use super::service::Service;
 use crate::flow::{FlowKey, Sender};
 use crate::net::Addr;
@@ -34,6 +35,7 @@ pub struct Directory {
     /// Where the search for something to forget goes on.
     hand: usize,
     evicted: u64,
+    registry: Registry,
 }
 
 /// Whose the server of a flow is, and which end is the client.
@@ -41,6 +43,8 @@ pub struct Directory {
 struct Owned {
     client: Sender,
     owner: Destination,
+    /// Is the server a proxy, asked to reach that owner?
+    is_proxied: bool,
 }
 
 /// Whose the server of a flow turned out to be.
@@ -71,6 +75,7 @@ struct Met {
     said: Option<(Name, NameSource)>,
     certified: Option<Name>,
     client: Option<Box<str>>,
+    asks_proxy: bool,
     /// Does the name disagree with the answers that the host got, or with the certificate?
     is_doubted: bool,
 }
@@ -90,14 +95,14 @@ impl Met {
             said: facts.name.clone(),
             certified: facts.certificate.iter().find(|name| name.is_valid()).cloned(),
             client: facts.client.clone(),
+            asks_proxy: facts.asks_proxy,
             is_doubted,
         }
     }
 
-    /// The name that says whose the server is. What a proxy is asked for is not the proxy.
+    /// The name that says whose the server is.
     fn owner_name(&self) -> Option<&Name> {
-        let said = self.said.as_ref().filter(|(_, source)| *source != NameSource::HttpConnect);
-        let said = said.map(|(name, _)| name).filter(|_| !self.is_doubted);
+        let said = self.said.as_ref().map(|(name, _)| name).filter(|_| !self.is_doubted);
         said.or(self.certified.as_ref())
     }
 
@@ -139,16 +144,18 @@ impl Directory {
     /// Owners whose text is remembered at most.
     pub const DOMAINS_MAX: usize = 1 << 16;
 
-    /// Knows nobody yet, and takes so many bytes for what hosts call addresses.
-    pub fn new(book_bytes_max: usize) -> Self {
+    /// Knows nobody yet but what the registry says, and takes so many bytes for what hosts call addresses.
+    pub fn new(book_bytes_max: usize, registry: Registry) -> Self {
         Self {
             book: Book::new(book_bytes_max),
-            met: IndexMap::default(),
+            // Reserved, not taken: growing it later would need it twice for a moment.
+            met: IndexMap::with_capacity_and_hasher(Self::MET_MAX, Default::default()),
             flows: HashMap::default(),
             domains: IndexMap::default(),
             latest: vec![(0, Destination::of_system(0)); LATEST].into(),
             hand: 0,
             evicted: 0,
+            registry,
         }
     }
 
@@ -187,16 +194,33 @@ impl Directory {
     }
 
     /// Whose the other end of a flow is, for the `host` that is one of its ends, when the flow began at `at`:
-    /// by what the flow said of itself where nothing disagrees, else by what the host was answered, else
-    /// nobody knows more than its address.
+    /// by what the flow said of itself where nothing disagrees, else by what the host was answered, else by
+    /// the autonomous system, else nobody knows more than its address.
     pub fn destination(&self, flow: &FlowKey, host: Sender, at: Timestamp) -> Destination {
         let said = (!self.flows.is_empty()).then(|| self.flows.get(&self.hash(flow))).flatten();
-        if let Some(owned) = said.filter(|owned| owned.client == host) {
+        if let Some(owned) = said.filter(|owned| owned.client == host && !owned.is_proxied) {
             return owned.owner;
         }
         let (host, peer) = (flow.end(host).addr, flow.end(host.other()).addr);
         let answered = self.book.called(host, peer).and_then(|called| called.owner_at(at));
-        answered.unwrap_or(Destination::of_address(peer))
+        answered.unwrap_or_else(|| self.nameless(peer))
+    }
+
+    /// The end of a flow that asks the other, as a proxy, to reach somebody; and whom.
+    pub fn asked(&self, flow: &FlowKey) -> Option<(Sender, Destination)> {
+        let owned = (!self.flows.is_empty()).then(|| self.flows.get(&self.hash(flow))).flatten()?;
+        owned.is_proxied.then_some((owned.client, owned.owner))
+    }
+
+    /// Whose an address is that has no name.
+    fn nameless(&self, addr: Addr) -> Destination {
+        let system = self.registry.system(addr).map(Destination::of_system);
+        system.unwrap_or(Destination::of_address(addr))
+    }
+
+    /// What the databases say of addresses.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// A destination in words: its domain, `AS` and number, or address. Of a domain whose text was
@@ -233,7 +257,7 @@ impl Directory {
     }
 
     /// Notes whose the server of a flow is, where that flow itself tells: by the name that the client asked
-    /// for, or by the certificate.
+    /// for, or by the certificate; and whom a proxy is asked to reach, who is not the proxy.
     fn own(
         &mut self,
         flow: &FlowKey,
@@ -241,21 +265,27 @@ impl Directory {
         answered: Option<Destination>,
         met: &Met,
     ) -> Option<Turn> {
-        let to = self.remember(met.owner_name()?, met.at)?;
+        let is_proxied = met.asks_proxy;
+        let name = if is_proxied { &met.said.as_ref()?.0 } else { met.owner_name()? };
+        let to = self.remember(name, met.at).or_else(|| name.target().filter(|_| is_proxied))?;
+        let owned = Owned { client, owner: to, is_proxied };
         let (hash, is_full) = (self.hash(flow), self.flows.len() >= Self::FLOWS_MAX);
         let before = match self.flows.entry(hash) {
-            Entry::Occupied(mut known) => Some(known.insert(Owned { client, owner: to }).owner),
+            Entry::Occupied(mut known) => Some(known.insert(owned).owner),
             Entry::Vacant(_) if is_full => {
                 self.evicted += 1;
                 return None;
             }
             Entry::Vacant(free) => {
-                free.insert(Owned { client, owner: to });
+                free.insert(owned);
                 None
             }
         };
-        let stranger = || Destination::of_address(flow.end(client.other()).addr);
-        let from = before.or(answered).unwrap_or_else(stranger);
+        if is_proxied {
+            return None;
+        }
+        let nameless = || self.nameless(flow.end(client.other()).addr);
+        let from = before.or(answered).unwrap_or_else(nameless);
         (from != to).then_some(Turn { flow: *flow, client, from, to })
     }
 
@@ -364,7 +394,7 @@ mod tests {
     }
 
     fn who(events: &[Event]) -> (Option<(String, NameSource)>, bool) {
-        let mut directory = Directory::new(10_000);
+        let mut directory = Directory::new(10_000, Registry::default());
         for event in events {
             directory.hear(event);
         }
@@ -406,7 +436,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut directory = Directory::new(10_000);
+        let mut directory = Directory::new(10_000, Registry::default());
         for number in 0..40_000u32 {
             directory.hear(&hello(number, u64::from(number), Some("a.example"), &[]));
         }

@@ -19,6 +19,8 @@ pub struct Facts {
     pub service: Service,
     /// What the client called the server, and where it said so.
     pub name: Option<(Name, NameSource)>,
+    /// Is the other end asked, as a proxy, to reach the one who is named (CONNECT, or an absolute target)?
+    pub asks_proxy: bool,
     /// The end that said so, or said a hello without a name, and so is the client.
     pub named_by: Option<Sender>,
     /// The client program: JA4 of TLS and QUIC, the banner of SSH, the user agent of HTTP. Printable

@@ -9,6 +9,8 @@ pub(super) struct Request {
     pub(super) host: Option<Name>,
     /// Is it a proxy that is asked for a tunnel to `host` (RFC 9110, section 9.3.6)?
     pub(super) is_connect: bool,
+    /// Is it a proxy that is asked for anything?
+    pub(super) is_proxied: bool,
     pub(super) user_agent: Option<Vec<u8>>,
 }
 
@@ -60,6 +62,7 @@ impl Request {
             Some((scheme, rest)) if !scheme.contains('/') => rest.split(['/', '?', '#']).next(),
             Some(_) | None => self.is_connect.then_some(target),
         };
+        self.is_proxied = authority.is_some();
         // A name before an @ is a user's.
         let authority = authority.and_then(|authority| authority.rsplit('@').next());
         self.host = authority.and_then(|authority| Name::of_authority(authority.as_bytes()));

@@ -14,12 +14,11 @@ use super::start::{START_MAX, Start};
 use super::tls::{self, ClientHello, Handshake, Message, ServerFlight};
 use super::upgrade::{self, Upgrade};
 use crate::flow::Sender;
+use crate::time::Timestamp;
 
 /// A flow that is looked at: what it told, and what of its start must be kept to tell more.
 #[derive(Debug, Clone)]
 pub(super) struct Look {
-    /// Which of the shard's looks it is, in the order of their beginning.
-    pub(super) number: u64,
     pub(super) facts: Facts,
     /// Have the facts changed since they were told?
     pub(super) has_news: bool,
@@ -31,6 +30,23 @@ pub(super) struct Look {
     datagrams: Option<Box<Datagrams>>,
     /// DNS messages that have not been told.
     messages: Vec<(Sender, dns::Message)>,
+}
+
+/// A look as it is kept from one piece to the next. Nearly all are begun for flows of which one end has
+/// said nothing known, and the other may.
+#[derive(Debug, Clone)]
+pub(super) enum Held {
+    Brief(Brief),
+    Whole(Box<Look>),
+}
+
+/// A look at a flow of which one end has said nothing known, and the other nothing at all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Brief {
+    seen_at: Timestamp,
+    initiator: Sender,
+    done: Sender,
+    extra: u8,
 }
 
 /// What the looks of a shard share.
@@ -78,13 +94,64 @@ pub(super) enum Next {
     Done,
 }
 
+impl Default for Held {
+    fn default() -> Self {
+        let (initiator, done) = (Sender::Low, Sender::Low);
+        Self::Brief(Brief { seen_at: Timestamp::EPOCH, initiator, done, extra: 0 })
+    }
+}
+
+impl Held {
+    pub(super) fn of(look: Box<Look>) -> Self {
+        match look.brief() {
+            Some(brief) => Self::Brief(brief),
+            None => Self::Whole(look),
+        }
+    }
+
+    /// Does a further piece change nothing but how many there were? Then that is noted.
+    pub(super) fn takes_briefly(&mut self, piece: &Piece<'_>, offset: usize) -> bool {
+        match self {
+            Self::Brief(Brief { done, extra, .. })
+                if *done == piece.sender && offset < START_MAX && *extra < EXTRA_UNKNOWN_MAX =>
+            {
+                *extra += 1;
+                true
+            }
+            Self::Brief(_) | Self::Whole(_) => false,
+        }
+    }
+
+    pub(super) fn whole(self) -> Box<Look> {
+        match self {
+            Self::Whole(look) => look,
+            Self::Brief(Brief { seen_at, initiator, done, extra }) => {
+                let mut look = Box::new(Look::begun(seen_at, initiator));
+                *look.side(done) = Side { extra, is_done: true, ..Side::default() };
+                look
+            }
+        }
+    }
+
+    /// Memory that it takes beside itself, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Brief(_) => 0,
+            Self::Whole(look) => look.bytes(),
+        }
+    }
+}
+
 impl Look {
-    pub(super) fn new(number: u64, piece: &Piece<'_>) -> Self {
+    pub(super) fn new(piece: &Piece<'_>) -> Self {
+        Self::begun(piece.at, piece.initiator)
+    }
+
+    fn begun(seen_at: Timestamp, initiator: Sender) -> Self {
         Self {
-            number,
-            facts: Facts { seen_at: piece.at, ..Facts::default() },
+            facts: Facts { seen_at, ..Facts::default() },
             has_news: false,
-            initiator: piece.initiator,
+            initiator,
             low: Side::default(),
             high: Side::default(),
             has_greeting: false,
@@ -94,8 +161,31 @@ impl Look {
         }
     }
 
+    /// What there is to remember of a flow of which one end has said nothing known, and the other
+    /// nothing at all; `None` of any other.
+    fn brief(&self) -> Option<Brief> {
+        let done = match (self.low.is_done, self.high.is_done) {
+            (true, false) => Sender::Low,
+            (false, true) => Sender::High,
+            (true, true) | (false, false) => return None,
+        };
+        let is_brief = self.facts.service == Service::Unknown
+            && !self.has_news
+            && !self.has_greeting
+            && !self.has_ftp_words
+            && self.low.start.is_empty()
+            && self.high.start.is_empty()
+            && self.datagrams.is_none();
+        is_brief.then(|| Brief {
+            seen_at: self.facts.seen_at,
+            initiator: self.initiator,
+            done,
+            extra: self.low.extra.max(self.high.extra),
+        })
+    }
+
     /// Memory that it takes, in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.facts.heap_bytes()
             + self.low.start.heap_bytes()
@@ -290,6 +380,7 @@ impl Look {
         let source =
             if request.is_connect { NameSource::HttpConnect } else { NameSource::HttpHost };
         self.facts.name = request.host.map(|name| (name, source));
+        self.facts.asks_proxy = request.is_proxied;
         self.facts.client = request.user_agent.map(|agent| shown(&agent));
         self.has_news = true;
         None

@@ -35,14 +35,16 @@ mod ja4;
 mod look;
 mod name;
 mod quic;
+mod registry;
 mod service;
 mod start;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod upgrade;
+mod watch;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use book::{Book, Called};
@@ -51,11 +53,13 @@ pub use directory::{Directory, Turn, Who};
 pub(crate) use dns::address_owners;
 pub use facts::{Answer, Event, Facts, NameSource};
 pub use name::Name;
+pub use registry::{Registry, RegistryError};
 pub use service::Service;
 pub use start::START_MAX;
 
-use self::look::{Look, Next, Shared};
+use self::look::{Held, Look, Next, Shared};
 use self::service::Sign;
+use self::watch::Watch;
 use crate::flow::{FlowKey, SHARDS, SHOWN_ALWAYS, Sender};
 use crate::net::{Endpoint, Protocol};
 use crate::time::Timestamp;
@@ -133,11 +137,7 @@ impl Gaze {
 #[derive(Debug, Clone)]
 pub struct Names {
     bytes_max: usize,
-    bytes: usize,
-    looks: HashMap<FlowKey, Box<Look>, foldhash::fast::RandomState>,
-    /// The looks in the order of their beginning; some have ended.
-    order: VecDeque<(u64, FlowKey)>,
-    next: u64,
+    watch: Watch,
     announced: VecDeque<Announced>,
     shared: Shared,
     counters: Counters,
@@ -156,10 +156,7 @@ impl Names {
     pub fn new(options: Options) -> Self {
         Self {
             bytes_max: options.bytes_max / SHARDS,
-            bytes: 0,
-            looks: HashMap::default(),
-            order: VecDeque::new(),
-            next: 0,
+            watch: Watch::new(),
             announced: VecDeque::new(),
             shared: Shared::default(),
             counters: Counters::default(),
@@ -185,23 +182,20 @@ impl Names {
 
     /// Ends the look at a flow that has ended, or is not to be looked at any more; tells what it has.
     pub fn close(&mut self, key: &FlowKey, mut tell: impl FnMut(Event)) {
-        if let Some(mut look) = self.take(key) {
-            look.finish(&mut self.shared);
-            tell_last(key, look, &mut tell);
+        if let Some(place) = self.watch.find(key) {
+            self.end(place, &mut tell);
         }
     }
 
     /// Ends all looks without a word, when all flows have ended.
     pub fn clear(&mut self) {
-        self.looks.clear();
-        self.order.clear();
+        self.watch.clear();
         self.announced.clear();
-        self.bytes = 0;
     }
 
     /// Memory held for flows that are looked at, in bytes.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.watch.bytes()
     }
 
     /// What looking came to.
@@ -219,8 +213,12 @@ impl Names {
             self.hear_announcements(key, piece);
         }
         let Some(offset) = piece.offset else { return Gaze::On };
-        let mut look = match self.take(key) {
-            Some(look) => look,
+        let place = self.find(key, piece);
+        let mut look = match place {
+            Some(place) if self.watch.at(place).takes_briefly(piece, offset as usize) => {
+                return Gaze::On;
+            }
+            Some(place) => self.watch.lend(place).whole(),
             None if piece.before == Gaze::KEPT => return Gaze::Kept,
             // Its look ended early, for want of room, and its beginning is over.
             None if piece.before > 0 && offset > 0 => return Gaze::Done,
@@ -229,7 +227,7 @@ impl Names {
                     tell(Event::Facts(*key, Box::new(facts)));
                     return Gaze::Done;
                 }
-                self.begin(piece)
+                Box::new(Look::new(piece))
             }
         };
         let next = look.stream(piece, offset as usize, &mut self.shared);
@@ -238,6 +236,7 @@ impl Names {
         let kept = match next {
             Next::Done => {
                 look.has_news |= service == Service::Unknown;
+                place.map(|place| self.watch.remove(place));
                 tell_last(key, look, tell);
                 None
             }
@@ -253,7 +252,7 @@ impl Names {
             self.hear_announcements(key, piece);
         }
         if let Some(look) = kept {
-            self.keep(*key, look, tell);
+            self.keep(key, place, look, tell);
         }
         match (service, next) {
             (Service::Ftp, _) => Gaze::Kept,
@@ -274,7 +273,8 @@ impl Names {
             }
             return Gaze::Kept;
         }
-        let kept = self.take(key);
+        let place = self.find(key, piece);
+        let kept = place.map(|place| self.watch.lend(place).whole());
         let sign = match &kept {
             Some(look) if look.facts.service == Service::Quic => Sign::Is(Service::Quic),
             _ => service::of_datagram(piece.bytes, piece.is_cut),
@@ -285,73 +285,76 @@ impl Names {
         // Most datagrams tell all that there is to tell, or nothing, and no look is begun for them.
         match sign {
             Sign::Dns(message) => {
+                place.map(|place| self.watch.remove(place));
                 tell(is(Service::Dns));
                 learn(key, piece.at, piece.sender, message, tell);
                 return Gaze::Kept;
             }
             Sign::Is(service) if service != Service::Quic => {
+                place.map(|place| self.watch.remove(place));
                 tell(is(service));
                 return Gaze::Done;
             }
             Sign::Nothing if kept.is_none() && Look::needs_none(piece) => return Gaze::On,
             Sign::Is(_) | Sign::Nothing => {}
         }
-        let mut look = kept.unwrap_or_else(|| self.begin(piece));
+        let mut look = kept.unwrap_or_else(|| Box::new(Look::new(piece)));
         match look.datagram(piece, &mut self.shared) {
             Next::Done => {
                 look.has_news |= look.facts.service == Service::Unknown;
+                place.map(|place| self.watch.remove(place));
                 tell_last(key, look, tell);
                 Gaze::Done
             }
-            Next::On => Gaze::On,
+            Next::On => {
+                place.map(|place| self.watch.remove(place));
+                Gaze::On
+            }
             Next::Keep => {
                 tell_news(key, &mut look, tell);
-                self.keep(*key, look, tell);
+                self.keep(key, place, look, tell);
                 Gaze::On
             }
         }
     }
 
-    fn begin(&mut self, piece: &Piece<'_>) -> Box<Look> {
-        self.next += 1;
-        Box::new(Look::new(self.next, piece))
+    /// Where the look of a flow is. Before its first piece there is none.
+    fn find(&self, key: &FlowKey, piece: &Piece<'_>) -> Option<u32> {
+        if piece.before == 0 { None } else { self.watch.find(key) }
     }
 
-    fn take(&mut self, key: &FlowKey) -> Option<Box<Look>> {
-        // A flow that ends asks too, and most had none.
-        if self.looks.is_empty() {
-            return None;
-        }
-        let look = self.looks.remove(key)?;
-        self.bytes -= look.bytes() + ENTRY_BYTES;
-        Some(look)
-    }
-
-    /// Keeps a look for the next piece; makes room for it where there is none.
-    fn keep(&mut self, key: FlowKey, mut look: Box<Look>, tell: &mut impl FnMut(Event)) {
-        let bytes = look.bytes() + ENTRY_BYTES;
-        while self.bytes + bytes > self.bytes_max {
-            let Some((number, oldest)) = self.order.pop_front() else { break };
-            if self.looks.get(&oldest).is_some_and(|look| look.number == number) {
-                self.counters.evicted += 1;
-                self.close(&oldest, &mut *tell);
+    /// Keeps a look for the next piece, at its place if it has one; makes room for it where there is none.
+    fn keep(
+        &mut self,
+        key: &FlowKey,
+        place: Option<u32>,
+        look: Box<Look>,
+        tell: &mut impl FnMut(Event),
+    ) {
+        let held = Held::of(look);
+        let place = match place {
+            Some(place) => {
+                self.watch.put_back(place, held);
+                place
             }
-        }
-        if self.bytes + bytes > self.bytes_max {
+            None => self.watch.insert(*key, held),
+        };
+        while self.watch.bytes() > self.bytes_max {
             self.counters.evicted += 1;
+            let Some(oldest) = self.watch.oldest_but(place) else {
+                return self.end(place, tell);
+            };
+            self.end(oldest, tell);
+        }
+    }
+
+    /// Ends a look, and tells what it has.
+    fn end(&mut self, place: u32, tell: &mut impl FnMut(Event)) {
+        let (key, held) = self.watch.remove(place);
+        // What is held in short has nothing to tell.
+        if let Held::Whole(mut look) = held {
             look.finish(&mut self.shared);
             tell_last(&key, look, tell);
-            return;
-        }
-        self.bytes += bytes;
-        if self.order.back().is_none_or(|&(number, _)| number < look.number) {
-            self.order.push_back((look.number, key));
-        }
-        self.looks.insert(key, look);
-        if self.order.len() > 2 * self.looks.len() + 64 {
-            let looks = &self.looks;
-            self.order
-                .retain(|(number, key)| looks.get(key).is_some_and(|look| look.number == *number));
         }
     }
 
@@ -423,9 +426,6 @@ fn learn(
         })));
     }
 }
-
-/// Memory of a look's places in the tables, in bytes: twice its key, and what a hash table keeps free.
-const ENTRY_BYTES: usize = 3 * size_of::<FlowKey>();
 
 /// Data connections that are waited for, in a shard.
 const ANNOUNCED_MAX: usize = 64;

@@ -108,6 +108,12 @@ impl Name {
         Some(Destination::of_domain(owner))
     }
 
+    /// The same, or the address where it is one.
+    pub fn target(&self) -> Option<Destination> {
+        let address = || self.text.parse::<IpAddr>().ok().filter(|_| self.is_address());
+        self.destination().or_else(|| Some(Destination::of_address(address()?.into())))
+    }
+
     /// Does this name of a certificate stand for `host`? A wildcard stands for one label (RFC 6125).
     pub fn covers(&self, host: &Self) -> bool {
         match self.kind {

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::watch::ENTRY_BYTES;
 use super::*;
 use crate::net::Addr;
 
@@ -508,16 +509,15 @@ fn memory_is_bounded() {
         };
         names.look(&key(Protocol::TCP, port), &piece, |_| told += 1);
         assert!(names.bytes() <= bytes_max);
-        let held: usize = names.looks.values().map(|look| look.bytes() + ENTRY_BYTES).sum();
+        let held: usize = names.watch.held().map(|held| held.bytes() + ENTRY_BYTES).sum();
         assert_eq!(names.bytes(), held);
     }
-    assert_eq!(names.counters().evicted as usize, 1999 - names.looks.len());
-    assert!(names.order.len() <= 2 * names.looks.len() + 64);
+    assert_eq!(names.counters().evicted as usize, 1999 - names.watch.held().count());
     assert!(told >= 1999);
     for port in 1..2000 {
         names.close(&key(Protocol::TCP, port), |_| {});
     }
-    assert_eq!((names.bytes(), names.looks.len()), (0, 0));
+    assert_eq!((names.bytes(), names.watch.held().count()), (0, 0));
 }
 
 /// A single look that is larger than all the room there is must not be kept either.
@@ -541,6 +541,64 @@ fn one_direction_of_the_unknown_is_soon_left_alone() {
     assert_eq!(flow.facts().service, Service::Unknown);
 }
 
+/// Words of many protocols and of none, in order and out of it.
+fn dialogue() -> impl Strategy<Value = Vec<(bool, u8, Vec<u8>, bool)>> {
+    let word = prop_oneof![
+        4 => prop::collection::vec(any::<u8>(), 0..9),
+        1 => Just(b"220 hello\r\n".to_vec()),
+        1 => Just(b"USER me\r\n".to_vec()),
+        1 => Just(b"GET / HT".to_vec()),
+        1 => Just(b"SSH-2.0-a\r\n".to_vec()),
+        1 => Just(record(&client_hello("files.example", 0))[..9].to_vec()),
+    ];
+    let step = (any::<bool>(), prop_oneof![6 => Just(0u8), 1 => 1u8..9], word, any::<u8>());
+    let step = step.prop_map(|(is_back, gap, word, cut)| (is_back, gap, word, cut < 20));
+    prop::collection::vec(step, 1..12)
+}
+
+proptest! {
+    /// What is held in short must not make a flow another one.
+    #[test]
+    fn a_look_held_in_short_sees_the_same(steps in dialogue()) {
+        let mut shared = Shared::default();
+        let mut next = [0usize; 2];
+        let mut looks: Option<[Box<Look>; 2]> = None;
+        for (is_back, gap, bytes, is_cut) in steps {
+            let offset = next[usize::from(is_back)] + usize::from(gap);
+            next[usize::from(is_back)] = offset + bytes.len();
+            let piece = Piece {
+                at: Timestamp::from_secs_nanos(next.iter().sum::<usize>() as u64, 0),
+                sender: if is_back { Sender::High } else { Sender::Low },
+                initiator: Sender::High,
+                offset: Some(offset as u32),
+                bytes: &bytes,
+                is_cut,
+                before: 0,
+            };
+            let [whole, held] = looks.get_or_insert_with(|| [0; 2].map(|_| Box::new(Look::new(&piece))));
+            let seen = whole.stream(&piece, offset, &mut shared);
+            let mut short = Held::of(held.clone());
+            if short.takes_briefly(&piece, offset) {
+                prop_assert_eq!(seen, Next::Keep);
+                *held = short.whole();
+            } else {
+                *held = short.whole();
+                prop_assert_eq!(held.stream(&piece, offset, &mut shared), seen);
+            }
+            prop_assert_eq!(&held.facts, &whole.facts);
+            (whole.has_news, held.has_news) = (false, false);
+            if seen == Next::Done {
+                break;
+            }
+        }
+        if let Some([mut whole, mut held]) = looks {
+            whole.finish(&mut shared);
+            held.finish(&mut shared);
+            prop_assert_eq!((&held.facts, held.has_news), (&whole.facts, whole.has_news));
+        }
+    }
+}
+
 /// What a look takes, and that one that found all in a single packet takes nothing.
 #[test]
 fn most_flows_take_no_memory() {
@@ -549,4 +607,7 @@ fn most_flows_take_no_memory() {
     flow.see(Sender::Low, None, b"nothing known", false);
     flow.see(Sender::Low, None, &dns::tests::query("files.example"), false);
     assert_eq!(flow.names.bytes(), 0);
+    let mut flow = Flow::new(Protocol::TCP);
+    flow.client(0, b"\x07\x07unknown\x07");
+    assert_eq!(flow.names.bytes(), ENTRY_BYTES);
 }

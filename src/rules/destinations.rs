@@ -106,7 +106,7 @@ impl Destinations {
 }
 
 /// Outside destinations by what they are known for.
-#[derive(Debug, Clone, schemars::JsonSchema)]
+#[derive(Debug, Default, Clone, schemars::JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct DestinationsFile {
     /// What this file holds; needed only when the file has another name than `destinations.yaml`.
@@ -132,6 +132,16 @@ struct CategoryEntry {
 }
 
 impl DestinationsFile {
+    /// What a plain list of one category says.
+    pub(super) fn of_list(
+        category: Category,
+        domains: Vec<Placed<Domain>>,
+        networks: Vec<Placed<Net>>,
+    ) -> Self {
+        let categories = BTreeMap::from([(category, CategoryEntry { domains, networks })]);
+        Self { categories, ..Self::default() }
+    }
+
     pub(super) fn read(node: Node, problems: &mut Problems) -> Self {
         let mut fields = Fields::of(node, "key", problems);
         let kind = super::Kind::take(&mut fields);
@@ -206,7 +216,7 @@ impl Entries {
 pub(super) struct Domain(String);
 
 impl Domain {
-    fn parse(text: &str) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         let shown = super::quoted(text);
         let text = text.trim();
         let name = text.strip_suffix('.').unwrap_or(text);
@@ -284,7 +294,7 @@ fn lower(name: &str) -> Cow<'_, str> {
 const DOMAIN_MAX: usize = 253;
 
 /// The widest network that one organisation holds.
-const OUTSIDE: Shortest = Shortest { v4: 8, v6: 16 };
+pub(super) const OUTSIDE: Shortest = Shortest { v4: 8, v6: 16 };
 
 const DOMAIN_EXAMPLES: &str = "write a domain like example.com; names below it are included";
 

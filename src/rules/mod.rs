@@ -3,6 +3,7 @@
 mod defaults;
 mod destinations;
 mod document;
+mod list;
 mod networks;
 mod prefixes;
 mod problem;
@@ -55,7 +56,7 @@ impl RuleSet {
         RULES.clone()
     }
 
-    /// Reads every `*.yaml` and `*.yml` file of a folder, by name; not below it, and none whose
+    /// Reads every `*.yaml`, `*.yml` and `*.list` file of a folder, by name; not below it, and none whose
     /// name starts with a dot. What the folder does not say is as shipped.
     ///
     /// # Errors
@@ -237,6 +238,9 @@ impl Parts {
             Err(fault) => return problems.push(Problem::of_file(&file.name, fault)),
         };
         let source = Arc::new(Source { name: file.name, text });
+        if list::is_list(&source.name) {
+            return self.destinations.push(list::read(&source, problems));
+        }
         let node = match Node::parse(&source) {
             Ok(node) => node,
             Err(problem) => return problems.push(*problem),
@@ -262,9 +266,10 @@ pub struct RuleFile {
 impl RuleFile {
     /// The file of this name, which may say its kind and stands in messages, with these bytes.
     pub fn new(name: &str, bytes: Vec<u8>) -> Self {
-        let text = if bytes.len() as u64 > FILE_BYTES_MAX {
+        let bytes_max = bytes_max(name);
+        let text = if bytes.len() as u64 > bytes_max {
             Err(Fault::new(
-                format!("is larger than {}", ByteSize(FILE_BYTES_MAX)),
+                format!("is larger than {}", ByteSize(bytes_max)),
                 "split it; files of one kind are joined",
             ))
         } else {
@@ -281,7 +286,7 @@ impl RuleFile {
         let name = path.to_string_lossy();
         let read = || {
             let mut bytes = Vec::new();
-            fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+            fs::File::open(path)?.take(bytes_max(&name) + 1).read_to_end(&mut bytes)?;
             Ok::<_, std::io::Error>(bytes)
         };
         match read() {
@@ -304,10 +309,12 @@ fn rule_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
         let entry = entry?;
         let path = entry.path();
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+        let is_rules = path
+            .extension()
+            .is_some_and(|end| end == "yaml" || end == "yml" || end == list::EXTENSION);
         // Through links, as configuration volumes use them; a pipe would be waited for.
         let is_folder_or_pipe = fs::metadata(&path).is_ok_and(|meta| !meta.is_file());
-        if is_yaml && !hidden && !is_folder_or_pipe {
+        if is_rules && !hidden && !is_folder_or_pipe {
             paths.push(path);
         }
     }
@@ -363,8 +370,16 @@ fn is_steering(letter: char) -> bool {
         || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Bytes of one file at most.
+fn bytes_max(name: &str) -> u64 {
+    if list::is_list(name) { LIST_BYTES_MAX } else { FILE_BYTES_MAX }
+}
+
 /// Bytes of one rule file at most: some hundred thousand entries.
 const FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// Bytes of one plain list at most: some million entries.
+const LIST_BYTES_MAX: u64 = 64 << 20;
 
 /// Bytes of a file's text that a message repeats at most.
 const SHOWN_MAX: usize = 60;

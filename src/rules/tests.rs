@@ -418,3 +418,32 @@ proptest! {
         }
     }
 }
+
+/// Lists come from somebody else: one careless line would give every destination a category.
+#[test]
+fn a_plain_list_is_checked_line_by_line() {
+    let list = "# published daily\n0.0.0.0 files.example\n||drop.example^\n\n203.0.113.0/24\n2001:db8:9::9\n";
+    let rules = check(&[("rules/file-sharing.published.list", list)]).unwrap();
+    let of = |name: &str| rules.destinations.category_of_domain(name);
+    assert_eq!(of("up.files.example"), Some(Category::FileSharing));
+    assert_eq!(of("drop.example"), Some(Category::FileSharing));
+    assert_eq!(rules.destinations.category_of(addr("203.0.113.77")), Some(Category::FileSharing));
+    assert_eq!(rules.destinations.category_of(addr("2001:db8:9::9")), Some(Category::FileSharing));
+    assert_eq!(of("other.example"), None);
+
+    let text =
+        refusal(&[("rules/paste.list", "good.example\n0.0.0.0/0\ncom\nhttps://bad.example/x\n")]);
+    for place in ["rules/paste.list:2:1: ", "rules/paste.list:3:1: ", "rules/paste.list:4:1: "] {
+        assert!(text.contains(place), "{text}");
+    }
+    let text = refusal(&[("rules/file-shering.list", "good.example\n")]);
+    assert!(
+        text.contains("unknown category `file-shering`") && text.contains("`file-sharing`"),
+        "{text}"
+    );
+    let lists =
+        [("rules/paste.list", "a.example\n"), ("rules/webmail.list", "b.example\na.example\n")];
+    assert!(
+        refusal(&lists).contains("rules/webmail.list:2:1: a.example is both paste and webmail")
+    );
+}

@@ -79,6 +79,10 @@ impl<W: Write> Text<W> {
             bytes_text(summary.bytes_inside),
             bytes_text(summary.bytes_outside),
         )?;
+        if summary.bytes_relayed > 0 {
+            let relayed = bytes_text(summary.bytes_relayed);
+            writeln!(to, "{relayed} went through proxies inside for those who asked them")?;
+        }
         let rejected: u64 = summary.rejected.values().sum();
         if rejected > 0 {
             let mut reasons: Vec<(&String, &u64)> = summary.rejected.iter().collect();

@@ -12,6 +12,7 @@ mod eval;
 mod flows;
 mod laws;
 mod machines;
+mod mmdb;
 mod names;
 mod owners;
 mod pcaps;

@@ -8,15 +8,21 @@ use sekisho::alert::{ClosedBecause, RankingEntry, Record, Summary};
 use sekisho::config::{Keys, Settings};
 use sekisho::engine::Analyst;
 use sekisho::flow::{Closing, Counters, FlowDelta, FlowEnd, FlowKey, Sender};
-use sekisho::names::{Answer, Event, Facts, Name, NameSource, Options, Service};
+use sekisho::names::{Answer, Event, Facts, Name, NameSource, Options, Registry, Service};
 use sekisho::net::{Addr, Endpoint, Protocol};
 use sekisho::time::Timestamp;
 
+use crate::mmdb::{Value, mmdb};
 use crate::names::{ACK, HOST, Recording, SYN, hello, mixed};
 
 /// Everything the analyst says of a recording, which it gets in batches of so many frames.
-fn told(recording: &Recording, workers: usize, frames: usize) -> (Vec<Record>, Summary) {
-    let mut analyst = Analyst::new(Settings::of(&Keys::default()).unwrap().analyst);
+fn told(
+    keys: &Keys,
+    recording: &Recording,
+    workers: usize,
+    frames: usize,
+) -> (Vec<Record>, Summary) {
+    let mut analyst = Analyst::new(Settings::of(keys).unwrap().analyst);
     let (reports, _) = recording.reports(Options::default(), workers, frames);
     analyst.take(&reports);
     analyst.finish(ClosedBecause::Eof);
@@ -27,7 +33,11 @@ fn told(recording: &Recording, workers: usize, frames: usize) -> (Vec<Record>, S
 
 /// The destination that a host sent most to, and how much.
 fn most(recording: &Recording, host: [u8; 4]) -> (String, u64) {
-    let (records, _) = told(recording, 1, usize::MAX);
+    most_by(&Keys::default(), recording, host)
+}
+
+fn most_by(keys: &Keys, recording: &Recording, host: [u8; 4]) -> (String, u64) {
+    let (records, _) = told(keys, recording, 1, usize::MAX);
     let entry = records.into_iter().find_map(|record| match record {
         Record::Ranking(entry) if entry.host == Addr::from_v4(host) => Some(*entry),
         _ => None,
@@ -122,11 +132,129 @@ fn a_late_name_takes_along_what_was_sent() {
     assert_eq!(most(&recording, HOST), ("mail.example".to_owned(), sent));
 }
 
+/// A cloud's nameless addresses are one destination with a database, whichever vendor's; a name says more.
+#[test]
+fn nameless_addresses_go_by_their_system() {
+    let maxmind = [
+        (
+            [203, 0, 113, 0],
+            25,
+            Value::Map(vec![("autonomous_system_number", Value::Number(64_500))]),
+        ),
+        (
+            [203, 0, 113, 128],
+            25,
+            Value::Map(vec![("autonomous_system_number", Value::Number(64_501))]),
+        ),
+    ];
+    let country = |code| Value::Map(vec![("iso_code", Value::Text(code))]);
+    let city = [([203, 0, 113, 0], 24, Value::Map(vec![("country", country("NL"))]))];
+    let ipinfo = [
+        (
+            [203, 0, 113, 0],
+            25,
+            Value::Map(vec![("asn", Value::Text("AS64500")), ("country", Value::Text("NL"))]),
+        ),
+        ([203, 0, 113, 128], 25, Value::Map(vec![("asn", Value::Text("AS64501"))])),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str, bytes: Vec<u8>| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let two = vec![path("asn.mmdb", mmdb(&maxmind)), path("city.mmdb", mmdb(&city))];
+    let one = vec![path("ipinfo.mmdb", mmdb(&ipinfo))];
+    for files in [two, one] {
+        let registry = Registry::open(&files).unwrap();
+        let addr = |last| Addr::from_v4([203, 0, 113, last]);
+        assert_eq!(
+            (registry.system(addr(9)), registry.system(addr(200))),
+            (Some(64_500), Some(64_501))
+        );
+        assert_eq!(registry.country(addr(9)), Some("NL"));
+        assert_eq!(registry.system(Addr::from_v4([198, 51, 100, 1])), None);
+
+        let mut recording = Recording::default();
+        for last in [1, 2, 3] {
+            recording.udp((HOST, 5000), ([203, 0, 113, last], 9), &[last; 1000]);
+        }
+        recording.udp((HOST, 5000), ([203, 0, 113, 200], 9), &[7; 1400]);
+        recording.answer("www.files.example", [203, 0, 113, 4]);
+        recording.udp((HOST, 5000), ([203, 0, 113, 4], 9), &[8; 1400]);
+        let keys = Keys { mmdb: Some(files), ..Keys::default() };
+        assert_eq!(most_by(&keys, &recording, HOST), ("AS64500".to_owned(), 3000));
+        assert_eq!(most(&recording, HOST), ("files.example".to_owned(), 1400));
+    }
+    let damaged = vec![path("damaged.mmdb", vec![0; 5000])];
+    let error = Settings::of(&Keys { mmdb: Some(damaged), ..Keys::default() }).unwrap_err();
+    assert!(
+        error.to_string().contains("damaged.mmdb: no database in the MaxMind DB format"),
+        "{error}"
+    );
+}
+
+const PROXY: [u8; 4] = [10, 0, 0, 8];
+
+/// Through a proxy everybody would send to the proxy, and the proxy to everybody.
+#[test]
+fn what_a_proxy_is_asked_for_counts_for_its_client() {
+    let mut recording = Recording::default();
+    let (client, proxy, server) = ((HOST, 50_000), (PROXY, 3128), ([203, 0, 113, 9], 443));
+    let tunnel = b"CONNECT up.files.example:443 HTTP/1.1\r\nHost: up.files.example\r\n\r\n";
+    recording.tcp(client, proxy, 99, SYN, &[]);
+    recording.tcp(client, proxy, 100, ACK, tunnel);
+    let payload = [hello(b"up.files.example"), vec![0x17; 9000]].concat();
+    recording.tcp((PROXY, 60_000), server, 99, SYN, &[]);
+    for (number, piece) in payload.chunks(1460).enumerate() {
+        let sent = (number * 1460) as u32;
+        recording.tcp(client, proxy, 100 + tunnel.len() as u32 + sent, ACK, piece);
+        recording.tcp((PROXY, 60_000), server, 100 + sent, ACK, piece);
+    }
+    let asked = (tunnel.len() + payload.len()) as u64;
+    assert_eq!(most(&recording, HOST), ("files.example".to_owned(), asked));
+    let (records, summary) = told(&Keys::default(), &recording, 1, usize::MAX);
+    let is_proxys = |record: &Record| matches!(record, Record::Ranking(entry) if entry.host == Addr::from_v4(PROXY));
+    assert!(!records.iter().any(is_proxys));
+    assert_eq!((summary.bytes_out, summary.bytes_relayed), (asked, payload.len() as u64));
+    // However it is cut, for what is a relay's own changes with every report.
+    let keys = Keys::default();
+    assert!(told(&keys, &recording, 2, 3) == (records, summary));
+}
+
+/// A thief on the proxy must not hide behind what others ask of it.
+#[test]
+fn what_a_relay_sends_beyond_what_it_was_asked_is_its_own() {
+    let mut analyst = Analyst::new(Settings::of(&Keys::default()).unwrap().analyst);
+    let end = |addr, port| Endpoint { addr: Addr::from_v4(addr), port };
+    let (inner, client) = FlowKey::of(end(HOST, 50_000), end(PROXY, 3128), Protocol::TCP);
+    let outer = FlowKey::of(end(PROXY, 60_000), end([203, 0, 113, 9], 443), Protocol::TCP);
+    let ask = Facts {
+        service: Service::Http,
+        name: Some((Name::of(b"203.0.113.9").unwrap(), NameSource::HttpConnect)),
+        named_by: Some(client),
+        asks_proxy: true,
+        ..Facts::default()
+    };
+    analyst.hear(&Event::Facts(inner, Box::new(ask)));
+    let at = Timestamp::EPOCH;
+    analyst.fold([&delta_of((inner, client), at, 1_000_000, false)]);
+    for _ in 0..100 {
+        analyst.fold([&delta_of(outer, at, 1_000_000, false)]);
+    }
+    let sent =
+        |host| analyst.egress().host(Addr::from_v4(host)).map_or(0, |host| host.total_out().sent);
+    assert_eq!(sent(HOST), 1_000_000);
+    assert!((80_000_000..90_000_000).contains(&sent(PROXY)), "{}", sent(PROXY));
+    assert_eq!(analyst.egress().totals().bytes_relayed + sent(PROXY), 100_000_000);
+}
+
 /// When an owner becomes known depends on packets alone.
 #[test]
 fn the_same_owners_for_any_workers_and_batches() {
     let recording = mixed();
-    let whole = told(&recording, 1, usize::MAX);
+    let keys = Keys::default();
+    let whole = told(&keys, &recording, 1, usize::MAX);
     let named = whole
         .1
         .top_senders
@@ -135,7 +263,7 @@ fn the_same_owners_for_any_workers_and_batches() {
     assert_eq!(named.count(), 5);
     for (workers, frames) in [(1, 1), (2, 7), (8, 100)] {
         assert!(
-            told(&recording, workers, frames) == whole,
+            told(&keys, &recording, workers, frames) == whole,
             "{workers} workers, {frames} frames at a time"
         );
     }
@@ -170,7 +298,10 @@ fn name(number: u8) -> Name {
 }
 
 fn delta(flow: u8, at: Timestamp, bytes: u32, is_last: bool) -> FlowDelta {
-    let (key, side) = key(flow);
+    delta_of(key(flow), at, bytes, is_last)
+}
+
+fn delta_of((key, side): (FlowKey, Sender), at: Timestamp, bytes: u32, is_last: bool) -> FlowDelta {
     let bytes = u64::from(bytes);
     let out =
         Counters { payload: bytes, sent: bytes, wire: bytes, packets: 1, ..Counters::default() };

@@ -1,0 +1,71 @@
+//! Relays inside: what they send outside is what others asked them to.
+
+use indexmap::IndexMap;
+
+use super::Destination;
+use crate::net::Addr;
+
+/// What inside relays were asked to carry to each destination, and what they have carried there.
+///
+/// A relay is whoever was asked for one: nobody needs to declare it. What it carries beyond what it was
+/// asked to is its own, so that asking a little of it does not hide what it sends itself. At most
+/// [`Relays::MAX`] pairs of relay and destination are remembered; when there are more, the one asked least
+/// of among the next few is forgotten, and what it carries is then its own.
+#[derive(Debug, Default, Clone)]
+pub struct Relays {
+    legs: IndexMap<(Addr, Destination), Leg, foldhash::fast::RandomState>,
+    /// Where the search for something to forget goes on.
+    hand: usize,
+}
+
+/// Bytes of one relay to one destination.
+#[derive(Debug, Default, Clone, Copy)]
+struct Leg {
+    asked: u64,
+    carried: u64,
+}
+
+impl Relays {
+    /// Pairs of relay and destination remembered at most.
+    pub const MAX: usize = 1 << 16;
+
+    /// Has no relay been asked for anything?
+    pub fn is_empty(&self) -> bool {
+        self.legs.is_empty()
+    }
+
+    /// A client has sent this much to a relay, for a destination.
+    pub fn ask(&mut self, relay: Addr, destination: Destination, bytes: u64) {
+        if self.legs.len() >= Self::MAX && !self.legs.contains_key(&(relay, destination)) {
+            let len = self.legs.len();
+            let sample = (0..EVICTION_SAMPLE).map(|step| self.hand.wrapping_add(step) % len);
+            let least = sample.min_by_key(|&place| self.legs[place].asked);
+            self.hand = self.hand.wrapping_add(EVICTION_SAMPLE);
+            least.map(|place| self.legs.swap_remove_index(place));
+        }
+        self.legs.entry((relay, destination)).or_default().asked += bytes;
+    }
+
+    /// Is it for others that a relay sends this much more to a destination?
+    ///
+    /// Its own report may come before that of its client: it is believed as much again as it was asked to
+    /// carry, and [`SLACK`].
+    pub fn is_asked(&self, relay: Addr, destination: Destination, bytes: u64) -> bool {
+        let leg = self.legs.get(&(relay, destination));
+        leg.is_some_and(|leg| leg.carried + bytes <= 2 * leg.asked + SLACK)
+    }
+
+    /// A relay has sent this much for others.
+    pub fn carry(&mut self, relay: Addr, destination: Destination, bytes: u64) {
+        if let Some(leg) = self.legs.get_mut(&(relay, destination)) {
+            leg.carried += bytes;
+        }
+    }
+}
+
+/// What a relay may have carried before its client is heard: flows report on their way to the first of
+/// their rungs within this much of each other.
+const SLACK: u64 = 16 << 20;
+
+/// Pairs looked at to find one to forget.
+const EVICTION_SAMPLE: usize = 16;

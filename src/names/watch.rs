@@ -1,0 +1,137 @@
+//! The flows of a shard that are looked at over several packets, in the order in which that began.
+
+use std::hash::BuildHasher;
+use std::mem;
+
+use super::look::Held;
+use crate::arena::{Arena, Index, NIL};
+use crate::flow::FlowKey;
+
+/// Looks by flow. One that goes on stays in its place, and is edited there.
+#[derive(Debug, Clone)]
+pub(super) struct Watch {
+    index: Index,
+    hasher: foldhash::fast::RandomState,
+    entries: Arena<Entry>,
+    oldest: u32,
+    newest: u32,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    key: FlowKey,
+    held: Held,
+    /// What `held` took when it was put there.
+    bytes: u32,
+    older: u32,
+    newer: u32,
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self {
+            index: Index::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            entries: Arena::new(),
+            oldest: NIL,
+            newest: NIL,
+            bytes: 0,
+        }
+    }
+
+    /// Memory that the looks take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where the look of a flow is, if there is one.
+    pub(super) fn find(&self, key: &FlowKey) -> Option<u32> {
+        // A flow that ends asks too, and most had none.
+        if self.index.is_empty() {
+            return None;
+        }
+        self.index.find(self.hash(key), |place| self.entries[place].key == *key)
+    }
+
+    /// Takes in the look of a flow that has none; answers where it is.
+    pub(super) fn insert(&mut self, key: FlowKey, held: Held) -> u32 {
+        let entry = Entry { key, bytes: held.bytes() as u32, held, older: self.newest, newer: NIL };
+        self.bytes += entry.bytes as usize + ENTRY_BYTES;
+        let place = self.entries.insert(entry);
+        self.index.insert(self.hash(&key), place);
+        match mem::replace(&mut self.newest, place) {
+            NIL => self.oldest = place,
+            older => self.entries[older].newer = place,
+        }
+        place
+    }
+
+    /// A look at its place, to change it by less than what it takes.
+    pub(super) fn at(&mut self, place: u32) -> &mut Held {
+        &mut self.entries[place].held
+    }
+
+    /// Hands out a look; its place waits for it.
+    pub(super) fn lend(&mut self, place: u32) -> Held {
+        mem::take(&mut self.entries[place].held)
+    }
+
+    /// Takes a look back.
+    pub(super) fn put_back(&mut self, place: u32, held: Held) {
+        let entry = &mut self.entries[place];
+        self.bytes -= entry.bytes as usize;
+        entry.bytes = held.bytes() as u32;
+        self.bytes += entry.bytes as usize;
+        entry.held = held;
+    }
+
+    /// Takes out the look of a flow, and answers it with whose it was.
+    pub(super) fn remove(&mut self, place: u32) -> (FlowKey, Held) {
+        let entry = &mut self.entries[place];
+        let (key, held) = (entry.key, mem::take(&mut entry.held));
+        let (bytes, older, newer) = (entry.bytes, entry.older, entry.newer);
+        self.bytes -= bytes as usize + ENTRY_BYTES;
+        match older {
+            NIL => self.oldest = newer,
+            _ => self.entries[older].newer = newer,
+        }
+        match newer {
+            NIL => self.newest = older,
+            _ => self.entries[newer].older = older,
+        }
+        self.index.remove(self.hash(&key), place);
+        self.entries.free(place);
+        (key, held)
+    }
+
+    /// The look that began first, if it is not the one at `place`; else the one after it.
+    pub(super) fn oldest_but(&self, place: u32) -> Option<u32> {
+        let oldest = if self.oldest == place { self.entries[place].newer } else { self.oldest };
+        (oldest != NIL).then_some(oldest)
+    }
+
+    /// Takes everything out.
+    pub(super) fn clear(&mut self) {
+        self.index.clear();
+        self.entries.clear();
+        (self.oldest, self.newest, self.bytes) = (NIL, NIL, 0);
+    }
+
+    fn hash(&self, key: &FlowKey) -> u32 {
+        (self.hasher.hash_one(key) >> 32) as u32
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> impl Iterator<Item = &Held> {
+        let mut place = self.oldest;
+        std::iter::from_fn(move || {
+            let entry = self.entries.get(place)?;
+            place = entry.newer;
+            Some(&entry.held)
+        })
+    }
+}
+
+/// Memory of a look's place, in bytes, with its cell in an index that has just doubled.
+pub(super) const ENTRY_BYTES: usize = size_of::<Entry>() + 21;
