@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod bench;
+mod census;
 mod eval;
 mod synth;
 
@@ -11,6 +12,7 @@ use sekisho::config::{Format, Keys};
 use sekisho::sink::FlowFormat;
 
 pub(crate) use bench::Bench;
+pub(crate) use census::{Census, CensusFormatArg, Whom};
 pub(crate) use eval::Eval;
 pub(crate) use synth::Synth;
 
@@ -28,6 +30,10 @@ pub(crate) enum Mode {
     Replay(Box<Replay>),
     /// Read capture files; print a record of every flow
     Flows(Box<Flows>),
+    /// Read capture files; print who is inside, and what each sent and received
+    Hosts(Box<Census>),
+    /// Read capture files; print whom the inside talks to
+    Destinations(Box<Census>),
     /// Replay labelled captures; print what was found, how early, and how often it cried wolf
     Eval(Box<Eval>),
     /// Measure this machine on recorded traffic, or how costs grow on traffic made up
@@ -199,6 +205,10 @@ pub(crate) enum SchemaOf {
     Alert,
     /// `sekisho.flow/1`
     Flow,
+    /// `sekisho.host/1`
+    Host,
+    /// `sekisho.destination/1`
+    Destination,
     /// `sekisho.ranking/1`
     Ranking,
     /// `sekisho.summary/1`

@@ -19,7 +19,7 @@ use crate::net::Subnets;
 use crate::rules::units::{ByteSize, UnitError};
 use crate::rules::{RuleSet, RulesError};
 use crate::time::Timestamp;
-use crate::{alert, baseline, capture, egress, engine, flow, names};
+use crate::{alert, baseline, capture, census, egress, engine, flow, names};
 
 /// Everything that can be configured, each key as a flag, in the environment, or in the file.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,8 @@ pub struct Keys {
     pub workers: Option<String>,
     /// How to tell.
     pub format: Option<Format>,
+    /// What makes a host, where hosts are listed.
+    pub identity: Option<census::Identity>,
     /// The sensor's name in alerts.
     pub sensor: Option<String>,
     /// Memory to take at most, as in `2GB`, divided into the limits that are not given.
@@ -86,6 +88,8 @@ pub struct Settings {
     pub run: engine::Run,
     /// How verdicts are made.
     pub analyst: engine::Options,
+    /// How many hosts and destinations are listed.
+    pub census: census::Options,
     /// How to tell.
     pub format: Format,
 }
@@ -161,6 +165,7 @@ impl Keys {
             budget: self.budget.or(other.budget),
             workers: self.workers.or(other.workers),
             format: self.format.or(other.format),
+            identity: self.identity.or(other.identity),
             sensor: self.sensor.or(other.sensor),
             memory: self.memory.or(other.memory),
             limits: self.limits.or(other.limits),
@@ -237,6 +242,7 @@ impl Settings {
                 book_bytes_max: names::Options::default().book_bytes_max,
                 registry,
             },
+            census: census_options(&limits, keys.identity),
             format: keys.format.unwrap_or_default(),
         })
     }
@@ -294,6 +300,20 @@ fn baseline_options(limits: &Limits) -> baseline::Options {
         pairs_per_host_max: limits.pairs_per_host_max.unwrap_or(default.pairs_per_host_max).max(1),
         pairs_max: limits.pairs_remembered_max.unwrap_or(default.pairs_max).max(1),
         destinations_max: limits.destinations_max.unwrap_or(default.destinations_max).max(1),
+    }
+}
+
+/// Names make an entry of the census large: a limit that is meant for sums alone does not raise its own.
+fn census_options(limits: &Limits, identity: Option<census::Identity>) -> census::Options {
+    let default = census::Options::default();
+    census::Options {
+        hosts_max: limits.hosts_max.unwrap_or(usize::MAX).min(default.hosts_max),
+        destinations_max: limits
+            .destinations_max
+            .unwrap_or(usize::MAX)
+            .min(default.destinations_max),
+        pairs_max: limits.pairs_max.unwrap_or(usize::MAX).min(default.pairs_max),
+        identity: identity.unwrap_or_default(),
     }
 }
 

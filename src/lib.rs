@@ -3,17 +3,19 @@
 //! Data flows one way. A [`capture`] source hands batches of [`frame`]s to [`decode`], which turns
 //! each into a segment. The [`flow`] table counts segments in both directions and reports increments,
 //! which [`egress`] sums for each inside host and outside destination; [`names`] reads in a flow's first
-//! bytes what the outside end is called. [`detect`] judges the sums against the [`baseline`] of finished
-//! days, [`alert`] makes incidents of the verdicts, and a [`sink`] tells them. The [`engine`] puts the
-//! stages on threads; [`config`] and [`rules`] say how they work. [`mod@bench`] measures what all of it
-//! costs, on recorded traffic or on what [`synth`] makes up, and [`mod@eval`] what it finds, in labelled
-//! captures.
+//! bytes what the outside end is called, and [`machines`] hears which addresses inside are one machine.
+//! [`detect`] judges the sums against the [`baseline`] of finished days, [`alert`] makes incidents of the
+//! verdicts, and a [`sink`] tells them. A [`census`] lists who is there, without a verdict. The [`engine`]
+//! puts the stages on threads; [`config`] and [`rules`] say how they work. [`mod@bench`] measures what all
+//! of it costs, on recorded traffic or on what [`synth`] makes up, and [`mod@eval`] what it finds, in
+//! labelled captures.
 
 pub mod alert;
 pub mod arena;
 pub mod baseline;
 pub mod bench;
 pub mod capture;
+pub mod census;
 pub mod config;
 pub mod decode;
 pub mod detect;
@@ -22,6 +24,7 @@ pub mod engine;
 pub mod eval;
 pub mod flow;
 pub mod frame;
+pub mod machines;
 pub mod names;
 pub mod net;
 mod plot;

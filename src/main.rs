@@ -14,19 +14,25 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use terminal_size::terminal_size_of;
 
-use cli::{Bench, Cli, Common, Eval, Flows, Mode, Replay, RulesAction, SchemaOf, Synth};
+use cli::{
+    Bench, Census, CensusFormatArg, Cli, Common, Eval, Flows, Mode, Replay, RulesAction, SchemaOf,
+    Synth, Whom,
+};
 use sekisho::alert::{Alert, RankingEntry, Record, Summary};
 use sekisho::bench::{self, Comparison, Report, scaling};
 use sekisho::capture::{FileSource, Source};
+use sekisho::census::{self, DestinationRecord, HostRecord};
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Analyst, Reported};
 use sekisho::eval::grid::{GridPlan, GridReport};
 use sekisho::eval::{self, EvalError, Labels, LabelsFile};
 use sekisho::flow::Reporting;
+use sekisho::machines::Claim;
 use sekisho::rules::{RuleSet, Style};
-use sekisho::sink::{self, JsonLines, Sink, Text, printable};
+use sekisho::sink::{self, CensusFormat, JsonLines, Sink, Text, Width, printable};
 use sekisho::synth::office::{Office, Packets};
 use sekisho::synth::{Kind, Traffic, write_pcap};
 use serde::Serialize;
@@ -39,6 +45,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().mode {
         Mode::Replay(replay) => self::replay(&replay),
         Mode::Flows(flows) => self::flows(&flows),
+        Mode::Hosts(census) => self::census(&census, Whom::Hosts),
+        Mode::Destinations(census) => self::census(&census, Whom::Destinations),
         Mode::Eval(eval) => self::eval(&eval),
         Mode::Bench(bench) => self::bench(&bench),
         Mode::Synth(synth) => self::synth(&synth),
@@ -99,19 +107,123 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
 fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
     let common = &flows.common;
     let keys = keys(common.keys(), common)?;
-    let mut settings = Settings::of(&keys).map_err(explained)?;
+    let settings = Settings::of(&keys).map_err(explained)?;
     if common.print_config {
         print!("{}", toml::to_string_pretty(&keys)?);
         return Ok(ExitCode::SUCCESS);
     }
-    settings.run.flow.reporting = Reporting::AtEnd;
-    let mut source = FileSource::open(&flows.files, settings.capture)?;
+    let mut source = FileSource::open(&flows.files, settings.capture.clone())?;
     let mut sink = sink::Flows::new(output(common)?, flows.format.into())?;
+    let mut written = Ok(());
+    let tally = read_flows(&mut source, settings, common, |found| {
+        if let Found::Flow(record) = found {
+            written = sink.write(record);
+        }
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    written.and_then(|()| sink.finish())?;
+    tally?.tell(&source, common);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn census(census: &Census, whom: Whom) -> anyhow::Result<ExitCode> {
+    let common = &census.common;
+    let keys = keys(census.keys(), common)?;
+    let settings = Settings::of(&keys).map_err(explained)?;
+    if common.print_config {
+        print!("{}", toml::to_string_pretty(&keys)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut source = FileSource::open(&census.files, settings.capture.clone())?;
+    let mut out = output(common)?;
+    let internal = settings.analyst.egress.internal.clone();
+    let mut known = census::Census::new(settings.census, settings.analyst.rules.clone(), internal);
+    let tally = read_flows(&mut source, settings, common, |found| {
+        match found {
+            Found::Flow(record) => known.count(record),
+            Found::Claim(claim) => known.hear(claim),
+        }
+        ControlFlow::Continue(())
+    });
+    let order = census.sort.into();
+    let format = match census.format {
+        CensusFormatArg::Text => CensusFormat::Text(width(common)),
+        CensusFormatArg::Json => CensusFormat::Json,
+        CensusFormatArg::Csv => CensusFormat::Csv,
+    };
+    let top = census.top.unwrap_or(usize::MAX);
+    match whom {
+        Whom::Hosts => {
+            let hosts = known.hosts(order);
+            sink::write_hosts(&mut out, &hosts[..hosts.len().min(top)], format)?;
+        }
+        Whom::Destinations => {
+            let destinations = known.destinations(order);
+            let shown = &destinations[..destinations.len().min(top)];
+            sink::write_destinations(&mut out, shown, format)?;
+        }
+    }
+    out.flush()?;
+    let mut tally = tally?;
+    let forgotten = known.forgotten();
+    for (count, what) in [
+        (forgotten.hosts, "hosts"),
+        (forgotten.destinations, "destinations"),
+        (forgotten.pairs, "pairs of host and destination"),
+        (forgotten.machines, "machines and addresses of them"),
+    ] {
+        if count > 0 {
+            tally.warnings.push(format!("{count} {what} were given up for want of memory"));
+        }
+    }
+    tally.tell(&source, common);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What there is to say at the end of reading flows.
+struct Tally {
+    packets: u64,
+    flows: u64,
+    rejected: u64,
+    warnings: Vec<String>,
+}
+
+impl Tally {
+    fn tell(&self, source: &FileSource, common: &Common) {
+        warn(source);
+        for warning in &self.warnings {
+            eprintln!("sekisho: warning: {warning}");
+        }
+        if !common.quiet {
+            let Self { packets, flows, rejected, warnings } = self;
+            let warnings = source.notices().len() + warnings.len();
+            eprintln!(
+                "sekisho: {packets} packets, {flows} flows, {rejected} rejected, {warnings} warnings"
+            );
+        }
+    }
+}
+
+/// What reading flows comes upon.
+enum Found<'a> {
+    Flow(&'a FlowRecord),
+    Claim(&'a Claim),
+}
+
+/// Reads a source to its end, or until `take` breaks, and hands on the record of every flow, and what is
+/// claimed of machines.
+fn read_flows(
+    source: &mut FileSource,
+    mut settings: Settings,
+    common: &Common,
+    mut take: impl FnMut(Found<'_>) -> ControlFlow<()>,
+) -> anyhow::Result<Tally> {
+    settings.run.flow.reporting = Reporting::AtEnd;
     let book_bytes_max = settings.run.names.unwrap_or_default().book_bytes_max;
     let mut ledger = Ledger::new(settings.analyst.egress.internal, book_bytes_max);
     let progress = progress(common, source.total_bytes());
-    let (mut written, mut has_inside) = (Ok(()), false);
-    let outcome = engine::count(&mut source, &settings.run, |source, reports| {
+    let (mut flow, mut has_inside) = (ControlFlow::Continue(()), false);
+    let outcome = engine::count(source, &settings.run, |source, reports| {
         progress.set_position(source.consumed_bytes());
         for report in reports.in_order() {
             let record = match report {
@@ -119,39 +231,38 @@ fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
                     ledger.hear(event);
                     continue;
                 }
+                Reported::Claim(claim) => {
+                    if flow.is_continue() {
+                        flow = take(Found::Claim(claim));
+                    }
+                    continue;
+                }
                 Reported::Delta(delta) => ledger.fold(delta),
             };
             let Some(record) = record else { continue };
             has_inside |= record.scope != Scope::Outside;
-            if written.is_ok() {
-                written = sink.write(&record);
+            if flow.is_continue() {
+                flow = take(Found::Flow(&record));
             }
         }
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        flow
     });
     progress.finish_and_clear();
-    written.and_then(|()| sink.finish())?;
     let counted = outcome?;
-
-    warn(&source);
-    let mut warnings = source.notices().len();
+    let mut warnings = Vec::new();
     let forgotten = counted.names.evicted + ledger.book().evicted();
     if forgotten > 0 {
-        eprintln!("sekisho: warning: {forgotten} names were given up for want of memory");
-        warnings += 1;
+        warnings.push(format!("{forgotten} names were given up for want of memory"));
     }
     if counted.flows.started > 0 && !has_inside {
-        eprintln!("sekisho: warning: {NO_INSIDE}");
-        warnings += 1;
+        warnings.push(NO_INSIDE.to_owned());
     }
-    if !common.quiet {
-        let (packets, flows) = (source.counters().frames, counted.flows.started);
-        let rejected: u64 = counted.rejects.iter().map(|(_, count)| count).sum();
-        eprintln!(
-            "sekisho: {packets} packets, {flows} flows, {rejected} rejected, {warnings} warnings"
-        );
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(Tally {
+        packets: source.counters().frames,
+        flows: counted.flows.started,
+        rejected: counted.rejects.total(),
+        warnings,
+    })
 }
 
 fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
@@ -349,6 +460,8 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
     let schema = match of {
         SchemaOf::Alert => serde_json::to_value(schemars::schema_for!(Alert))?,
         SchemaOf::Flow => serde_json::to_value(schemars::schema_for!(FlowRecord))?,
+        SchemaOf::Host => serde_json::to_value(schemars::schema_for!(HostRecord))?,
+        SchemaOf::Destination => serde_json::to_value(schemars::schema_for!(DestinationRecord))?,
         SchemaOf::Ranking => serde_json::to_value(schemars::schema_for!(RankingEntry))?,
         SchemaOf::Summary => serde_json::to_value(schemars::schema_for!(Summary))?,
         SchemaOf::Bench => serde_json::to_value(schemars::schema_for!(Report))?,
@@ -411,6 +524,14 @@ fn output(common: &Common) -> anyhow::Result<Box<dyn Write>> {
         )),
         None => Box::new(BufWriter::new(io::stdout())),
     })
+}
+
+/// Lines that a terminal would break are cut; a pipe gets all of them.
+fn width(common: &Common) -> Width {
+    match terminal_size_of(io::stdout()) {
+        Some((columns, _)) if common.output.is_none() => Width::Columns(columns.0.into()),
+        Some(_) | None => Width::Any,
+    }
 }
 
 /// A bar on standard error while it is a terminal; it shows itself only on long replays.

@@ -130,6 +130,7 @@ fn tell(reports: &Reports, counted: &WorkerCounters) {
                     ledger.hear(event);
                     None
                 }
+                Reported::Claim(_) => None,
             };
             if let Some(record) = record {
                 flows.write(&record).expect("memory takes all");

@@ -189,6 +189,7 @@ impl Incident {
         }
         let elapsed = self.facts.last.since(self.started);
         let destination = self.facts.destination(key);
+        let machine = &self.facts.labels.machine;
         let supporting = finding.terms.iter().skip(1).filter(|term| term.bits > Bits::default());
         Alert {
             schema: "sekisho.alert/1",
@@ -210,9 +211,9 @@ impl Incident {
             summary: self.facts.summary(key, out.sent, elapsed),
             host: HostFacts {
                 ip: key.host,
-                ips: vec![key.host],
-                mac: None,
-                name: None,
+                ips: [&[key.host], machine.others.as_slice()].concat(),
+                mac: machine.mac.clone(),
+                name: machine.name.clone(),
                 role: self.facts.labels.role.clone(),
             },
             started: self.started,

@@ -36,6 +36,8 @@ pub struct Options {
 pub struct Labels {
     /// The host's declared role.
     pub role: Option<String>,
+    /// The machine that the host's address is one of.
+    pub machine: MachineFacts,
     /// The destination's category.
     pub category: Option<String>,
     /// The destination in words.
@@ -46,6 +48,17 @@ pub struct Labels {
     pub country: Option<String>,
     /// Who the destination is.
     pub who: Who,
+}
+
+/// What is known of a machine inside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MachineFacts {
+    /// Its other addresses.
+    pub others: Vec<Addr>,
+    /// Its hardware address, where it is sure.
+    pub mac: Option<String>,
+    /// What it called itself.
+    pub name: Option<String>,
 }
 
 /// All incidents that are open, or may re-open.

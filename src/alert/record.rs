@@ -127,11 +127,11 @@ pub enum Severity {
 pub struct HostFacts {
     /// Its address.
     pub ip: Addr,
-    /// All its addresses.
+    /// All addresses of the machine, where these are sure: this one first. Sums are of this one.
     pub ips: Vec<Addr>,
-    /// Its hardware address, if known.
+    /// Its hardware address, where it is sure.
     pub mac: Option<String>,
-    /// Its name, if known.
+    /// What it last called itself, if it did.
     pub name: Option<String>,
     /// Its declared role, if any.
     pub role: Option<String>,

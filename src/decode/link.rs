@@ -3,7 +3,7 @@
 use super::ip;
 use super::part::Part;
 use super::reject::{Layer, NotIp, Reject};
-use super::{Around, Segment};
+use super::{Around, Resolution, Segment};
 use crate::frame::LinkType;
 
 /// Reads a frame of this link type.
@@ -107,6 +107,39 @@ fn tagged<'a>(
     Err(Reject::TooDeep)
 }
 
+/// The ARP packet in an Ethernet frame, behind its VLAN tags, or in a cooked one.
+pub(super) fn resolution(link: LinkType, bytes: &[u8]) -> Option<Resolution<'_>> {
+    match link {
+        LinkType::ETHERNET => {
+            let (head, mut rest) = bytes.split_first_chunk::<14>()?;
+            let mut ethertype = [head[12], head[13]];
+            for _ in 0..TAGS_MAX {
+                match u16::from_be_bytes(ethertype) {
+                    ARP => {
+                        let source = head[6..12].first_chunk().copied();
+                        return Some(Resolution { source, bytes: rest });
+                    }
+                    VLAN | VLAN_SERVICE | VLAN_9100 | VLAN_9200 => {
+                        let (tag, behind) = rest.split_first_chunk::<4>()?;
+                        (ethertype, rest) = ([tag[2], tag[3]], behind);
+                    }
+                    _ => return None,
+                }
+            }
+            None
+        }
+        LinkType::LINUX_SLL => {
+            let (head, bytes) = bytes.split_first_chunk::<16>()?;
+            (head[14..] == ARP.to_be_bytes()).then_some(Resolution { source: None, bytes })
+        }
+        LinkType::LINUX_SLL2 => {
+            let (head, bytes) = bytes.split_first_chunk::<20>()?;
+            (head[..2] == ARP.to_be_bytes()).then_some(Resolution { source: None, bytes })
+        }
+        _ => None,
+    }
+}
+
 /// The Ethernet type and content of a SNAP frame (RFC 1042); other LLC carries no IP.
 fn snap(part: Part<'_>) -> Result<(u16, Part<'_>), Reject> {
     let (service, _) = part.split::<3>(Layer::Snap)?;
@@ -125,7 +158,7 @@ fn snap(part: Part<'_>) -> Result<(u16, Part<'_>), Reject> {
 
 fn without_ip(ethertype: u16) -> Reject {
     Reject::NotIp(match ethertype {
-        0x0806 | 0x8035 => NotIp::Arp,
+        ARP | 0x8035 => NotIp::Arp,
         0x88cc => NotIp::Lldp,
         0x888e => NotIp::Eapol,
         0x8137 | 0x8138 => NotIp::Ipx,
@@ -267,6 +300,7 @@ const NFLOG_PAYLOAD: u16 = 9;
 const NETLINK: u16 = 824;
 
 const IPV4: u16 = 0x0800;
+const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
 const VLAN: u16 = 0x8100;
 const VLAN_SERVICE: u16 = 0x88a8;

@@ -56,6 +56,22 @@ pub fn outermost<'a>(frame: &Frame<'a>) -> Result<Segment<'a>, Reject> {
     link::open(frame.link, Part::of(frame), Around::frame(0))
 }
 
+/// Finds the ARP packet in a frame that [`decode`] rejected for carrying one.
+///
+/// `None` where it stands behind more than VLAN tags.
+pub fn resolution<'a>(frame: &Frame<'a>) -> Option<Resolution<'a>> {
+    link::resolution(frame.link, frame.bytes)
+}
+
+/// An ARP packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolution<'a> {
+    /// The interface that sent the frame, where the link header says so.
+    pub source: Option<[u8; 6]>,
+    /// The packet, as far as it was captured, and what pads its frame.
+    pub bytes: &'a [u8],
+}
+
 /// What one frame says about a flow; it has a source and a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment<'a> {

@@ -6,12 +6,14 @@ use smallvec::SmallVec;
 
 use super::worker::Reports;
 use crate::alert::{
-    self, Alert, ClosedBecause, Incidents, Labels, RankingEntry, Record, Summary, TopSender, share,
+    self, Alert, ClosedBecause, Incidents, Labels, MachineFacts, RankingEntry, Record, Summary,
+    TopSender, share,
 };
 use crate::baseline::{self, Baseline};
 use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
 use crate::egress::{self, Crossing, Destination, Egress, Group, Place, Relays};
 use crate::flow::FlowDelta;
+use crate::machines::Register;
 use crate::names::{Directory, Event, Registry, Turn};
 use crate::net::Addr;
 use crate::rules::RuleSet;
@@ -43,6 +45,7 @@ pub struct Analyst {
     baseline: Baseline,
     incidents: Incidents,
     directory: Directory,
+    register: Register,
     relays: Relays,
     rules: Arc<RuleSet>,
     clock: PacketClock,
@@ -55,6 +58,11 @@ impl Analyst {
     pub fn new(options: Options) -> Self {
         Self {
             floor_bytes: options.egress.floor_bytes,
+            register: Register::new(
+                options.egress.internal.clone(),
+                // A machine with all that can be said of it takes a quarter of a host.
+                (options.egress.hosts_max / 4).min(Register::MACHINES_MAX),
+            ),
             egress: Egress::new(options.egress),
             baseline: Baseline::new(options.baseline),
             incidents: Incidents::new(options.alert),
@@ -70,8 +78,12 @@ impl Analyst {
     /// deltas, and judges what each touched.
     pub fn take(&mut self, reports: &Reports) {
         let mut events = reports.events.iter().peekable();
+        let mut claims = reports.claims.iter().peekable();
         let deltas = reports.deltas.iter().map(|(position, delta)| (position, delta));
         self.run(deltas, |analyst, position| {
+            while let Some((_, claim)) = claims.next_if(|(at, _)| at < position) {
+                analyst.register.hear(claim);
+            }
             let mut has_heard = false;
             while let Some((_, event)) = events.next_if(|(at, _)| at < position) {
                 analyst.hear(event);
@@ -80,6 +92,7 @@ impl Analyst {
             has_heard
         });
         events.for_each(|(_, event)| self.hear(event));
+        claims.for_each(|(_, claim)| self.register.hear(claim));
     }
 
     /// Takes what was learned of names. What a flow has sent so far goes with it, when it says whose its
@@ -226,7 +239,10 @@ impl Analyst {
             return;
         }
         let finding = judge(case, Measure::of(host, pair));
-        let labels = || labels(&self.rules, &self.directory, &case);
+        let labels = || Labels {
+            machine: machine(&self.register, touch.host, now),
+            ..labels(&self.rules, &self.directory, &case)
+        };
         let (is_suspicious, alert) = self.incidents.observe(case, &finding, labels);
         self.records.extend(alert.map(record));
         if is_suspicious && self.baseline.age(touch.host, day) >= LEARN_ALL_BEFORE {
@@ -374,6 +390,7 @@ fn labels(rules: &RuleSet, directory: &Directory, case: &Case<'_>) -> Labels {
     let of_address = || peers.iter().find_map(|&peer| rules.destinations.category_of(peer));
     Labels {
         role: rules.networks.role_of(host).map(|role| role.to_string()),
+        machine: MachineFacts::default(),
         category: category.or_else(of_address).map(|category| category.to_string()),
         asn: peers.iter().find_map(|&peer| directory.registry().system(peer)),
         country: peers
@@ -382,6 +399,19 @@ fn labels(rules: &RuleSet, directory: &Directory, case: &Case<'_>) -> Labels {
             .map(str::to_owned),
         key,
         who,
+    }
+}
+
+/// The machine that has an address now.
+fn machine(register: &Register, host: Addr, now: Timestamp) -> MachineFacts {
+    let mac = register.bearer(host, now);
+    let others = mac.into_iter().flat_map(|mac| register.addresses_of(mac, now));
+    let of_machine = mac.map_or(&[][..], |mac| register.names_of(mac));
+    let name = of_machine.last().or_else(|| register.names_at(host).last());
+    MachineFacts {
+        others: others.filter(|&addr| addr != host).collect(),
+        mac: mac.map(|mac| mac.to_string()),
+        name: name.map(|(name, _)| name.to_string()),
     }
 }
 

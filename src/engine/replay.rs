@@ -12,6 +12,7 @@ use crate::alert::{ClosedBecause, Record};
 use crate::capture::{Polled, Source};
 use crate::flow::FlowDelta;
 use crate::frame::Batch;
+use crate::machines::Claim;
 use crate::names;
 
 /// Replays `source` to its end and hands `tell` every record as it comes.
@@ -116,6 +117,13 @@ impl<F: FnMut(&Reports) -> ControlFlow<()>> Outbox for Portions<F> {
     fn tell(&mut self, position: Position, event: names::Event) {
         self.reports.tell(position, event);
         if self.reports.events.len() == PORTION {
+            self.hand_over();
+        }
+    }
+
+    fn claim(&mut self, position: Position, claim: Claim) {
+        self.reports.claim(position, claim);
+        if self.reports.claims.len() == PORTION {
             self.hand_over();
         }
     }

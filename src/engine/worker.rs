@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::decode::{Reject, Rejects, Segment, Tunnel, decode, outermost};
+use crate::decode::{NotIp, Reject, Rejects, Segment, Tunnel, decode, outermost, resolution};
 use crate::flow::{
     self, Duplicates, Fingerprint, Fingerprints, FlowCounters, FlowDelta, FlowEnd, FlowKey,
     FlowTable, Glimpse, Place, SHARDS, SHOWN_ALWAYS, SHOWN_NO_MORE,
 };
-use crate::frame::{Batch, FrameHead};
+use crate::frame::{Batch, Frame, FrameHead};
+use crate::machines::{self, Claim};
 use crate::names::{self, Gaze, Names, Piece};
 use crate::net::Subnets;
 use crate::time::{Advance, PacketClock, Timestamp};
@@ -56,6 +57,9 @@ pub trait Outbox {
 
     /// Takes something learned; in the order of positions too.
     fn tell(&mut self, position: Position, event: names::Event);
+
+    /// Takes what is claimed of machines; in the order of positions too.
+    fn claim(&mut self, position: Position, claim: Claim);
 }
 
 /// Takes the deltas alone.
@@ -65,6 +69,8 @@ impl Outbox for Vec<(Position, FlowDelta)> {
     }
 
     fn tell(&mut self, _: Position, _: names::Event) {}
+
+    fn claim(&mut self, _: Position, _: Claim) {}
 }
 
 /// What workers reported, each kind in the order of the input.
@@ -74,6 +80,8 @@ pub struct Reports {
     pub deltas: Vec<(Position, FlowDelta)>,
     /// What was learned of names and services.
     pub events: Vec<(Position, names::Event)>,
+    /// What was claimed of machines.
+    pub claims: Vec<(Position, Claim)>,
 }
 
 /// One thing reported.
@@ -83,20 +91,24 @@ pub enum Reported<'a> {
     Delta(&'a FlowDelta),
     /// What was learned.
     Event(&'a names::Event),
+    /// What was claimed of machines.
+    Claim(&'a Claim),
 }
 
 impl Reports {
     /// All of it in the order of the input.
     pub fn in_order(&self) -> impl Iterator<Item = Reported<'_>> + Clone {
-        let (mut deltas, mut events) =
-            (self.deltas.iter().peekable(), self.events.iter().peekable());
+        let mut deltas = self.deltas.iter().peekable();
+        let mut events = self.events.iter().peekable();
+        let mut claims = self.claims.iter().peekable();
         std::iter::from_fn(move || {
-            let is_event_next = match (deltas.peek(), events.peek()) {
-                (Some((delta, _)), Some((event, _))) => event < delta,
-                (None, Some(_)) => true,
-                (_, None) => false,
-            };
-            if is_event_next {
+            let delta = deltas.peek().map(|&(position, _)| *position);
+            let event = events.peek().map(|&(position, _)| *position);
+            let claim = claims.peek().map(|&(position, _)| *position);
+            let next = [claim, event, delta].into_iter().flatten().min()?;
+            if claim == Some(next) {
+                claims.next().map(|(_, claim)| Reported::Claim(claim))
+            } else if event == Some(next) {
                 events.next().map(|(_, event)| Reported::Event(event))
             } else {
                 deltas.next().map(|(_, delta)| Reported::Delta(delta))
@@ -108,17 +120,20 @@ impl Reports {
     pub(super) fn join(&mut self, other: Self) {
         self.deltas.extend(other.deltas);
         self.events.extend(other.events);
+        self.claims.extend(other.claims);
     }
 
     /// Puts what several workers reported in the order of the input.
     pub(super) fn sort(&mut self) {
         self.deltas.sort_by_key(|&(position, _)| position);
         self.events.sort_by_key(|&(position, _)| position);
+        self.claims.sort_by_key(|&(position, _)| position);
     }
 
     pub(super) fn clear(&mut self) {
         self.deltas.clear();
         self.events.clear();
+        self.claims.clear();
     }
 }
 
@@ -129,6 +144,10 @@ impl Outbox for Reports {
 
     fn tell(&mut self, position: Position, event: names::Event) {
         self.events.push((position, event));
+    }
+
+    fn claim(&mut self, position: Position, claim: Claim) {
+        self.claims.push((position, claim));
     }
 }
 
@@ -220,6 +239,7 @@ impl Shard {
             }
         };
         let shown = match gaze {
+            Gaze::Done if machines::is_heard(&glimpse.key) => SHOWN_ALWAYS,
             Gaze::On => glimpse.shown + 1,
             Gaze::Kept => SHOWN_ALWAYS,
             Gaze::Done => SHOWN_NO_MORE,
@@ -272,11 +292,11 @@ impl Worker {
         let (mut group, mut next) = (&mut Group::new(), &mut Group::new());
         for (heads, first) in batch.heads.chunks(GROUP).zip((first..).step_by(GROUP)) {
             self.read_group(batch, heads, first, fingerprints, next);
-            self.count_group(group, outbox);
+            self.count_group(batch, group, outbox);
             self.approach(next);
             std::mem::swap(&mut group, &mut next);
         }
-        self.count_group(group, outbox);
+        self.count_group(batch, group, outbox);
     }
 
     /// Decodes frames, finds each one's shard, and asks for the memory that its place there needs.
@@ -316,14 +336,31 @@ impl Worker {
         }
     }
 
-    fn count_group(&mut self, group: &Group<'_>, outbox: &mut impl Outbox) {
+    fn count_group(&mut self, batch: &Batch, group: &Group<'_>, outbox: &mut impl Outbox) {
         let segments = group.segments.iter().zip(&group.spots);
         for ((number, head), (segment, spot)) in (group.first..).zip(group.heads).zip(segments) {
             self.keep_time(number, head.at, outbox);
             match segment {
                 Ok(segment) => self.count(number, head.at, segment, spot, outbox),
-                Err(reject) => self.counters.rejects.count(*reject),
+                Err(reject) => {
+                    self.counters.rejects.count(*reject);
+                    if *reject == Reject::NotIp(NotIp::Arp) {
+                        self.hear_resolution(number, &batch.frame(*head), outbox);
+                    }
+                }
             }
+        }
+    }
+
+    /// ARP is of no flow, and so of the first shard.
+    fn hear_resolution(&self, number: u64, frame: &Frame<'_>, outbox: &mut impl Outbox) {
+        if self.shards[0].is_some()
+            && let Some(resolution) = resolution(frame)
+        {
+            let position = Position { frame: number, is_own: true, shard: 0, step: Step::News };
+            machines::hear_resolution(frame.at, &resolution, |claim| {
+                outbox.claim(position, claim);
+            });
         }
     }
 
@@ -348,6 +385,9 @@ impl Worker {
         if let Some(glimpse) = glimpse {
             let position = Position { step: Step::News, ..position };
             own.look(at, segment, &glimpse, |event| outbox.tell(position, event));
+            if machines::is_heard(&glimpse.key) {
+                machines::hear(at, segment, |claim| outbox.claim(position, claim));
+            }
         }
     }
 

@@ -123,6 +123,8 @@ impl Desk {
                 // Fixed rules go by addresses.
                 AtWork::Rule(..) => {}
             },
+            // And so do incidents yet.
+            Reported::Claim(_) => {}
         }
     }
 

@@ -324,7 +324,8 @@ impl Slot {
             opening: Opening::new(
                 Initiator::of(&key, sender, segment.tcp.as_ref()),
                 match key.protocol {
-                    Protocol::TCP | Protocol::UDP => 0,
+                    // Of ICMPv6, what neighbours tell each other.
+                    Protocol::TCP | Protocol::UDP | Protocol::ICMPV6 => 0,
                     _ => SHOWN_NO_MORE,
                 },
             ),

@@ -121,6 +121,45 @@ impl Message {
     }
 }
 
+/// The names that a response gives to addresses: the owners of its address records, at most
+/// [`ADDRESSES_MAX`], as far as it can be read. Multicast DNS puts them anywhere behind its answers.
+pub(crate) fn address_owners(bytes: &[u8]) -> Vec<(Name, Addr)> {
+    let mut owners = Vec::new();
+    let mut cursor = Cursor::new(bytes);
+    let Some([_id, flags, questions, counts @ ..]) = cursor.array::<12>().map(|head| {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = head;
+        [[a, b], [c, d], [e, f], [g, h], [i, j], [k, l]].map(u16::from_be_bytes)
+    }) else {
+        return owners;
+    };
+    if flags & RESPONSE == 0 || usize::from(questions) > QUESTIONS_MAX {
+        return owners;
+    }
+    for _ in 0..questions {
+        if name(bytes, &mut cursor).is_none() || cursor.u32().is_none() {
+            return owners;
+        }
+    }
+    let records = counts.iter().map(|&count| usize::from(count)).sum::<usize>();
+    for _ in 0..records.min(RECORDS_MAX) {
+        let mut at = cursor;
+        let Some(record) = Record::of(bytes, &mut cursor) else { break };
+        let mut content = Cursor::new(record.content);
+        let addr = match record.kind {
+            A => content.array().map(Addr::from_v4),
+            AAAA => content.array().map(Addr::from_v6),
+            _ => None,
+        };
+        if let Some(addr) = addr
+            && owners.len() < ADDRESSES_MAX
+            && let Some(owner) = name(bytes, &mut at).and_then(|owner| Name::of(&owner))
+        {
+            owners.push((owner, addr));
+        }
+    }
+    owners
+}
+
 /// A resource record.
 #[derive(Debug)]
 struct Record<'a> {
@@ -262,6 +301,20 @@ pub(super) mod tests {
         to.extend(content);
     }
 
+    /// Multicast DNS: no question, and the address behind other records.
+    #[test]
+    fn owners_of_addresses_are_found_anywhere() {
+        let mut bytes = head(0x8400, [0, 1, 0, 1]);
+        record(&mut bytes, &wire_name("_ipp._tcp.local"), 12, 120, &[0xc0, 12]);
+        record(&mut bytes, &wire_name("PC-37.local"), A, 120, &[10, 0, 0, 37]);
+        let owners = address_owners(&bytes);
+        assert_eq!(owners, [(Name::of(b"pc-37.local").unwrap(), Addr::from_v4([10, 0, 0, 37]))]);
+        assert!(address_owners(&query("pc-37.local")).is_empty());
+        for len in 0..bytes.len() {
+            assert!(address_owners(&bytes[..len]).is_empty(), "{len}");
+        }
+    }
+
     #[test]
     fn an_answer_names_its_addresses() {
         let mut bytes =
@@ -322,6 +375,7 @@ pub(super) mod tests {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), is_cut: bool) {
             let _ = Message::of(&bytes, is_cut);
+            prop_assert!(address_owners(&bytes).len() <= ADDRESSES_MAX);
         }
 
         #[test]

@@ -50,6 +50,7 @@ use std::time::Duration;
 pub use book::{Book, Called};
 pub use destination::Destination;
 pub use directory::{Directory, Turn, Who};
+pub(crate) use dns::address_owners;
 pub use facts::{Answer, Event, Facts, NameSource};
 pub use name::Name;
 pub use registry::{Registry, RegistryError};

@@ -14,7 +14,7 @@ pub(super) fn head(to: &mut impl Write) -> io::Result<()> {
 
 /// Writes a record, its cells as in [`COLUMNS`]; what is not known is empty.
 pub(super) fn row(to: &mut impl Write, record: &FlowRecord) -> io::Result<()> {
-    let mut row = Row { to, is_first: true };
+    let mut row = Row::new(to);
     row.cell(record.schema)?;
     row.cell(format_args!("{:.6}", record.start))?;
     row.cell(format_args!("{:.6}", record.last))?;
@@ -51,24 +51,34 @@ pub(super) fn row(to: &mut impl Write, record: &FlowRecord) -> io::Result<()> {
     row.cell(record.one_sided)?;
     row.cell(Word(record.end))?;
     row.cell(&record.community_id)?;
-    writeln!(row.to)
+    row.end()
 }
 
-struct Row<'a, W> {
+/// A line while it is being written.
+pub(super) struct Row<'a, W> {
     to: &'a mut W,
     is_first: bool,
 }
 
-impl<W: Write> Row<'_, W> {
-    fn cell(&mut self, value: impl Display) -> io::Result<()> {
+impl<'a, W: Write> Row<'a, W> {
+    pub(super) fn new(to: &'a mut W) -> Self {
+        Self { to, is_first: true }
+    }
+
+    pub(super) fn cell(&mut self, value: impl Display) -> io::Result<()> {
         self.known(Some(value))
     }
 
-    fn known(&mut self, value: Option<impl Display>) -> io::Result<()> {
+    /// A cell that is empty where nothing is known.
+    pub(super) fn known(&mut self, value: Option<impl Display>) -> io::Result<()> {
         if !std::mem::take(&mut self.is_first) {
             self.to.write_all(b",")?;
         }
         value.map_or(Ok(()), |value| write!(self.to, "{value}"))
+    }
+
+    pub(super) fn end(self) -> io::Result<()> {
+        writeln!(self.to)
     }
 }
 
@@ -76,7 +86,7 @@ impl<W: Write> Row<'_, W> {
 ///
 /// Spreadsheets run a cell that begins with `=`, `+`, `-` or `@`, behind white space too; an apostrophe
 /// makes it text (OWASP, "CSV Injection").
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     let is_formula = text.trim_start().starts_with(['=', '+', '-', '@']);
     let text = if is_formula { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\r', '\n']) {
@@ -86,7 +96,7 @@ fn text(text: &str) -> String {
 }
 
 /// A variant by the name that it has in JSON.
-struct Word<T>(T);
+pub(super) struct Word<T>(pub(super) T);
 
 impl<T: Serialize> Display for Word<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! Where records go: a person or a program.
 
+mod census;
 mod csv;
 mod flows;
 mod json_lines;
@@ -8,6 +9,7 @@ mod zeek;
 
 use std::io;
 
+pub use census::{CensusFormat, Width, write_destinations, write_hosts};
 pub use flows::{FlowFormat, Flows};
 pub use json_lines::JsonLines;
 pub use text::Text;

@@ -367,6 +367,7 @@ fn every_flow_is_closed() {
             for report in reports.in_order() {
                 match report {
                     Reported::Event(event) => ledger.hear(event),
+                    Reported::Claim(_) => {}
                     Reported::Delta(delta) => closed += u64::from(ledger.fold(delta).is_some()),
                 }
                 open_max = open_max.max(ledger.len());
@@ -395,6 +396,7 @@ fn records_are_the_same_whenever_flows_report() {
                 for report in reports.in_order() {
                     match report {
                         Reported::Event(event) => ledger.hear(event),
+                        Reported::Claim(_) => {}
                         Reported::Delta(delta) => records.extend(ledger.fold(delta)),
                     }
                 }

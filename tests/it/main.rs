@@ -5,11 +5,13 @@
 mod accounting;
 mod architecture;
 mod bench;
+mod census;
 mod cli;
 mod corpus;
 mod eval;
 mod flows;
 mod laws;
+mod machines;
 mod mmdb;
 mod names;
 mod owners;

@@ -148,6 +148,7 @@ impl Records {
         for report in reports.in_order() {
             match report {
                 Reported::Event(event) => self.ledger.hear(event),
+                Reported::Claim(_) => {}
                 Reported::Delta(delta) => self.written.extend(self.ledger.fold(delta)),
             }
         }

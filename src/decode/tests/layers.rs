@@ -325,3 +325,30 @@ fn nested_pseudowires_are_bounded() {
     let bytes = level.repeat(500);
     assert_eq!(whole(LinkType::ETHERNET, &ethernet(0x8847, &bytes)), Err(Reject::TooDeep));
 }
+
+/// ARP stands behind tags too, and in cooked captures; cut anywhere, it is no more than it is.
+#[test]
+fn arp_is_found_behind_tags() {
+    let macs = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1]].concat();
+    let tags: [&[u8]; 3] = [&[], &[0x81, 0, 0, 7], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 9]];
+    for tags in tags {
+        let bytes = [&macs, tags, &[8, 6, 1, 2, 3]].concat();
+        let frame = |len| Frame {
+            at: Timestamp::EPOCH,
+            link: LinkType::ETHERNET,
+            wire_len: bytes.len() as u32,
+            bytes: &bytes[..len],
+        };
+        let found = resolution(&frame(bytes.len())).unwrap();
+        assert_eq!((found.source, found.bytes), (Some([2, 0, 0, 0, 0, 1]), &[1, 2, 3][..]));
+        assert_eq!(decode(&frame(bytes.len())), Err(Reject::NotIp(NotIp::Arp)));
+        for len in 0..bytes.len() - 3 {
+            assert_eq!(resolution(&frame(len)), None, "{len}");
+        }
+    }
+    let mut cooked = [0; 17];
+    cooked[14..16].copy_from_slice(&[8, 6]);
+    let frame =
+        Frame { at: Timestamp::EPOCH, link: LinkType::LINUX_SLL, wire_len: 17, bytes: &cooked };
+    assert_eq!(resolution(&frame), Some(Resolution { source: None, bytes: &[0] }));
+}

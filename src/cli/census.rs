@@ -1,0 +1,107 @@
+//! What can be typed for `hosts` and `destinations`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use sekisho::census::{Identity, Order};
+use sekisho::config::Keys;
+
+use super::Common;
+
+/// Which of the two is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whom {
+    Hosts,
+    Destinations,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Census {
+    /// Capture files (pcap, pcapng, each also .gz or .zst), folders of them, or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to tell
+    #[arg(long, value_enum, default_value_t = CensusFormatArg::Text)]
+    pub(crate) format: CensusFormatArg,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t = OrderArg::BytesOut)]
+    pub(crate) sort: OrderArg,
+    /// Print so many of them [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) top: Option<usize>,
+    /// What makes a host [default: machine]
+    #[arg(long, value_enum, env = "SEKISHO_IDENTITY")]
+    pub(crate) identity: Option<IdentityArg>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+impl Census {
+    /// What was typed, as keys of the configuration.
+    pub(crate) fn keys(&self) -> Keys {
+        Keys { identity: self.identity.map(Into::into), ..self.common.keys() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum IdentityArg {
+    /// An address
+    Address,
+    /// All addresses of a machine, where that is sure
+    Machine,
+}
+
+impl From<IdentityArg> for Identity {
+    fn from(identity: IdentityArg) -> Self {
+        match identity {
+            IdentityArg::Address => Self::Address,
+            IdentityArg::Machine => Self::Machine,
+        }
+    }
+}
+
+/// As of `flows`, apart from `--format` of those that judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CensusFormatArg {
+    /// A table
+    Text,
+    /// JSON lines
+    Json,
+    /// Comma-separated values with a header
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OrderArg {
+    /// Most bytes out
+    BytesOut,
+    /// Most bytes in
+    BytesIn,
+    /// Most flows
+    Flows,
+    /// Most destinations of a host, or hosts of a destination
+    Peers,
+    /// Largest producer–consumer ratio
+    Pcr,
+    /// Seen first
+    First,
+    /// Seen last
+    Last,
+    /// Address or name
+    Name,
+}
+
+impl From<OrderArg> for Order {
+    fn from(order: OrderArg) -> Self {
+        match order {
+            OrderArg::BytesOut => Self::BytesOut,
+            OrderArg::BytesIn => Self::BytesIn,
+            OrderArg::Flows => Self::Flows,
+            OrderArg::Peers => Self::Peers,
+            OrderArg::Pcr => Self::Pcr,
+            OrderArg::First => Self::First,
+            OrderArg::Last => Self::Last,
+            OrderArg::Name => Self::Name,
+        }
+    }
+}
