@@ -54,6 +54,7 @@ fn reports(batch: &Batch, workers: usize) -> (Reports, WorkerCounters) {
     }
     reports.deltas.sort_by_key(|&(position, _)| position);
     reports.events.sort_by_key(|&(position, _)| position);
+    reports.claims.sort_by_key(|&(position, _)| position);
     (reports, counters.expect("there is a worker"))
 }
 

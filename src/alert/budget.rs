@@ -81,12 +81,22 @@ impl Budget {
         self.threshold = threshold.max(LEVEL_MIN);
     }
 
-    /// The level above which peaks count: `LEVEL_MIN`, or higher once many peaks lie above it.
+    /// The level above which peaks count: `LEVEL_MIN`, or higher once many peaks lie above it. An alarmed
+    /// peak lies where it is known to reach: were it put above all others, the level would rise beyond the
+    /// ordinary ones, and what is said of these would be a guess from the rare ones.
     fn level(&self) -> Bits {
-        let total = self.peaks.iter().sum::<u32>() + self.alarmed.len() as u32;
+        let mut counts = self.peaks.clone();
+        for &(peak, threshold) in &self.alarmed {
+            let known = peak.min(threshold) as usize;
+            if counts.len() <= known {
+                counts.resize(known + 1, 0);
+            }
+            counts[known] += 1;
+        }
+        let total = counts.iter().sum::<u32>();
         let wanted = (total / 10).max(20);
-        let mut above = self.alarmed.len() as u32;
-        for (at, &count) in self.peaks.iter().enumerate().rev() {
+        let mut above = 0;
+        for (at, &count) in counts.iter().enumerate().rev() {
             above += count;
             if above >= wanted {
                 return Bits::from_f64(at as f64 / 4.0).max(LEVEL_MIN);
@@ -120,6 +130,9 @@ const RATE_MAX: f64 = 0.05;
 
 #[cfg(test)]
 mod tests {
+    use rand_pcg::Pcg32;
+    use rand_pcg::rand_core::{Rng, SeedableRng};
+
     use super::*;
 
     #[test]
@@ -141,6 +154,53 @@ mod tests {
         };
         assert!(threshold(0.1, 100) > threshold(1.0, 100));
         assert!(threshold(1.0, 400) > threshold(1.0, 100));
+    }
+
+    /// Alarms a day of 200 hosts, from the second week on. Of host-days the share `rate` has a peak, above the
+    /// lowest level by `scale` bits on average, and the share `loud` one that is as much higher again as `more`.
+    fn alarms(alerts_per_day: f64, (rate, scale): (f64, f64), (loud, more): (f64, f64)) -> f64 {
+        let mut rng = Pcg32::seed_from_u64(7);
+        let mut draw = || (f64::from(rng.next_u32()) + 0.5) / 2f64.powi(32);
+        let mut budget = Budget::new(alerts_per_day);
+        let mut seen = 0;
+        for day in 0..60 {
+            budget.freeze(day * 200, if day == 0 { 0 } else { 200 });
+            for _ in 0..200 {
+                let kind = draw();
+                let scale = match kind {
+                    kind if kind < rate => scale,
+                    kind if kind < rate + loud => more,
+                    // Most days pass no gate.
+                    _ => continue,
+                };
+                let peak = Bits::from_f64(6.0 - scale * libm::log(draw()));
+                let threshold = budget.threshold();
+                budget.learn(peak, (peak >= threshold).then_some(threshold));
+                seen += u32::from(day >= 7 && peak >= threshold);
+            }
+        }
+        f64::from(seen) / 53.0
+    }
+
+    /// Louder offices than the prior's are learned within a week: alarms come hardly oftener than asked for,
+    /// however often that is, even where rare peaks follow another law than ordinary ones.
+    #[test]
+    fn alarms_come_no_oftener_than_asked_for() {
+        let offices = [
+            ((0.1, 2.2), (0.0, 1.0)),
+            ((0.5, 2.2), (0.0, 1.0)),
+            ((0.5, 5.0), (0.0, 1.0)),
+            ((0.9, 8.0), (0.0, 1.0)),
+            ((0.3, 0.4), (0.02, 8.0)),
+            ((0.1, 0.5), (0.01, 4.0)),
+            ((0.6, 1.0), (0.1, 8.0)),
+        ];
+        for (ordinary, rare) in offices {
+            for alerts in [1.0, 2.0, 5.0, 10.0, 20.0] {
+                let seen = alarms(alerts, ordinary, rare);
+                assert!(seen <= 2.0 * alerts, "{ordinary:?} {rare:?}: {seen} for {alerts}");
+            }
+        }
     }
 
     /// A theft enters as "at least its threshold": it must not hide the next one.

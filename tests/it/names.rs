@@ -109,6 +109,7 @@ impl Recording {
         }
         all.deltas.sort_by_key(|(position, _)| *position);
         all.events.sort_by_key(|(position, _)| *position);
+        all.claims.sort_by_key(|(position, _)| *position);
         (all, counters.unwrap())
     }
 
