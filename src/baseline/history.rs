@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 
 use super::tail::{Histogram, Ring, Samples, Tail};
+use crate::arena::Hand;
 use crate::egress::{Destination, Group, HostDay, PairDay, WindowSums};
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
@@ -55,7 +56,7 @@ pub struct Baseline {
     destinations: IndexMap<Destination, DestinationHistory, foldhash::fast::RandomState>,
     /// Pairs of all hosts.
     pairs: usize,
-    hand: usize,
+    hand: Hand,
     host_days: u64,
     forgotten: u64,
 }
@@ -139,7 +140,7 @@ impl Baseline {
             hosts: IndexMap::default(),
             destinations: IndexMap::default(),
             pairs: 0,
-            hand: 0,
+            hand: Hand::default(),
             host_days: 0,
             forgotten: 0,
         }
@@ -360,9 +361,7 @@ impl Baseline {
     /// Keeps the pairs of all hosts below their limit.
     fn forget_pairs(&mut self) {
         while self.pairs > self.options.pairs_max {
-            self.hand = self.hand.wrapping_add(16);
-            let hosts = self.hosts.len();
-            let sample = (0..16.min(hosts)).map(|step| self.hand.wrapping_add(step) % hosts);
+            let sample = self.hand.next(self.hosts.len());
             let Some(at) = sample.max_by_key(|&at| self.hosts[at].pairs.len()) else { return };
             let pairs = &mut self.hosts[at].pairs;
             let max = pairs.len().max(1);
@@ -382,7 +381,7 @@ impl MarkCount {
 fn learn_destination(
     destinations: &mut IndexMap<Destination, DestinationHistory, foldhash::fast::RandomState>,
     max: usize,
-    hand: &mut usize,
+    hand: &mut Hand,
     forgotten: &mut u64,
     (day, pair, is_first_use): (Day, &PairDay, bool),
 ) {
@@ -400,15 +399,13 @@ fn learn_destination(
 fn make_room<K: std::hash::Hash + Eq, V>(
     map: &mut IndexMap<K, V, foldhash::fast::RandomState>,
     max: usize,
-    hand: &mut usize,
+    hand: &mut Hand,
     last_day: impl Fn(&V) -> Day,
 ) -> Option<V> {
     if map.len() < max {
         return None;
     }
-    *hand = hand.wrapping_add(16);
-    let candidates = (0..16.min(map.len())).map(|step| hand.wrapping_add(step) % map.len());
-    let oldest = candidates.min_by_key(|&at| last_day(&map[at]))?;
+    let oldest = hand.next(map.len()).min_by_key(|&at| last_day(&map[at]))?;
     map.swap_remove_index(oldest).map(|(_, gone)| gone)
 }
 

@@ -4,20 +4,22 @@ use std::hash::Hash;
 
 use indexmap::IndexMap;
 
+use crate::arena::Hand;
+
 /// Holds at most so many entries. When it is full, the lightest among the next few makes room.
 #[derive(Debug, Clone)]
 pub(super) struct Bounded<K, V> {
     entries: IndexMap<K, V, foldhash::fast::RandomState>,
     max: usize,
     /// Where the search for something to forget goes on.
-    hand: usize,
+    hand: Hand,
     evicted: u64,
 }
 
 impl<K: Eq + Hash, V> Bounded<K, V> {
     /// An empty one for at least one entry.
     pub(super) fn new(max: usize) -> Self {
-        Self { entries: IndexMap::default(), max: max.max(1), hand: 0, evicted: 0 }
+        Self { entries: IndexMap::default(), max: max.max(1), hand: Hand::default(), evicted: 0 }
     }
 
     /// The value of a key, new where there is none, and the one that had to go for it.
@@ -45,19 +47,13 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
     }
 
     fn evict(&mut self, weight: impl Fn(&V) -> u64) -> Option<V> {
-        let len = self.entries.len();
-        let lightest = (0..EVICTION_SAMPLE.min(len))
-            .map(|step| (self.hand + step) % len)
-            .min_by_key(|&place| weight(&self.entries[place]))?;
-        self.hand = (self.hand + EVICTION_SAMPLE) % len;
+        let sample = self.hand.next(self.entries.len());
+        let lightest = sample.min_by_key(|&place| weight(&self.entries[place]))?;
         self.evicted += 1;
         // The last one takes its place, so that the hand moves on over all of them.
         self.entries.swap_remove_index(lightest).map(|(_, value)| value)
     }
 }
-
-/// Entries looked at to find one to forget.
-const EVICTION_SAMPLE: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ pub use crate::names::Destination;
 
 use std::hash::BuildHasher;
 
-use crate::arena::{Arena, Index, NIL};
+use crate::arena::{Arena, Hand, Index, NIL};
 use crate::flow::{FlowDelta, FlowKey};
 use crate::net::{Addr, Subnets};
 use crate::time::{Calendar, Day, Timestamp};
@@ -127,7 +127,7 @@ pub struct Egress {
     /// Hosts that sent something today, in order of their first sending, by number and address.
     active: Vec<(u32, Addr)>,
     /// Where the search for something to forget goes on.
-    hand: usize,
+    hand: Hand,
     /// Days cut short because their host made room for another.
     forgotten: Vec<HostDay>,
     totals: Totals,
@@ -145,7 +145,7 @@ impl Egress {
             hasher: foldhash::fast::RandomState::default(),
             pairs: Pairs::default(),
             active: Vec::new(),
-            hand: 0,
+            hand: Hand::default(),
             forgotten: Vec::new(),
             totals: Totals::default(),
         }
@@ -176,7 +176,7 @@ impl Egress {
     }
 
     /// Says anew where a delta belongs: something was learned since.
-    pub fn replace(&self, delta: &FlowDelta, spot: &mut Spot, route: impl FnOnce(Place) -> Place) {
+    pub fn reroute(&self, delta: &FlowDelta, spot: &mut Spot, route: impl FnOnce(Place) -> Place) {
         let place = route(Place::of(&self.options.internal, &delta.key));
         if place != spot.place {
             *spot = self.place(delta, |_| place);
@@ -383,7 +383,7 @@ impl Egress {
 
     /// Makes room for a host: of the next few, the one that sent least goes, and its day is handed on.
     fn forget_host(&mut self) {
-        let sample = sample(&mut self.hand, self.hosts.len());
+        let sample = self.hand.next(self.hosts.len()).map(|place| place as u32);
         let Some(number) = sample.min_by_key(|&number| self.hosts[number].total_out().sent) else {
             return;
         };
@@ -400,7 +400,7 @@ impl Egress {
     /// Makes room for a pair: of a few hosts and this one, the one with most pairs loses one of its
     /// smallest.
     fn forget_pair(&mut self, newcomer: u32) {
-        let sample = sample(&mut self.hand, self.hosts.len()).chain([newcomer]);
+        let sample = self.hand.next(self.hosts.len()).map(|place| place as u32).chain([newcomer]);
         if let Some(number) = sample.max_by_key(|&number| self.hosts[number].list.len)
             && self.pairs.forget_one(&mut self.hosts[number])
         {
@@ -408,13 +408,3 @@ impl Egress {
         }
     }
 }
-
-/// The next few places of a table of `len`, going round.
-fn sample(hand: &mut usize, len: usize) -> impl Iterator<Item = u32> + use<> {
-    let start = *hand;
-    *hand = hand.wrapping_add(EVICTION_SAMPLE);
-    (0..EVICTION_SAMPLE.min(len)).map(move |step| (start.wrapping_add(step) % len) as u32)
-}
-
-/// Candidates looked at to find something to forget.
-const EVICTION_SAMPLE: usize = 16;

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 
 use super::Destination;
+use crate::arena::Hand;
 use crate::net::Addr;
 
 /// What inside relays were asked to carry to each destination, and what they have carried there.
@@ -15,7 +16,7 @@ use crate::net::Addr;
 pub struct Relays {
     legs: IndexMap<(Addr, Destination), Leg, foldhash::fast::RandomState>,
     /// Where the search for something to forget goes on.
-    hand: usize,
+    hand: Hand,
 }
 
 /// Bytes of one relay to one destination.
@@ -37,10 +38,8 @@ impl Relays {
     /// A client has sent this much to a relay, for a destination.
     pub fn ask(&mut self, relay: Addr, destination: Destination, bytes: u64) {
         if self.legs.len() >= Self::MAX && !self.legs.contains_key(&(relay, destination)) {
-            let len = self.legs.len();
-            let sample = (0..EVICTION_SAMPLE).map(|step| self.hand.wrapping_add(step) % len);
+            let sample = self.hand.next(self.legs.len());
             let least = sample.min_by_key(|&place| self.legs[place].asked);
-            self.hand = self.hand.wrapping_add(EVICTION_SAMPLE);
             least.map(|place| self.legs.swap_remove_index(place));
         }
         self.legs.entry((relay, destination)).or_default().asked += bytes;
@@ -66,6 +65,3 @@ impl Relays {
 /// What a relay may have carried before its client is heard: flows report on their way to the first of
 /// their rungs within this much of each other.
 const SLACK: u64 = 16 << 20;
-
-/// Pairs looked at to find one to forget.
-const EVICTION_SAMPLE: usize = 16;

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::claim::{Claim, ClaimSource, Says};
 use super::mac::Mac;
+use crate::arena::Hand;
 use crate::names::Name;
 use crate::net::{Addr, Subnets};
 use crate::time::Timestamp;
@@ -37,7 +38,7 @@ pub struct Register {
     machines: IndexMap<Mac, Machine, foldhash::fast::RandomState>,
     addresses: IndexMap<Addr, Address, foldhash::fast::RandomState>,
     /// Where the searches for something to forget go on.
-    hands: (usize, usize),
+    hands: (Hand, Hand),
     forgotten: u64,
 }
 
@@ -82,7 +83,7 @@ impl Register {
             machines_max: machines_max.max(1),
             machines: IndexMap::default(),
             addresses: IndexMap::default(),
-            hands: (0, 0),
+            hands: Default::default(),
             forgotten: 0,
         }
     }
@@ -268,17 +269,11 @@ impl Hints {
 /// Forgets the one that was not heard of for longest among the next few.
 fn forget<K, V>(
     entries: &mut IndexMap<K, V, foldhash::fast::RandomState>,
-    hand: &mut usize,
+    hand: &mut Hand,
     heard_at: impl Fn(&V) -> Timestamp,
 ) {
-    let len = entries.len();
-    let oldest = (0..EVICTION_SAMPLE.min(len))
-        .map(|step| (*hand + step) % len)
-        .min_by_key(|&place| heard_at(&entries[place]));
-    if let Some(place) = oldest {
-        entries.swap_remove_index(place);
-        *hand = (*hand + EVICTION_SAMPLE) % len;
-    }
+    let oldest = hand.next(entries.len()).min_by_key(|&place| heard_at(&entries[place]));
+    oldest.map(|place| entries.swap_remove_index(place));
 }
 
 /// Groups, loopback and no address at all: nobody bears these.
@@ -297,6 +292,3 @@ const V6_MAX: usize = 32;
 
 /// Names kept of a machine, and of an address.
 const NAMES_MAX: usize = 4;
-
-/// Entries looked at to find one to forget.
-const EVICTION_SAMPLE: usize = 16;

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::destination::Destination;
 use super::facts::Answer;
 use super::name::Name;
+use crate::arena::Hand;
 use crate::net::Addr;
 use crate::time::Timestamp;
 
@@ -23,7 +24,7 @@ pub struct Book {
     bytes: usize,
     bytes_max: usize,
     /// Where the search for an address to forget goes on.
-    hand: usize,
+    hand: Hand,
     evicted: u64,
 }
 
@@ -47,7 +48,13 @@ struct Calling {
 impl Book {
     /// An empty book that takes at most so many bytes.
     pub fn new(bytes_max: usize) -> Self {
-        Self { entries: IndexMap::default(), bytes: 0, bytes_max, hand: 0, evicted: 0 }
+        Self {
+            entries: IndexMap::default(),
+            bytes: 0,
+            bytes_max,
+            hand: Hand::default(),
+            evicted: 0,
+        }
     }
 
     /// Takes an answer, and whose the name is that was asked for. Names that are not valid are not taken.
@@ -92,15 +99,12 @@ impl Book {
     }
 
     fn forget_one(&mut self) {
-        let len = self.entries.len();
-        let oldest = (0..EVICTION_SAMPLE.min(len))
-            .map(|step| (self.hand + step) % len)
-            .min_by_key(|&place| self.entries[place].answered_at());
+        let sample = self.hand.next(self.entries.len());
+        let oldest = sample.min_by_key(|&place| self.entries[place].answered_at());
         if let Some(place) = oldest {
             // The last one takes its place, so that the hand moves on over all of them.
             let removed = self.entries.swap_remove_index(place);
             self.bytes -= removed.map_or(0, |(_, called)| called.bytes());
-            self.hand = (self.hand + EVICTION_SAMPLE) % len;
             self.evicted += 1;
         }
     }
@@ -179,9 +183,6 @@ const HOLDS_MIN: Duration = Duration::from_secs(300);
 
 /// And for so long at most.
 const HOLDS_MAX: Duration = Duration::from_secs(86_400);
-
-/// Pairs looked at to find one to forget.
-const EVICTION_SAMPLE: usize = 16;
 
 #[cfg(test)]
 mod tests {

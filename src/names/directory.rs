@@ -12,6 +12,7 @@ use super::facts::{Event, Facts, NameSource};
 use super::name::Name;
 use super::registry::Registry;
 use super::service::Service;
+use crate::arena::Hand;
 use crate::flow::{FlowKey, Sender};
 use crate::net::Addr;
 use crate::time::Timestamp;
@@ -33,7 +34,7 @@ pub struct Directory {
     /// Owners of names met lately, by a hash of the name: most are met again.
     latest: Box<[(u64, Destination)]>,
     /// Where the search for something to forget goes on.
-    hand: usize,
+    hand: Hand,
     evicted: u64,
     registry: Registry,
 }
@@ -153,7 +154,7 @@ impl Directory {
             flows: HashMap::default(),
             domains: IndexMap::default(),
             latest: vec![(0, Destination::of_system(0)); LATEST].into(),
-            hand: 0,
+            hand: Hand::default(),
             evicted: 0,
             registry,
         }
@@ -176,7 +177,8 @@ impl Directory {
                 let answered = called.and_then(|called| called.owner_at(facts.seen_at));
                 let turn = facts.named_by.and_then(|client| self.own(flow, client, answered, &met));
                 if self.met.len() >= Self::MET_MAX {
-                    let oldest = oldest(&self.met, &mut self.hand, |met| met.at);
+                    let sample = self.hand.next(self.met.len());
+                    let oldest = sample.min_by_key(|&place| self.met[place].at);
                     self.evicted += u64::from(oldest.is_some());
                     oldest.map(|place| self.met.swap_remove_index(place));
                 }
@@ -306,7 +308,8 @@ impl Directory {
             return Some(destination);
         }
         if self.domains.len() >= Self::DOMAINS_MAX {
-            let oldest = oldest(&self.domains, &mut self.hand, |domain| domain.at);
+            let sample = self.hand.next(self.domains.len());
+            let oldest = sample.min_by_key(|&place| self.domains[place].at);
             oldest.map(|place| self.domains.swap_remove_index(place));
         }
         let text = name.owner()?.into();
@@ -319,27 +322,11 @@ impl Directory {
     }
 }
 
-/// Of the next few, the one not met for longest.
-fn oldest<K, V, S>(
-    of: &IndexMap<K, V, S>,
-    hand: &mut usize,
-    at: impl Fn(&V) -> Timestamp,
-) -> Option<usize> {
-    let len = of.len();
-    let places = (0..EVICTION_SAMPLE.min(len)).map(|step| hand.wrapping_add(step) % len);
-    let oldest = places.min_by_key(|&place| at(&of[place]));
-    *hand = hand.wrapping_add(EVICTION_SAMPLE);
-    oldest
-}
-
 /// Names whose owner need not be found again.
 const LATEST: usize = 4096;
 
 /// The bits of a domain's digest that tell it from others.
 const DIGEST: u128 = (1 << 120) - 1;
-
-/// Pairs looked at to find one to forget.
-const EVICTION_SAMPLE: usize = 16;
 
 #[cfg(test)]
 mod tests {
