@@ -5,7 +5,7 @@
 
 use sekisho::config::{Keys, Settings};
 use sekisho::engine::Analyst;
-use sekisho::flow::{Closing, Counters, FlowDelta, FlowKey, Sender};
+use sekisho::flow::{Counters, FlowDelta};
 use sekisho::net::{Addr, Endpoint, Protocol};
 use sekisho::time::Timestamp;
 
@@ -33,7 +33,6 @@ fn delta(day: u64, n: u32, scale: u32) -> FlowDelta {
     let host = 0x0a00_0000 + n % (HOSTS / scale);
     let peer = 0x2000_0000 + n;
     let end = |addr: u32, port| Endpoint { addr: Addr::from_v4(addr.to_be_bytes()), port };
-    let (key, sender) = FlowKey::of(end(host, 50_000), end(peer, 443), Protocol::TCP);
     let bytes = 1000 + u64::from(n % 7919);
     let sent = Counters {
         payload: bytes,
@@ -43,24 +42,9 @@ fn delta(day: u64, n: u32, scale: u32) -> FlowDelta {
         packets: 2,
         ..Counters::default()
     };
-    let (low, high) = match sender {
-        Sender::Low => (sent, Counters::default()),
-        Sender::High => (Counters::default(), sent),
-    };
     let at = Timestamp::from_secs_nanos(1_773_000_000 + day * 86_400 + u64::from(n / 1000), 0);
-    FlowDelta {
-        key,
-        initiator: sender,
-        initiator_inferred: false,
-        started_at: at,
-        last_at: at,
-        low,
-        high,
-        tunnel: None,
-        vlan: None,
-        closing: Closing::default(),
-        end: None,
-    }
+    let (from, to) = (end(host, 50_000), end(peer, 443));
+    FlowDelta::new(from, to, Protocol::TCP, at, [sent, Counters::default()])
 }
 
 /// Peak of resident memory, as Linux counts it; 0 elsewhere.

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::decode::TunnelKind;
     use crate::egress::{FlowTunnel, Party, RecordEnd, Scope};
-    use crate::flow::{Closing, Counters, FlowEnd, Sender, TunnelEnds};
+    use crate::flow::{Counters, FlowEnd, TunnelEnds};
     use crate::net::{Addr, Endpoint, Protocol};
     use crate::time::Timestamp;
 
@@ -100,25 +100,10 @@ mod tests {
         end: Option<FlowEnd>,
     ) -> FlowDelta {
         let endpoint = |addr, port| Endpoint { addr: Addr::from_v4(addr), port };
-        let (key, sender) =
-            FlowKey::of(endpoint(source, 50_000), endpoint(destination, 443), Protocol::TCP);
-        let (low, high) = match sender {
-            Sender::Low => (out, back),
-            Sender::High => (back, out),
-        };
-        FlowDelta {
-            key,
-            initiator: sender,
-            initiator_inferred: false,
-            started_at: Timestamp::from_secs_nanos(100, 0),
-            last_at: Timestamp::from_secs_nanos(107, 0),
-            low,
-            high,
-            tunnel: None,
-            vlan: None,
-            closing: Closing::default(),
-            end,
-        }
+        let (from, to) = (endpoint(source, 50_000), endpoint(destination, 443));
+        let started_at = Timestamp::from_secs_nanos(100, 0);
+        let delta = FlowDelta::new(from, to, Protocol::TCP, started_at, [out, back]);
+        FlowDelta { last_at: Timestamp::from_secs_nanos(107, 0), end, ..delta }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::report::{Outcome, Verdict};
 use super::score::Score;
 use crate::alert::{Kind, Severity};
 use crate::detect::{Bits, Finding};
-use crate::flow::{Closing, Counters, FlowDelta, FlowEnd, FlowKey};
+use crate::flow::{Counters, FlowDelta, FlowEnd};
 use crate::net::{Addr, Endpoint, Protocol, Subnets};
 use crate::time::Timestamp;
 
@@ -36,23 +36,10 @@ fn addr(text: &str) -> Addr {
 fn sends(host: &str, peer: &str, secs: u64, bytes: u64) -> FlowDelta {
     let end = |addr, port| Endpoint { addr, port };
     let (host, peer) = (end(addr(host), 50_000), end(addr(peer), 443));
-    let (key, sender) = FlowKey::of(host, peer, Protocol::TCP);
     let out = Counters { payload: bytes, sent: bytes, packets: 1, ..Counters::default() };
-    let none = Counters::default();
-    let (low, high) = if key.end(sender) == key.low { (out, none) } else { (none, out) };
-    FlowDelta {
-        key,
-        initiator: sender,
-        initiator_inferred: false,
-        started_at: at(secs),
-        last_at: at(secs),
-        low,
-        high,
-        tunnel: None,
-        vlan: None,
-        closing: Closing::default(),
-        end: Some(FlowEnd::Fin),
-    }
+    let counters = [out, Counters::default()];
+    let delta = FlowDelta::new(host, peer, Protocol::TCP, at(secs), counters);
+    FlowDelta { end: Some(FlowEnd::Fin), ..delta }
 }
 
 fn incident(id: &str, expected: &str, src: &str, dst: &[&str], secs: (u64, u64)) -> String {

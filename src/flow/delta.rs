@@ -2,7 +2,7 @@
 
 use crate::decode::{Tunnel, TunnelKind};
 use crate::flow::key::{FlowKey, Sender};
-use crate::net::Addr;
+use crate::net::{Addr, Endpoint, Protocol};
 use crate::time::Timestamp;
 
 /// What one end of a flow sent, in bytes and packets (DESIGN 3.1). The kinds are never mixed.
@@ -80,6 +80,35 @@ pub struct FlowDelta {
 }
 
 impl FlowDelta {
+    /// A report of a flow that `source` opened, with what it and the other end sent at one moment: for
+    /// traffic that is made up.
+    pub fn new(
+        source: Endpoint,
+        destination: Endpoint,
+        protocol: Protocol,
+        at: Timestamp,
+        [out, back]: [Counters; 2],
+    ) -> Self {
+        let (key, initiator) = FlowKey::of(source, destination, protocol);
+        let (low, high) = match initiator {
+            Sender::Low => (out, back),
+            Sender::High => (back, out),
+        };
+        Self {
+            key,
+            initiator,
+            initiator_inferred: false,
+            started_at: at,
+            last_at: at,
+            low,
+            high,
+            tunnel: None,
+            vlan: None,
+            closing: Closing::default(),
+            end: None,
+        }
+    }
+
     /// What `side` sent since the last report.
     pub fn sent_by(&self, side: Sender) -> &Counters {
         match side {

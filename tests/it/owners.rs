@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sekisho::alert::{ClosedBecause, RankingEntry, Record, Summary};
 use sekisho::config::{Keys, Settings};
 use sekisho::engine::Analyst;
-use sekisho::flow::{Closing, Counters, FlowDelta, FlowEnd, FlowKey, Sender};
+use sekisho::flow::{Counters, FlowDelta, FlowEnd, FlowKey, Sender};
 use sekisho::names::{Answer, Event, Facts, Name, NameSource, Options, Registry, Service};
 use sekisho::net::{Addr, Endpoint, Protocol};
 use sekisho::time::Timestamp;
@@ -301,27 +301,15 @@ fn delta(flow: u8, at: Timestamp, bytes: u32, is_last: bool) -> FlowDelta {
     delta_of(key(flow), at, bytes, is_last)
 }
 
+/// A report of what one end of a flow sent, which opened it.
 fn delta_of((key, side): (FlowKey, Sender), at: Timestamp, bytes: u32, is_last: bool) -> FlowDelta {
     let bytes = u64::from(bytes);
     let out =
         Counters { payload: bytes, sent: bytes, wire: bytes, packets: 1, ..Counters::default() };
-    let (low, high) = match side {
-        Sender::Low => (out, Counters::default()),
-        Sender::High => (Counters::default(), out),
-    };
-    FlowDelta {
-        key,
-        initiator: side,
-        initiator_inferred: false,
-        started_at: Timestamp::EPOCH,
-        last_at: at,
-        low,
-        high,
-        tunnel: None,
-        vlan: None,
-        closing: Closing::default(),
-        end: is_last.then_some(FlowEnd::Fin),
-    }
+    let (from, to) = (key.end(side), key.end(side.other()));
+    let counters = [out, Counters::default()];
+    let delta = FlowDelta::new(from, to, key.protocol, Timestamp::EPOCH, counters);
+    FlowDelta { last_at: at, end: is_last.then_some(FlowEnd::Fin), ..delta }
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Deltas made up: what a flow table would report.
 
-use crate::flow::{Closing, Counters, FlowDelta, FlowKey, Sender};
+use crate::flow::{Counters, FlowDelta};
 use crate::net::{Addr, Endpoint, Protocol};
 use crate::time::Timestamp;
 
@@ -10,8 +10,7 @@ pub(super) fn delta(host: u64, peer: u64, bytes: u64, at: Timestamp) -> FlowDelt
         addr: Addr::from_v4((base + number as u32).to_be_bytes()),
         port,
     };
-    let (key, sender) =
-        FlowKey::of(end(0x0a00_0100, host, 50_000), end(0x2000_0000, peer, 443), Protocol::TCP);
+    let (from, to) = (end(0x0a00_0100, host, 50_000), end(0x2000_0000, peer, 443));
     let sent = Counters {
         payload: bytes,
         acked: bytes,
@@ -20,23 +19,7 @@ pub(super) fn delta(host: u64, peer: u64, bytes: u64, at: Timestamp) -> FlowDelt
         packets: 2,
         ..Counters::default()
     };
-    let (low, high) = match sender {
-        Sender::Low => (sent, Counters::default()),
-        Sender::High => (Counters::default(), sent),
-    };
-    FlowDelta {
-        key,
-        initiator: sender,
-        initiator_inferred: false,
-        started_at: at,
-        last_at: at,
-        low,
-        high,
-        tunnel: None,
-        vlan: None,
-        closing: Closing::default(),
-        end: None,
-    }
+    FlowDelta::new(from, to, Protocol::TCP, at, [sent, Counters::default()])
 }
 
 /// Bytes that differ from pair to pair, day to day: around `median`, seldom far above.

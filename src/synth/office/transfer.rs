@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::flow::{Closing, Counters, FlowDelta, FlowEnd, FlowKey};
+use crate::flow::{Counters, FlowDelta, FlowEnd};
 use crate::net::{Addr, Endpoint, Protocol};
 use crate::time::Timestamp;
 
@@ -133,21 +133,15 @@ impl Transfer {
         };
         let host = Endpoint { addr: self.host, port: own };
         let place = Endpoint { addr: self.place, port: other };
-        let (key, sender) = FlowKey::of(host, place, self.protocol);
         let (out, back) = (self.counters(report.out), self.counters(report.back));
-        let (low, high) = if key.end(sender) == key.low { (out, back) } else { (back, out) };
+        let (from, to, counters) = match self.is_inbound {
+            true => (place, host, [back, out]),
+            false => (host, place, [out, back]),
+        };
         FlowDelta {
-            key,
-            initiator: if self.is_inbound { sender.other() } else { sender },
-            initiator_inferred: false,
-            started_at: self.start,
             last_at: report.at,
-            low,
-            high,
-            tunnel: None,
-            vlan: None,
-            closing: Closing::default(),
             end: report.is_last.then_some(FlowEnd::Fin),
+            ..FlowDelta::new(from, to, self.protocol, self.start, counters)
         }
     }
 
