@@ -155,12 +155,12 @@ fn census(census: &Census, whom: Whom) -> anyhow::Result<ExitCode> {
     match whom {
         Whom::Hosts => {
             let hosts = known.hosts(order);
-            sink::write_hosts(&mut out, &hosts[..hosts.len().min(top)], format)?;
+            sink::write_census(&mut out, &hosts[..hosts.len().min(top)], format)?;
         }
         Whom::Destinations => {
             let destinations = known.destinations(order);
             let shown = &destinations[..destinations.len().min(top)];
-            sink::write_destinations(&mut out, shown, format)?;
+            sink::write_census(&mut out, shown, format)?;
         }
     }
     out.flush()?;

@@ -9,7 +9,7 @@ mod zeek;
 
 use std::io;
 
-pub use census::{CensusFormat, Width, write_destinations, write_hosts};
+pub use census::{CensusFormat, Listed, Width, write_census};
 pub use flows::{FlowFormat, Flows};
 pub use json_lines::JsonLines;
 pub use text::Text;

@@ -12,7 +12,7 @@ use sekisho::config::{Keys, Settings};
 use sekisho::egress::{Ledger, Scope};
 use sekisho::engine::{Reported, Run, count};
 use sekisho::frame::Batch;
-use sekisho::sink::{CensusFormat, Width, write_destinations, write_hosts};
+use sekisho::sink::{CensusFormat, Width, write_census};
 use serde_json::Value;
 
 use crate::corpus::captures;
@@ -115,8 +115,8 @@ fn the_corpus_adds_up_too() {
         assert_eq!(sums(destinations.iter().map(|to| &to.traffic).collect()), expected, "{path}");
         let mut text = Vec::new();
         let format = CensusFormat::Text(Width::Any);
-        write_hosts(&mut text, &hosts, format).unwrap();
-        write_destinations(&mut text, &destinations, format).unwrap();
+        write_census(&mut text, &hosts, format).unwrap();
+        write_census(&mut text, &destinations, format).unwrap();
         let is_inert = |byte: &u8| (b' '..=b'~').contains(byte) || *byte == b'\n';
         assert!(text.iter().all(is_inert), "{path}");
         seen += hosts.len();
