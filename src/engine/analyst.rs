@@ -144,7 +144,7 @@ impl Analyst {
                 has_heard |= hear(self, place);
                 // What relays may carry changes with every delta.
                 if has_heard || !self.relays.is_empty() {
-                    self.egress.replace(delta, &mut spot, |place| self.route(delta, place));
+                    self.egress.reroute(delta, &mut spot, |place| self.route(delta, place));
                 }
                 self.judge(delta, spot);
                 if delta.end.is_some() {
@@ -185,6 +185,10 @@ impl Analyst {
 
     /// Keeps account of what relays are asked to carry, and of what they carry.
     fn relay(&mut self, delta: &FlowDelta, place: Place) {
+        // Whoever is asked for anything is known from that moment on.
+        if self.relays.is_empty() {
+            return;
+        }
         match place {
             Place::Border(Crossing { peer, destination, side, .. }) => {
                 self.ask(peer, destination, delta.sent_by(side).sent);
@@ -239,9 +243,9 @@ impl Analyst {
             return;
         }
         let finding = judge(case, Measure::of(host, pair));
-        let labels = || Labels {
-            machine: machine(&self.register, touch.host, now),
-            ..labels(&self.rules, &self.directory, &case)
+        let labels = || {
+            let machine = machine(&self.register, touch.host, now);
+            labels(&self.rules, &self.directory, machine, &case)
         };
         let (is_suspicious, alert) = self.incidents.observe(case, &finding, labels);
         self.records.extend(alert.map(record));
@@ -372,25 +376,24 @@ fn group(rules: &RuleSet, host: Addr) -> Group {
     rules.networks.role_of(host).map_or(Group::UNDECLARED, |role| Group(role as u8 + 1))
 }
 
-fn labels(rules: &RuleSet, directory: &Directory, case: &Case<'_>) -> Labels {
+fn labels(
+    rules: &RuleSet,
+    directory: &Directory,
+    machine: MachineFacts,
+    case: &Case<'_>,
+) -> Labels {
     let (host, pair) = (case.host.addr(), case.pair);
     let peers = pair.peers();
     let who = peers.first().map(|&peer| directory.who(host, peer, pair.first_at));
     let who = who.unwrap_or_default().of(pair.destination);
     let key = directory.text(pair.destination);
-    let domain = (pair.destination.address().is_none()).then_some(key.as_str());
-    let category = domain.and_then(|domain| {
-        let name = who
-            .name
-            .as_ref()
-            .filter(|_| !who.is_mismatch)
-            .map_or(domain, |(name, _)| name.as_str());
-        rules.destinations.category_of_domain(name)
-    });
+    let named = || pair.destination.address().is_none().then_some(key.as_str());
+    let said = who.name.as_ref().filter(|_| !who.is_mismatch).map(|(name, _)| name.as_str());
+    let category = said.or_else(named).and_then(|name| rules.destinations.category_of_domain(name));
     let of_address = || peers.iter().find_map(|&peer| rules.destinations.category_of(peer));
     Labels {
         role: rules.networks.role_of(host).map(|role| role.to_string()),
-        machine: MachineFacts::default(),
+        machine,
         category: category.or_else(of_address).map(|category| category.to_string()),
         asn: peers.iter().find_map(|&peer| directory.registry().system(peer)),
         country: peers
