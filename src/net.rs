@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An IP address in one shape for both versions: IPv4 is held as `::ffff:a.b.c.d` (RFC 4291).
 ///
@@ -82,7 +82,20 @@ impl fmt::Debug for Addr {
 
 impl Serialize for Addr {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            return serializer.collect_str(self);
+        }
+        self.halves().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Addr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return IpAddr::deserialize(deserializer).map(Self::from);
+        }
+        let [high, low] = Deserialize::deserialize(deserializer)?;
+        Ok(Self { high, low })
     }
 }
 
@@ -101,7 +114,7 @@ impl schemars::JsonSchema for Addr {
 }
 
 /// One end of a conversation. The port is 0 where the protocol has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The address.
     pub addr: Addr,
@@ -151,7 +164,17 @@ impl fmt::Display for Protocol {
 
 impl Serialize for Protocol {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            return serializer.collect_str(self);
+        }
+        serializer.serialize_u8(self.0)
+    }
+}
+
+/// Only from its number: names are for readers.
+impl<'de> Deserialize<'de> for Protocol {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u8::deserialize(deserializer).map(Self)
     }
 }
 

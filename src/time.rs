@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A moment of packet time, in nanoseconds since 1970-01-01 UTC; the range ends in the year 2554.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +35,12 @@ impl Timestamp {
     /// Whole seconds since the epoch, rounded down.
     pub const fn as_secs(self) -> u64 {
         self.0 / NANOS_PER_SEC
+    }
+
+    /// This moment as it is written: whole milliseconds, rounded down.
+    #[must_use]
+    pub const fn to_millis(self) -> Self {
+        Self(self.0 - self.0 % 1_000_000)
     }
 
     /// This moment moved later, held at the range's end.
@@ -67,7 +73,21 @@ impl fmt::Display for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            return serializer.collect_str(self);
+        }
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return u64::deserialize(deserializer).map(Self);
+        }
+        let text = String::deserialize(deserializer)?;
+        let moment: jiff::Timestamp = text.parse().map_err(de::Error::custom)?;
+        u64::try_from(moment.as_nanosecond()).map(Self).map_err(de::Error::custom)
     }
 }
 
@@ -88,7 +108,7 @@ impl schemars::JsonSchema for Timestamp {
 /// Frames a little out of order do not move it. A frame more than [`PacketClock::TURN_BACK`] behind
 /// means that the recording's own clock was set back (or one broken frame had set it forward):
 /// the clock follows, counts it, and whoever holds timers must let them all fire.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct PacketClock {
     now: Timestamp,
     turned_back: u64,
@@ -152,7 +172,22 @@ impl fmt::Display for Day {
 
 impl Serialize for Day {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            return serializer.collect_str(self);
+        }
+        serializer.serialize_i32(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return i32::deserialize(deserializer).map(Self);
+        }
+        let text = String::deserialize(deserializer)?;
+        let date: jiff::civil::Date = text.parse().map_err(de::Error::custom)?;
+        let days = jiff::civil::date(1970, 1, 1).until(date).map_err(de::Error::custom)?;
+        Ok(Self(days.get_days()))
     }
 }
 
@@ -173,6 +208,12 @@ pub struct Calendar {
     day: Day,
     starts_at: Timestamp,
     ends_at: Timestamp,
+}
+
+impl Default for Calendar {
+    fn default() -> Self {
+        Self::new(jiff::tz::TimeZone::UTC)
+    }
 }
 
 impl Calendar {

@@ -1,8 +1,10 @@
 //! Where the search for something to forget goes on.
 
+use serde::{Deserialize, Serialize};
+
 /// Goes round over the places of a table, a few at a time: of these the caller forgets one. So a full table
 /// loses what matters least of a few, at a cost that does not grow with it.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 pub struct Hand(usize);
 
 impl Hand {

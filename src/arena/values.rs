@@ -1,9 +1,12 @@
 //! Values that stay where they are: growing moves nothing, so no packet waits for a copy of the table.
 
+use std::collections::HashSet;
 use std::ops::{Index, IndexMut};
 
+use serde::{Deserialize, Serialize};
+
 /// Values by number, in chunks. Numbers of values taken out are given again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Arena<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<u32>,
@@ -65,6 +68,21 @@ impl<T> Arena<T> {
     /// Gives `number` to the next value that comes.
     pub fn free(&mut self, number: u32) {
         self.free.push(number);
+    }
+
+    /// The values whose numbers were not taken back.
+    pub fn held(&self) -> impl Iterator<Item = (u32, &T)> {
+        let free: HashSet<u32> = self.free.iter().copied().collect();
+        let numbered = self.chunks.iter().flatten().zip(0..).map(|(value, number)| (number, value));
+        numbered.filter(move |(number, _)| !free.contains(number))
+    }
+
+    /// The same, to change.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        let free: HashSet<u32> = self.free.iter().copied().collect();
+        let values = self.chunks.iter_mut().flatten();
+        let numbered = values.zip(0..).map(|(value, number)| (number, value));
+        numbered.filter(move |(number, _)| !free.contains(number))
     }
 
     /// Takes everything out, and gives its memory back.

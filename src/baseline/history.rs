@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
+use super::profile::{DestinationProfile, Profile, Unfit, WindowProfile};
 use super::tail::{Histogram, Ring, Samples, Tail};
 use crate::arena::Hand;
-use crate::egress::{Destination, Group, HostDay, PairDay, WindowSums};
+use crate::egress::{Destination, Group, HostDay, PairDay, WINDOWS, WindowSums};
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
 
@@ -48,8 +50,9 @@ pub const DESTINATION_BYTES: usize =
 const MAP_ENTRY: usize = 40;
 
 /// Everything learned from finished days.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Baseline {
+    #[serde(skip)]
     options: Options,
     groups: BTreeMap<Group, GroupHistory>,
     hosts: IndexMap<Addr, HostHistory, foldhash::fast::RandomState>,
@@ -62,7 +65,7 @@ pub struct Baseline {
 }
 
 /// References pooled over the hosts of a group; one sample is one host-day (DETECTION 2).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct GroupHistory {
     /// Largest total to one destination.
     top: Histogram,
@@ -78,13 +81,13 @@ struct GroupHistory {
     big_uploads: [MarkCount; AGES],
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct MarkCount {
     all: u32,
     marked: u32,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct HostHistory {
     first_day: Day,
     last_day: Day,
@@ -94,16 +97,18 @@ struct HostHistory {
     pairs: IndexMap<Destination, PairHistory, foldhash::fast::RandomState>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct PairHistory {
     first_day: Day,
     first_at: Timestamp,
     last_day: Day,
     largest: u64,
+    #[serde(default)]
+    largest_day: Day,
     days: Ring<32>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct DestinationHistory {
     last_day: Day,
     /// Hosts that sent there, each counted on its first day.
@@ -114,7 +119,7 @@ struct DestinationHistory {
 }
 
 /// Who has sent to a destination before today.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prevalence {
     /// When this host first did.
     pub host_since: Option<Timestamp>,
@@ -146,6 +151,12 @@ impl Baseline {
         }
     }
 
+    /// Goes on from what another process kept.
+    #[must_use]
+    pub fn resume(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
     /// Learns from a finished day of one host.
     pub fn learn(&mut self, day: &HostDay) {
         let is_first_day = self.age(day.host, day.day) == 0;
@@ -167,6 +178,137 @@ impl Baseline {
         }
         self.learn_host(day);
         self.host_days += 1;
+    }
+
+    /// A person says that an upload of a finished day was in order: the whole of it is a sample, beside what
+    /// was learned of it under suspicion, and so are the host's windows with it.
+    pub fn vouch(
+        &mut self,
+        host: Addr,
+        (to, day, bytes): (Destination, Day, u64),
+        windows: WindowSums,
+    ) {
+        if let Some(host) = self.hosts.get_mut(&host) {
+            if let Some(known) = host.pairs.get_mut(&to) {
+                known.learn(day, bytes);
+            }
+            for (ring, bytes) in host.windows.iter_mut().zip(windows) {
+                ring.add(bytes);
+            }
+        }
+        if let Some(known) = self.destinations.get_mut(&to) {
+            known.days.add(bytes);
+        }
+    }
+
+    /// The same of an upload to many destinations on probation.
+    pub fn vouch_many(&mut self, group: Group, bytes: u64) {
+        self.groups.entry(group).or_default().young.add(bytes);
+    }
+
+    /// A person says that an upload which ended on `day` was a theft. Is that day the first on which the host
+    /// met the destination, they have not met: what is sent there next is as new as the first time.
+    pub fn disown(&mut self, host: Addr, to: Destination, day: Day) {
+        let Some(host) = self.hosts.get_mut(&host) else { return };
+        if host.pairs.get(&to).is_some_and(|known| known.first_day >= day) {
+            host.pairs.swap_remove(&to);
+            self.pairs -= 1;
+            if let Some(known) = self.destinations.get_mut(&to) {
+                known.hosts = known.hosts.saturating_sub(1);
+            }
+        }
+    }
+
+    /// All hosts remembered, in the order of their addresses.
+    pub fn hosts(&self) -> Vec<Addr> {
+        let mut hosts: Vec<Addr> = self.hosts.keys().copied().collect();
+        hosts.sort_unstable();
+        hosts
+    }
+
+    /// What was learned of a host, as a document; `text_of` puts a destination into words.
+    pub fn profile(&self, host: Addr, text_of: impl Fn(Destination) -> String) -> Option<Profile> {
+        let known = self.hosts.get(&host)?;
+        let mut destinations: Vec<DestinationProfile> = known
+            .pairs
+            .iter()
+            .map(|(&to, pair)| DestinationProfile {
+                key: text_of(to),
+                first_seen: pair.first_at.to_millis(),
+                first_day: pair.first_day,
+                last_day: pair.last_day,
+                largest: pair.largest,
+                largest_day: pair.largest_day,
+                bytes: pair.days.oldest_first(),
+                hosts: self.destinations.get(&to).map_or(1, |known| known.hosts),
+            })
+            .collect();
+        destinations.sort_by(|a, b| b.largest.cmp(&a.largest).then_with(|| a.key.cmp(&b.key)));
+        let windows = WINDOWS.iter().zip(&known.windows);
+        Some(Profile {
+            schema: Profile::SCHEMA.to_owned(),
+            host,
+            first_day: known.first_day,
+            last_day: known.last_day,
+            days: known.days,
+            windows: windows
+                .map(|(window, ring)| WindowProfile {
+                    seconds: window.as_secs(),
+                    bytes: ring.oldest_first(),
+                })
+                .collect(),
+            answered: known.client.oldest_first(),
+            destinations,
+        })
+    }
+
+    /// Takes in what another sensor learned of a host, in place of what is known of it here.
+    ///
+    /// # Errors
+    /// When the document does not hold together.
+    pub fn adopt(&mut self, profile: &Profile) -> Result<(), Unfit> {
+        let mut host = HostHistory {
+            first_day: profile.first_day,
+            last_day: profile.last_day,
+            days: profile.days,
+            ..HostHistory::default()
+        };
+        for window in &profile.windows {
+            let at = WINDOWS.iter().position(|known| known.as_secs() == window.seconds);
+            let at =
+                at.ok_or_else(|| Unfit(format!("no window has {} seconds", window.seconds)))?;
+            host.windows[at] = window.bytes.iter().copied().collect();
+        }
+        host.client = profile.answered.iter().copied().collect();
+        for known in &profile.destinations {
+            let destination = Destination::of_key(&known.key)
+                .ok_or_else(|| Unfit(format!("{:?} is no destination", known.key)))?;
+            let pair = PairHistory {
+                first_day: known.first_day,
+                first_at: known.first_seen,
+                last_day: known.last_day,
+                largest: known.largest,
+                largest_day: known.largest_day,
+                days: known.bytes.iter().copied().collect(),
+            };
+            host.pairs.insert(destination, pair);
+        }
+        let before = self.hosts.insert(profile.host, host).map(|before| before.pairs);
+        let before = before.unwrap_or_default();
+        let now = &self.hosts[&profile.host].pairs;
+        for (to, pair) in now.iter().filter(|(to, _)| !before.contains_key(*to)) {
+            let known = self.destinations.entry(*to).or_default();
+            known.hosts += 1;
+            known.last_day = known.last_day.max(pair.last_day);
+            pair.days.oldest_first().into_iter().for_each(|bytes| known.days.add(bytes));
+        }
+        self.pairs = (self.pairs + now.len()).saturating_sub(before.len());
+        Ok(())
+    }
+
+    /// Hosts, pairs and destinations remembered.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.hosts.len(), self.pairs, self.destinations.len())
     }
 
     /// Host-days learned from.
@@ -345,8 +487,7 @@ impl Baseline {
                 ..PairHistory::default()
             });
             known.last_day = day.day;
-            known.largest = known.largest.max(pair.clipped);
-            known.days.add(pair.clipped);
+            known.learn(day.day, pair.clipped);
             learn_destination(
                 &mut self.destinations,
                 self.options.destinations_max,
@@ -369,6 +510,15 @@ impl Baseline {
             self.pairs -= usize::from(gone.is_some());
             self.forgotten += u64::from(gone.is_some());
         }
+    }
+}
+
+impl PairHistory {
+    fn learn(&mut self, day: Day, bytes: u64) {
+        if bytes >= self.largest {
+            (self.largest, self.largest_day) = (bytes, day);
+        }
+        self.days.add(bytes);
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is normal: finished days of hosts, their groups and the destinations, as references.
 
 mod history;
+mod profile;
 mod tail;
 
 pub use history::{Baseline, DESTINATION_BYTES, HOST_BYTES, Options, PAIR_BYTES, Prevalence};
+pub use profile::{DestinationProfile, Profile, Unfit, WindowProfile};
 pub use tail::{Histogram, Ring, Samples, Tail};

@@ -6,10 +6,13 @@
 
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// A sample's place on the logarithmic scale: eight bins an octave, 0 for no bytes at all.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Bin(u16);
 
 impl Bin {
@@ -71,7 +74,7 @@ pub trait Samples {
 }
 
 /// The samples of a group: any number, none forgotten.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
     count: u32,
     bins: Vec<u32>,
@@ -104,7 +107,7 @@ impl Samples for Histogram {
 }
 
 /// The latest `N` samples of one host or pair, at most 64.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring<const N: usize> {
     /// The largest first: they are added once a day and read at every look.
     samples: SmallVec<[Sample; 8]>,
@@ -113,7 +116,7 @@ pub struct Ring<const N: usize> {
 }
 
 /// A bin above, and below, in six bits, the turn in which the sample came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Sample(u16);
 
 impl Sample {
@@ -143,6 +146,24 @@ impl<const N: usize> Ring<N> {
         let sample = Sample::new(Bin::of(bytes), self.turn);
         self.samples.insert(self.samples.partition_point(|&other| other > sample), sample);
         self.turn = (self.turn + 1) % N as u16;
+    }
+}
+
+impl<const N: usize> Ring<N> {
+    /// The samples in the order in which they came, each rounded down to its bin, in bytes.
+    pub fn oldest_first(&self) -> Vec<u64> {
+        let age = |sample: &Sample| (sample.turn() + N as u16 - self.turn) % N as u16;
+        let mut samples: Vec<Sample> = self.samples.to_vec();
+        samples.sort_unstable_by_key(age);
+        samples.into_iter().map(|sample| sample.bin().floor() as u64).collect()
+    }
+}
+
+impl<const N: usize> FromIterator<u64> for Ring<N> {
+    fn from_iter<T: IntoIterator<Item = u64>>(samples: T) -> Self {
+        let mut ring = Self::default();
+        samples.into_iter().for_each(|bytes| ring.add(bytes));
+        ring
     }
 }
 
@@ -311,6 +332,10 @@ mod tests {
                 (samples.count(), bins)
             }
             prop_assert_eq!(bins(&ring), bins(&histogram));
+            // Written out and read back it is the same.
+            let again: Ring<60> = ring.oldest_first().into_iter().collect();
+            prop_assert_eq!(bins(&again), bins(&ring));
+            prop_assert_eq!(again.oldest_first(), ring.oldest_first());
         }
 
         /// More bytes are never less surprising: looks in flight would otherwise depend on their times.

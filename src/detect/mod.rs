@@ -10,6 +10,7 @@ mod volume;
 
 pub use bits::Bits;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::baseline::{Baseline, Prevalence};
@@ -34,7 +35,7 @@ pub struct Case<'a> {
 }
 
 /// The sums that are judged: as they are, or as they would have been with fewer bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
     /// Bytes to the destination today.
     pub bytes: u64,
@@ -62,7 +63,7 @@ impl Measure {
 }
 
 /// What an incident is about: one destination, or many on probation together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Subject {
     /// The destination itself.
     Destination,
@@ -71,7 +72,7 @@ pub enum Subject {
 }
 
 /// Which kind of upload an incident is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// The host sends.
     Volume,
@@ -80,7 +81,7 @@ pub enum Family {
 }
 
 /// One reason, with its share of the score after its weight, and the numbers behind it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Term {
     /// Its share of the score.
     pub bits: Bits,
@@ -89,7 +90,7 @@ pub struct Term {
 }
 
 /// The numbers that let a reader check a term.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Evidence {
     /// Bytes of one day to the destination.
     Volume {
@@ -162,7 +163,7 @@ pub const DETECTORS: [&str; 6] =
     ["volume", "young-destinations", "served-volume", "host-volume", "new-destination", "ratio"];
 
 /// The verdict on one pair at one moment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// What it is about.
     pub subject: Subject,

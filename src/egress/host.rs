@@ -1,5 +1,7 @@
 //! One inside host: what it sent today, and how fast.
 
+use serde::{Deserialize, Serialize};
+
 use super::pairs::{List, Moved, Pair, next_look};
 use super::window::{WindowSums, Windows};
 use super::{Destination, Group};
@@ -8,13 +10,17 @@ use crate::net::Addr;
 use crate::time::{Day, Timestamp};
 
 /// What an inside host sends to the outside.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Host {
     addr: Addr,
     group: Group,
+    /// Of this run.
+    #[serde(skip)]
     total_out: Counters,
+    #[serde(skip)]
     total_in: u64,
-    /// The most it sent to one destination in a day that is over.
+    /// The most it sent to one destination in a day of this run that is over.
+    #[serde(skip)]
     pub(super) largest: Option<(Destination, u64)>,
     /// Today's pairs.
     pub(super) list: List,
@@ -23,7 +29,7 @@ pub struct Host {
 }
 
 /// What is forgotten at midnight.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Today {
     /// Largest sums of the sliding windows, before anything suspicious.
     windows_max: WindowSums,
@@ -106,6 +112,11 @@ impl Host {
         self.group
     }
 
+    /// Is to be compared with others from now on.
+    pub(super) fn regroup(&mut self, group: Group) {
+        self.group = group;
+    }
+
     /// All it sent to the outside.
     pub fn total_out(&self) -> &Counters {
         &self.total_out
@@ -114,6 +125,11 @@ impl Host {
     /// All it received from the outside, in bytes.
     pub fn total_in(&self) -> u64 {
         self.total_in
+    }
+
+    /// Was anything of it seen in this run?
+    pub fn was_seen(&self) -> bool {
+        self.total_out.packets > 0 || self.total_in > 0
     }
 
     /// Bytes in each sliding window now.

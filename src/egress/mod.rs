@@ -21,13 +21,17 @@ pub use crate::names::Destination;
 
 use std::hash::BuildHasher;
 
+use serde::{Deserialize, Serialize};
+
 use crate::arena::{Arena, Hand, Index, NIL};
 use crate::flow::{FlowDelta, FlowKey};
 use crate::net::{Addr, Subnets};
 use crate::time::{Calendar, Day, Timestamp};
 
 /// Hosts that are compared with one another: those of one declared role.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Group(pub u8);
 
 impl Group {
@@ -115,13 +119,19 @@ impl Spot {
 }
 
 /// Egress of every host: today's sums per destination, and sliding windows.
-#[derive(Debug, Clone)]
+///
+/// What is read back lives only after [`Egress::resume`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Egress {
+    #[serde(skip)]
     options: Options,
+    #[serde(skip)]
     calendar: Calendar,
     day: Day,
+    #[serde(skip)]
     index: Index,
     hosts: Arena<Host>,
+    #[serde(skip)]
     hasher: foldhash::fast::RandomState,
     pairs: Pairs,
     /// Hosts that sent something today, in order of their first sending, by number and address.
@@ -129,7 +139,10 @@ pub struct Egress {
     /// Where the search for something to forget goes on.
     hand: Hand,
     /// Days cut short because their host made room for another.
+    #[serde(skip)]
     forgotten: Vec<HostDay>,
+    /// Of this run.
+    #[serde(skip)]
     totals: Totals,
 }
 
@@ -149,6 +162,25 @@ impl Egress {
             forgotten: Vec::new(),
             totals: Totals::default(),
         }
+    }
+
+    /// Lives again, as another process kept it. `group_of` is asked anew for every host.
+    #[must_use]
+    pub fn resume(mut self, options: Options, group_of: impl Fn(Addr) -> Group) -> Self {
+        self.calendar = Calendar::new(options.timezone.clone());
+        self.options = options;
+        let mut addrs = Vec::with_capacity(self.hosts.len());
+        for (number, host) in self.hosts.held_mut() {
+            host.regroup(group_of(host.addr()));
+            addrs.push((number, host.addr()));
+        }
+        let of = |(number, addr)| (self.hasher.hash_one(Addr::to_bits(addr)), number);
+        for (hash, number) in addrs.iter().copied().map(of) {
+            self.index.insert((hash >> 32) as u32, number);
+        }
+        let hosts = &self.hosts;
+        self.pairs.resume(|host| hosts[host].addr());
+        self
     }
 
     /// The day of `at`, and whether it is another than that of the deltas folded so far.

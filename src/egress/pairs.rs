@@ -2,6 +2,7 @@
 
 use std::hash::BuildHasher;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::Destination;
@@ -12,7 +13,7 @@ use crate::net::Addr;
 use crate::time::Timestamp;
 
 /// A host and one destination, today.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pair {
     /// To whom.
     pub destination: Destination,
@@ -43,7 +44,7 @@ pub struct Pair {
 }
 
 /// What one flow of a pair sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowBytes {
     /// The flow.
     pub key: FlowKey,
@@ -198,14 +199,25 @@ pub(super) fn next_look(bytes: u64) -> u64 {
 }
 
 /// Today's pairs of all hosts; those of a host are a list, in the order in which it first sent to them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Pairs {
+    #[serde(skip)]
     index: Index,
     pairs: Arena<Pair>,
+    #[serde(skip)]
     hasher: foldhash::fast::RandomState,
 }
 
 impl Pairs {
+    /// Finds again what another process kept: `addr_of` answers the address of a host.
+    pub(super) fn resume(&mut self, addr_of: impl Fn(u32) -> Addr) {
+        let mut index = Index::new();
+        for (number, pair) in self.pairs.held() {
+            index.insert(self.hash(addr_of(pair.host), pair.destination), number);
+        }
+        self.index = index;
+    }
+
     /// Today's pairs of a host, in the order in which it first sent to them.
     pub fn of(&self, host: &Host) -> impl Iterator<Item = &Pair> {
         self.listed(host.list)
@@ -216,7 +228,8 @@ impl Pairs {
     }
 
     /// Pairs held.
-    pub(super) fn len(&self) -> usize {
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
         self.index.len()
     }
 
@@ -388,7 +401,7 @@ pub(super) struct Moved {
 }
 
 /// The pairs of one host.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct List {
     first: u32,
     last: u32,

@@ -1,6 +1,7 @@
 //! Relays inside: what they send outside is what others asked them to.
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use super::Destination;
 use crate::arena::Hand;
@@ -12,7 +13,7 @@ use crate::net::Addr;
 /// asked to is its own, so that asking a little of it does not hide what it sends itself. At most
 /// [`Relays::MAX`] pairs of relay and destination are remembered; when there are more, the one asked least
 /// of among the next few is forgotten, and what it carries is then its own.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Relays {
     legs: IndexMap<(Addr, Destination), Leg, foldhash::fast::RandomState>,
     /// Where the search for something to forget goes on.
@@ -20,7 +21,7 @@ pub struct Relays {
 }
 
 /// Bytes of one relay to one destination.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 struct Leg {
     asked: u64,
     carried: u64,

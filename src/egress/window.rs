@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::arena::{prefetch, prefetch_whole};
 use crate::time::Timestamp;
 
@@ -18,7 +20,7 @@ pub type WindowSums = [u64; WINDOWS.len()];
 
 /// Bytes in the last minute, ten minutes, hour and day, each in twenty slots: a sum spans between 19/20
 /// of its window and all of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows {
     /// Numbers of the newest slots since the epoch.
     newest: [u64; WINDOWS.len()],

@@ -1,12 +1,14 @@
 //! What a flow reports: increments, never totals.
 
+use serde::{Deserialize, Serialize};
+
 use crate::decode::{Tunnel, TunnelKind};
 use crate::flow::key::{FlowKey, Sender};
 use crate::net::{Addr, Endpoint, Protocol};
 use crate::time::Timestamp;
 
 /// What one end of a flow sent, in bytes and packets (DESIGN 3.1). The kinds are never mixed.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Unique application bytes.
     pub payload: u64,

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
 use super::hash::of_pair;
@@ -9,7 +10,7 @@ use crate::decode::Segment;
 use crate::net::{Addr, Endpoint, Protocol};
 
 /// Canonical 5-tuple: one key for both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FlowKey {
     /// The lesser end.
     pub low: Endpoint,
@@ -22,7 +23,7 @@ pub struct FlowKey {
 }
 
 /// Which end of a [`FlowKey`] sent something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Sender {
     /// The lesser end.
     Low,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::claim::{Claim, ClaimSource, Says};
@@ -31,9 +32,11 @@ use crate::time::Timestamp;
 ///
 /// So many machines, and twice as many addresses. When there are more, of the next few the one not heard of
 /// for longest is forgotten, and its addresses stand alone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Register {
+    #[serde(skip)]
     internal: Subnets,
+    #[serde(skip)]
     machines_max: usize,
     machines: IndexMap<Mac, Machine, foldhash::fast::RandomState>,
     addresses: IndexMap<Addr, Address, foldhash::fast::RandomState>,
@@ -43,7 +46,7 @@ pub struct Register {
 }
 
 /// What is known of a machine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Machine {
     heard_at: Timestamp,
     /// Its IPv4 address, and those it had before; the last one is the latest.
@@ -56,7 +59,7 @@ struct Machine {
 }
 
 /// What is known of an address.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Address {
     mac: Option<Mac>,
     heard_at: Timestamp,
@@ -69,12 +72,18 @@ struct Address {
 }
 
 /// The latest few names, each with where it was said last.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Hints(SmallVec<[(Name, ClaimSource); 1]>);
 
 impl Register {
     /// More machines than a link has; with all that can be said of them they take 150 MB.
     pub const MACHINES_MAX: usize = 1 << 16;
+
+    /// Goes on from what another process kept.
+    #[must_use]
+    pub fn resume(self, internal: Subnets, machines_max: usize) -> Self {
+        Self { internal, machines_max, ..self }
+    }
 
     /// Knows nobody yet.
     pub fn new(internal: Subnets, machines_max: usize) -> Self {

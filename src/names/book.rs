@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::destination::Destination;
@@ -18,10 +19,11 @@ use crate::time::Timestamp;
 /// Another host's answers say nothing of this one: two customers of a cloud share its addresses. When
 /// it is full, the address that was not answered for longest among the next few is forgotten, which
 /// [`Book::evicted`] counts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Book {
     entries: IndexMap<(Addr, Addr), Called, foldhash::fast::RandomState>,
     bytes: usize,
+    #[serde(skip)]
     bytes_max: usize,
     /// Where the search for an address to forget goes on.
     hand: Hand,
@@ -30,12 +32,12 @@ pub struct Book {
 
 /// What an address is called by one host, at any time: at most [`NAMES_MAX`] names, the one that was
 /// answered last at the end.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Called {
     names: SmallVec<[Calling; 1]>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Calling {
     name: Name,
     owner: Option<Destination>,
@@ -55,6 +57,11 @@ impl Book {
             hand: Hand::default(),
             evicted: 0,
         }
+    }
+
+    /// Goes on from what another process kept, in so many bytes.
+    pub(super) fn resume(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
     }
 
     /// Takes an answer, and whose the name is that was asked for. Names that are not valid are not taken.

@@ -1,7 +1,11 @@
 //! Whose an outside end is.
 
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::name::Name;
 use crate::net::Addr;
 
 /// The owner of an outside end: a registrable domain where it has a name, else an autonomous system where
@@ -10,7 +14,7 @@ use crate::net::Addr;
 /// The same sixteen bytes name the same owner in every run and on every sensor. What is no address is
 /// written as one that multicast has (`ff00::/8`, RFC 4291), which no outside end can be: behind it 120 bits
 /// of the domain's SHA-256, or the number of the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Destination(Addr);
 
 impl Destination {
@@ -35,6 +39,24 @@ impl Destination {
         Self(Addr::from_v6([OWNED, SYSTEM, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]))
     }
 
+    /// Reads a destination as it is written in alerts and profiles: an address, `AS` and a number, a domain,
+    /// or what is left of one whose text was forgotten.
+    pub fn of_key(key: &str) -> Option<Self> {
+        if let Ok(addr) = key.parse::<IpAddr>() {
+            return Some(Self::of_address(addr.into()));
+        }
+        if let Some(number) = key.strip_prefix("AS") {
+            return number.parse().ok().map(Self::of_system);
+        }
+        if let Some(digest) = key.strip_prefix(FORGOTTEN) {
+            let bits = u128::from_str_radix(digest, 16).ok().filter(|bits| bits >> 120 == 0)?;
+            let owned = (u128::from(OWNED) << 120) | bits;
+            return Some(Self(Addr::from_v6(owned.to_be_bytes())));
+        }
+        let name = Name::of(key.as_bytes()).filter(|name| name.is_valid() && name.as_str() == key);
+        name.map(|_| Self::of_domain(key))
+    }
+
     /// The address, of an owner known by nothing else.
     pub fn address(self) -> Option<Addr> {
         (self.first() >> 8 != u64::from(OWNED)).then_some(self.0)
@@ -55,6 +77,9 @@ impl Destination {
         self.0.halves()[0] >> 48
     }
 }
+
+/// What stands before the digest of a domain whose text was forgotten.
+pub(super) const FORGOTTEN: &str = "domain-";
 
 /// First byte of all that is no address, and the bit of the second that systems have and domains have not.
 const OWNED: u8 = 0xff;

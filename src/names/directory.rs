@@ -5,9 +5,10 @@ use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use super::book::{Book, Called};
-use super::destination::Destination;
+use super::destination::{Destination, FORGOTTEN};
 use super::facts::{Event, Facts, NameSource};
 use super::name::Name;
 use super::registry::Registry;
@@ -23,19 +24,24 @@ use crate::time::Timestamp;
 /// them, and the text of [`Directory::DOMAINS_MAX`] owners; when there are more, of the next few the one
 /// not met for longest is forgotten. Of open flows that say whose their peer is, [`Directory::FLOWS_MAX`]
 /// are remembered, and no more: those beyond go by what the host was answered, or by address.
-#[derive(Debug, Clone)]
+///
+/// Open flows are not kept between runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Directory {
     book: Book,
     met: IndexMap<(Addr, Addr), Met, foldhash::fast::RandomState>,
     /// Whose the server of an open flow is, by what it told itself; by a hash of the flow that nobody can
     /// foresee, and which is therefore its name here.
+    #[serde(skip)]
     flows: HashMap<u64, Owned, foldhash::fast::RandomState>,
     domains: IndexMap<Destination, Domain, foldhash::fast::RandomState>,
     /// Owners of names met lately, by a hash of the name: most are met again.
+    #[serde(skip, default = "no_latest")]
     latest: Box<[(u64, Destination)]>,
     /// Where the search for something to forget goes on.
     hand: Hand,
     evicted: u64,
+    #[serde(skip)]
     registry: Registry,
 }
 
@@ -62,14 +68,14 @@ pub struct Turn {
 }
 
 /// The text of a domain that owns something, and when it was last heard of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Domain {
     at: Timestamp,
     text: Box<str>,
 }
 
 /// What a flow between two addresses told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Met {
     at: Timestamp,
     service: Service,
@@ -114,7 +120,7 @@ impl Met {
 }
 
 /// Who an outside end is, as far as is known.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// Its name, and where that is from: what the client said, else what the host was answered, else the
     /// certificate.
@@ -153,11 +159,18 @@ impl Directory {
             met: IndexMap::with_capacity_and_hasher(Self::MET_MAX, Default::default()),
             flows: HashMap::default(),
             domains: IndexMap::default(),
-            latest: vec![(0, Destination::of_system(0)); LATEST].into(),
+            latest: no_latest(),
             hand: Hand::default(),
             evicted: 0,
             registry,
         }
+    }
+
+    /// Goes on from what another process kept.
+    #[must_use]
+    pub fn resume(mut self, book_bytes_max: usize, registry: Registry) -> Self {
+        self.book.resume(book_bytes_max);
+        Self { registry, ..self }
     }
 
     /// Takes what was learned, in the order in which it was reported among the deltas. Answers when a flow
@@ -225,6 +238,13 @@ impl Directory {
         &self.registry
     }
 
+    /// Remembers the text of a domain that was learned elsewhere.
+    pub fn learn_text(&mut self, key: &str, at: Timestamp) {
+        if let Some(name) = Name::of(key.as_bytes()).filter(|name| !name.is_address()) {
+            self.remember(&name, at);
+        }
+    }
+
     /// A destination in words: its domain, `AS` and number, or address. Of a domain whose text was
     /// forgotten, or never known, what is left of its digest.
     pub fn text(&self, destination: Destination) -> String {
@@ -232,7 +252,7 @@ impl Directory {
             (Some(addr), _, _) => addr.to_string(),
             (_, Some(system), _) => format!("AS{system}"),
             (_, _, Some(domain)) => domain.text.to_string(),
-            (None, None, None) => format!("domain-{:030x}", destination.to_bits() & DIGEST),
+            (None, None, None) => format!("{FORGOTTEN}{:030x}", destination.to_bits() & DIGEST),
         }
     }
 
@@ -320,6 +340,10 @@ impl Directory {
     fn hash(&self, key: &FlowKey) -> u64 {
         self.flows.hasher().hash_one(key)
     }
+}
+
+fn no_latest() -> Box<[(u64, Destination)]> {
+    vec![(0, Destination::of_system(0)); LATEST].into()
 }
 
 /// Names whose owner need not be found again.

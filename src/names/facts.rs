@@ -1,7 +1,7 @@
 //! What the first bytes of a flow told.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::name::Name;
 use super::service::Service;
@@ -68,7 +68,9 @@ impl Facts {
 }
 
 /// Where a name comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum NameSource {
     /// The server name of a TLS hello (RFC 6066).

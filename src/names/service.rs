@@ -5,7 +5,7 @@
 //! on how the bytes were cut.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::dns;
 use super::quic;
@@ -13,7 +13,18 @@ use super::tls;
 
 /// An application protocol.
 #[derive(
-    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema,
+    Debug,
+    Default,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    JsonSchema,
+    Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Service {
