@@ -1,12 +1,18 @@
 //! What many hosts and destinations cost: 100,000 hosts that send to 10 million destinations in three
-//! days. Prints the peak of resident memory after each day.
+//! days. Prints the peak of resident memory after each day, and how long all that was learned takes to be
+//! written and read.
 //!
 //! `cargo bench --bench memory`
+
+#![expect(clippy::disallowed_methods, reason = "it measures")]
+
+use std::time::Instant;
 
 use sekisho::config::{Keys, Settings};
 use sekisho::engine::Analyst;
 use sekisho::flow::{Counters, FlowDelta};
 use sekisho::net::{Addr, Endpoint, Protocol};
+use sekisho::state::State;
 use sekisho::time::Timestamp;
 
 const HOSTS: u32 = 100_000;
@@ -17,7 +23,8 @@ fn main() {
     // `cargo bench` passes its own arguments; `cargo test` only wants to know that it runs.
     let scale = if std::env::args().any(|argument| argument == "--bench") { 1 } else { 1000 };
     let settings = Settings::of(&Keys::default()).expect("the shipped rules are valid");
-    let mut analyst = Analyst::new(settings.analyst);
+    let options = settings.analyst;
+    let mut analyst = Analyst::new(options.clone());
     println!("start: {} MiB", peak_mib());
     for day in 0..DAYS {
         for n in 0..DESTINATIONS / scale {
@@ -26,6 +33,19 @@ fn main() {
         }
         println!("day {}: {} MiB", day + 1, peak_mib());
     }
+    let (hosts, pairs, destinations) = analyst.baseline().sizes();
+    println!("learned: {hosts} hosts, {pairs} pairs, {destinations} destinations");
+    let dir = tempfile::tempdir().expect("a folder for the state");
+    let mut state = State::write(dir.path()).expect("nobody else has it");
+    let started = Instant::now();
+    state.save(&analyst).expect("there is room on the disk");
+    let bytes = std::fs::metadata(dir.path().join("learned.state")).map_or(0, |file| file.len());
+    println!("written in {:.2?}: {} MB, {} MiB", started.elapsed(), bytes / 1_000_000, peak_mib());
+    drop(analyst);
+    let started = Instant::now();
+    let read = state.load(&options).expect("it was just written");
+    println!("read in {:.2?}: {} MiB", started.elapsed(), peak_mib());
+    drop(read);
 }
 
 /// The n-th destination of the day, from one host after the other.

@@ -1,8 +1,11 @@
 //! What can be typed.
 
+mod baseline;
 mod bench;
 mod census;
 mod eval;
+mod incidents;
+mod memory;
 mod synth;
 
 use std::path::PathBuf;
@@ -11,9 +14,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho::config::{Format, Keys};
 use sekisho::sink::FlowFormat;
 
+pub(crate) use baseline::Baseline;
 pub(crate) use bench::Bench;
 pub(crate) use census::{Census, CensusFormatArg, Whom};
 pub(crate) use eval::Eval;
+pub(crate) use incidents::Incidents;
+pub(crate) use memory::Memory;
 pub(crate) use synth::Synth;
 
 /// Flags unusual uploads from workstations to outside hosts, while they run.
@@ -46,6 +52,12 @@ pub(crate) enum Mode {
         /// Of what
         of: SchemaOf,
     },
+    /// Look at what was learned, in a state folder
+    #[command(subcommand)]
+    Baseline(Baseline),
+    /// Look at the incidents of a state folder, and say what they were
+    #[command(subcommand)]
+    Incidents(Incidents),
     /// Look after the rules folder
     Rules {
         #[command(subcommand)]
@@ -62,6 +74,8 @@ pub(crate) struct Replay {
     pub(crate) common: Common,
     #[command(flatten)]
     pub(crate) verdict: Verdict,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
 }
 
 impl Replay {
@@ -209,6 +223,10 @@ pub(crate) enum SchemaOf {
     Host,
     /// `sekisho.destination/1`
     Destination,
+    /// `sekisho.baseline/1`, what `baseline export` prints
+    Baseline,
+    /// What `incidents list` prints
+    Incident,
     /// `sekisho.ranking/1`
     Ranking,
     /// `sekisho.summary/1`

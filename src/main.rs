@@ -21,18 +21,20 @@ use cli::{
     Synth, Whom,
 };
 use sekisho::alert::{Alert, RankingEntry, Record, Summary};
+use sekisho::baseline::Profile;
 use sekisho::bench::{self, Comparison, Report, scaling};
 use sekisho::capture::{FileSource, Source};
 use sekisho::census::{self, DestinationRecord, HostRecord};
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
-use sekisho::engine::{self, Analyst, Reported};
+use sekisho::engine::{self, Reported};
 use sekisho::eval::grid::{GridPlan, GridReport};
 use sekisho::eval::{self, EvalError, Labels, LabelsFile};
 use sekisho::flow::Reporting;
 use sekisho::machines::Claim;
 use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, CensusFormat, JsonLines, Sink, Text, Width, printable};
+use sekisho::state::IncidentRow;
 use sekisho::synth::office::{Office, Packets};
 use sekisho::synth::{Kind, Traffic, write_pcap};
 use serde::Serialize;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         Mode::Eval(eval) => self::eval(&eval),
         Mode::Bench(bench) => self::bench(&bench),
         Mode::Synth(synth) => self::synth(&synth),
+        Mode::Baseline(baseline) => baseline.run().map(|()| ExitCode::SUCCESS),
+        Mode::Incidents(incidents) => incidents.run().map(|()| ExitCode::SUCCESS),
         Mode::Schema { of } => schema(of),
         Mode::Rules { action: RulesAction::Check { dir } } => check_rules(dir.as_deref()),
     };
@@ -73,21 +77,30 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut source = FileSource::open(&replay.files, settings.capture.clone())?;
+    let first = source.first_at().max(settings.capture.since);
+    let (mut keeper, mut analyst) = replay.memory.open(first, &settings.analyst)?;
     let mut sink = sink(common, settings.format)?;
-    let mut analyst = Analyst::new(settings.analyst.clone());
     let progress = progress(common, source.total_bytes());
-    let mut written = Ok(());
-    let outcome =
-        engine::replay(&mut source, &settings.run, &mut analyst, |source, mut records| {
-            progress.set_position(source.consumed_bytes());
-            if written.is_ok() {
-                written =
-                    records.try_for_each(|record| sink.write(&record)).and_then(|()| sink.flush());
-            }
-        });
+    let mut told = Ok(());
+    let mut tell = |records: std::vec::Drain<'_, Record>| -> anyhow::Result<()> {
+        let records: Vec<Record> = records.collect();
+        // What is told can be looked up.
+        keeper.keep(&records)?;
+        records.iter().try_for_each(|record| sink.write(record))?;
+        Ok(sink.flush()?)
+    };
+    let outcome = engine::replay(&mut source, &settings.run, &mut analyst, |source, records| {
+        progress.set_position(source.consumed_bytes());
+        if told.is_ok() {
+            told = tell(records);
+        }
+    });
     progress.finish_and_clear();
-    written?;
+    told?;
     let counted = outcome?;
+    keeper.save(&analyst)?;
+    analyst.rank_day();
+    analyst.drain().try_for_each(|record| sink.write(&record))?;
 
     let summary = engine::summarize(&source, &counted, &analyst);
     let has_alerts = summary.alerts > 0;
@@ -462,6 +475,8 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Flow => serde_json::to_value(schemars::schema_for!(FlowRecord))?,
         SchemaOf::Host => serde_json::to_value(schemars::schema_for!(HostRecord))?,
         SchemaOf::Destination => serde_json::to_value(schemars::schema_for!(DestinationRecord))?,
+        SchemaOf::Baseline => serde_json::to_value(schemars::schema_for!(Profile))?,
+        SchemaOf::Incident => serde_json::to_value(schemars::schema_for!(IncidentRow))?,
         SchemaOf::Ranking => serde_json::to_value(schemars::schema_for!(RankingEntry))?,
         SchemaOf::Summary => serde_json::to_value(schemars::schema_for!(Summary))?,
         SchemaOf::Bench => serde_json::to_value(schemars::schema_for!(Report))?,

@@ -141,7 +141,8 @@ fn tell(reports: &Reports, counted: &WorkerCounters) {
         assert!(ledger.is_empty(), "a flow without its end");
     }
     analyst.fold(reports.deltas.iter().map(|(_, delta)| delta));
-    analyst.finish(ClosedBecause::Eof);
+    analyst.close(ClosedBecause::Eof);
+    analyst.rank_day();
     let mut records: Vec<Record> = analyst.drain().collect();
     let mut summary = Summary::default();
     analyst.summarize(&mut summary);

@@ -1,5 +1,7 @@
 //! From scores to alerts a day: the threshold that the operator's budget buys.
 
+use serde::{Deserialize, Serialize};
+
 use crate::detect::Bits;
 
 /// Peaks of finished pair-days, and the threshold that follows from them (DETECTION 5).
@@ -7,7 +9,7 @@ use crate::detect::Bits;
 /// Peaks over a level follow an exponential law in bits (Davison and Smith 1990); an alarmed peak is
 /// right-censored at its threshold, so that a theft cannot lift the bar above itself; a prior worth
 /// twenty host-days stands in while there is nothing to learn from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Budget {
     alerts_per_day: f64,
     /// Peaks in quarter bits.
@@ -24,6 +26,11 @@ impl Budget {
             Self { alerts_per_day, peaks: Vec::new(), alarmed: Vec::new(), threshold: LEVEL_MIN };
         budget.freeze(0, 0);
         budget
+    }
+
+    /// Goes on from what another process kept; more or fewer alerts a day are bought from the next day on.
+    pub(super) fn resume(self, alerts_per_day: f64) -> Self {
+        Self { alerts_per_day, ..self }
     }
 
     /// Alerts a day that the operator wants to see.

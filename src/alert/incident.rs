@@ -2,33 +2,34 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::budget::Budget;
-use super::incidents::{Labels, Options};
+use super::incidents::{Labels, Options, Verdict};
 use super::record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,
     Pivot, Revision, Sensor, Severity,
 };
 use super::text;
 use crate::detect::{self, Bits, Case, DETECTORS, Family, Finding, Subject};
-use crate::egress::{Destination, FlowBytes, Pair};
+use crate::egress::{Destination, FlowBytes, Pair, WindowSums};
 use crate::flow::Counters;
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
 
 /// What makes two findings one incident. Without a destination it is about many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Key {
     pub(super) host: Addr,
     pub(super) destination: Option<Destination>,
     pub(super) family: Family,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Incident {
-    id: String,
+    pub(super) id: String,
     started: Timestamp,
     /// Bytes of days before the present one.
     carried: Sent,
@@ -37,14 +38,17 @@ pub(super) struct Incident {
     left_when_raised: u64,
     has_paged: bool,
     /// Terms that raised the score in some revision.
+    #[serde(deserialize_with = "detectors")]
     fired: SmallVec<[&'static str; 6]>,
     revisions: Vec<Revision>,
     /// Largest number of bytes so far, for re-opening.
     pub(super) largest: u64,
+    /// What a person judged of it.
+    verdict: Option<Verdict>,
 }
 
 /// What was sent, in every count.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Sent {
     pub(super) out: Counters,
     bytes_in: u64,
@@ -65,7 +69,7 @@ impl Sent {
 }
 
 /// An incident as last looked at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Facts {
     pub(super) day: Day,
     /// Start of the first flow of the day that counts.
@@ -119,8 +123,14 @@ impl Incident {
                 fired: SmallVec::new(),
                 revisions: Vec::new(),
                 largest: 0,
+                verdict: None,
             },
         }
+    }
+
+    /// Takes a person's verdict; is it another than before?
+    pub(super) fn settle(&mut self, verdict: Verdict) -> bool {
+        self.verdict.replace(verdict) != Some(verdict)
     }
 
     /// Takes over a new look at it.
@@ -269,6 +279,11 @@ impl Facts {
         facts
     }
 
+    /// Bytes that the latest verdict on it is about, and those in the host's windows then.
+    pub(super) fn measure(&self) -> (u64, WindowSums) {
+        (self.finding.bytes(), self.finding.measure.windows)
+    }
+
     /// Finds what costs a walk over all hosts, or many verdicts: only for what is told.
     pub(super) fn weigh(&mut self, case: Case<'_>, threshold: Bits) {
         self.hosts_30d = case.baseline.hosts_within(case.pair.destination, case.day, 30)
@@ -384,6 +399,14 @@ impl Facts {
             (Family::Volume, None, hosts) => format!("new to this host, known to {hosts}"),
         }
     }
+}
+
+/// Names of detectors, as they were kept; one that is no more is left out.
+fn detectors<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<SmallVec<[&'static str; 6]>, D::Error> {
+    let kept = Vec::<String>::deserialize(deserializer)?;
+    Ok(DETECTORS.into_iter().filter(|name| kept.iter().any(|kept| kept == name)).collect())
 }
 
 /// Names of the terms that raised the score.

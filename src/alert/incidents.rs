@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::incident::{Facts, GROWTH, Incident, Key, severity};
@@ -11,7 +12,7 @@ use super::ranking::{Ranking, RankingEntry};
 use super::record::{Alert, ClosedBecause, Kind};
 use super::text;
 use crate::detect::{Bits, Case, Family, Finding, Subject};
-use crate::egress::Destination;
+use crate::egress::{Destination, WindowSums};
 use crate::names::Who;
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
@@ -32,7 +33,7 @@ pub struct Options {
 }
 
 /// What the rules and the wire say about the two ends.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Labels {
     /// The host's declared role.
     pub role: Option<String>,
@@ -51,7 +52,7 @@ pub struct Labels {
 }
 
 /// What is known of a machine inside.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineFacts {
     /// Its other addresses.
     pub others: Vec<Addr>,
@@ -61,9 +62,46 @@ pub struct MachineFacts {
     pub name: Option<String>,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            alerts_per_day: 1.0,
+            quiet_after: Duration::from_secs(1800),
+            reopen_within_days: 14,
+            sensor: "sekisho".to_owned(),
+            config_digest: String::new(),
+        }
+    }
+}
+
+/// What a person judged of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// It was in order.
+    Benign,
+    /// It was a theft.
+    Theft,
+}
+
+/// An incident of which a person has judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// The inside end.
+    pub host: Addr,
+    /// The outside end; of many, none is said.
+    pub destination: Option<Destination>,
+    /// The day on which it was last seen.
+    pub day: Day,
+    /// Bytes that it was about, on one day.
+    pub bytes: u64,
+    /// Bytes in the host's sliding windows at its last look.
+    pub windows: WindowSums,
+}
+
 /// All incidents that are open, or may re-open.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Incidents {
+    #[serde(skip)]
     options: Options,
     budget: Budget,
     incidents: BTreeMap<Key, Incident>,
@@ -74,11 +112,13 @@ pub struct Incidents {
     peaks: IndexMap<(Addr, Destination), (Bits, Option<Bits>), foldhash::fast::RandomState>,
     /// Each host's best of the day.
     best: IndexMap<Addr, Best, foldhash::fast::RandomState>,
+    /// Of this run.
+    #[serde(skip)]
     paged: u64,
 }
 
 /// A host's best verdict of the day.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Best {
     finding: Finding,
     destination: Destination,
@@ -124,6 +164,26 @@ impl Incidents {
             best: IndexMap::default(),
             paged: 0,
         }
+    }
+
+    /// Goes on from what another process kept. The threshold is that of the day under way.
+    #[must_use]
+    pub fn resume(self, options: Options) -> Self {
+        Self { budget: self.budget.resume(options.alerts_per_day), options, ..self }
+    }
+
+    /// Takes a person's verdict on an incident whose days are over before `today`; `None` where there is
+    /// nothing to do, as when the same was said before.
+    pub fn settle(&mut self, id: &str, verdict: Verdict, today: Day) -> Option<Settled> {
+        let (key, incident) = self.incidents.iter_mut().find(|(_, incident)| incident.id == id)?;
+        let is_over = incident.facts.day < today;
+        (is_over && incident.settle(verdict)).then(|| Settled {
+            host: key.host,
+            destination: key.destination,
+            day: incident.facts.day,
+            bytes: incident.facts.measure().0,
+            windows: incident.facts.measure().1,
+        })
     }
 
     /// The threshold, and what it follows from.

@@ -9,7 +9,7 @@ mod summary;
 mod text;
 
 pub use budget::Budget;
-pub use incidents::{Incidents, Labels, MachineFacts, Options};
+pub use incidents::{Incidents, Labels, MachineFacts, Options, Settled, Verdict};
 pub use ranking::{Ranking, RankingEntry};
 pub use record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::detect::Bits;
@@ -109,7 +109,9 @@ pub enum ClosedBecause {
 }
 
 /// How much an incident matters. From `Medium` on it pages and spends budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Within two bits below the threshold: in reports, pages nobody.
@@ -195,7 +197,7 @@ pub struct Counterfactual {
 }
 
 /// One earlier alert of the same incident.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema, Deserialize)]
 pub struct Revision {
     /// Its number.
     pub revision: u32,

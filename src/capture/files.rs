@@ -124,6 +124,11 @@ impl FileSource {
         })
     }
 
+    /// The earliest time of any file's first packet, before anything is read; `None` where there is none.
+    pub fn first_at(&self) -> Option<Timestamp> {
+        self.merge.next_at()
+    }
+
     /// What was read so far.
     pub fn counters(&self) -> Counters {
         let tally = self.merge.tally();

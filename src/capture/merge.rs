@@ -141,6 +141,11 @@ impl Merge {
     }
 
     /// How many bytes were taken from disk and pipes.
+    /// The time of the first frame not handed out, as far as it is known.
+    pub(super) fn next_at(&self) -> Option<Timestamp> {
+        self.order.peek().map(|Reverse(head)| head.at)
+    }
+
     pub(super) fn consumed_bytes(&self) -> u64 {
         self.meter.bytes()
     }

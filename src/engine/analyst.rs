@@ -1,21 +1,24 @@
 //! Folds deltas, judges, keeps incidents: one thread, deterministic, can be cloned and restored.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use thiserror::Error;
 
 use super::worker::Reports;
 use crate::alert::{
-    self, Alert, ClosedBecause, Incidents, Labels, MachineFacts, RankingEntry, Record, Summary,
-    TopSender, share,
+    self, Alert, ClosedBecause, Incidents, Labels, MachineFacts, RankingEntry, Record, Settled,
+    Severity, Summary, TopSender, Verdict, share,
 };
-use crate::baseline::{self, Baseline};
+use crate::baseline::{self, Baseline, Profile, Unfit};
 use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
 use crate::egress::{self, Crossing, Destination, Egress, Group, Place, Relays};
-use crate::flow::FlowDelta;
+use crate::flow::{Counters, FlowDelta};
 use crate::machines::Register;
 use crate::names::{Directory, Event, Registry, Turn};
-use crate::net::Addr;
+use crate::net::{Addr, Endpoint, Protocol};
 use crate::rules::RuleSet;
 use crate::time::{Day, PacketClock, Timestamp};
 
@@ -38,8 +41,9 @@ pub struct Options {
 
 /// The state of the verdict: everything after the flow table.
 ///
-/// A clone is a fork: both go on from the same past.
-#[derive(Debug, Clone)]
+/// A clone is a fork: both go on from the same past. What is read back from where it was written lives
+/// only after [`Analyst::resume`]; the owners of flows that were open then are not kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Analyst {
     egress: Egress,
     baseline: Baseline,
@@ -47,10 +51,26 @@ pub struct Analyst {
     directory: Directory,
     register: Register,
     relays: Relays,
+    #[serde(skip, default = "shipped")]
     rules: Arc<RuleSet>,
     clock: PacketClock,
+    #[serde(skip)]
     floor_bytes: u64,
+    /// Was anything counted in this run on the day that is under way? Else its ranking was told already.
+    #[serde(skip)]
+    has_counted_today: bool,
+    #[serde(skip)]
     records: Vec<Record>,
+}
+
+/// There is more in what was kept than this run has room for.
+#[derive(Debug, Error)]
+#[error("holds {kept} {what}, this run has room for {max}; give it more with {key}, or --memory")]
+pub struct Outgrown {
+    what: &'static str,
+    kept: usize,
+    max: usize,
+    key: &'static str,
 }
 
 impl Analyst {
@@ -58,11 +78,7 @@ impl Analyst {
     pub fn new(options: Options) -> Self {
         Self {
             floor_bytes: options.egress.floor_bytes,
-            register: Register::new(
-                options.egress.internal.clone(),
-                // A machine with all that can be said of it takes a quarter of a host.
-                (options.egress.hosts_max / 4).min(Register::MACHINES_MAX),
-            ),
+            register: Register::new(options.egress.internal.clone(), options.machines_max()),
             egress: Egress::new(options.egress),
             baseline: Baseline::new(options.baseline),
             incidents: Incidents::new(options.alert),
@@ -70,8 +86,44 @@ impl Analyst {
             relays: Relays::default(),
             rules: options.rules,
             clock: PacketClock::default(),
+            has_counted_today: false,
             records: Vec::new(),
         }
+    }
+
+    /// Goes on from what another process kept.
+    ///
+    /// # Errors
+    /// When it was learned with more room than there is now.
+    pub fn resume(self, options: Options) -> Result<Self, Outgrown> {
+        let (egress, baseline) = (&options.egress, &options.baseline);
+        let (hosts, pairs, destinations) = self.baseline.sizes();
+        for (what, kept, max, key) in [
+            ("hosts", self.egress.hosts().len().max(hosts), egress.hosts_max, "limits.hosts_max"),
+            ("pairs of a day", self.egress.pairs().len(), egress.pairs_max, "limits.pairs_max"),
+            ("remembered pairs", pairs, baseline.pairs_max, "limits.pairs_remembered_max"),
+            ("destinations", destinations, baseline.destinations_max, "limits.destinations_max"),
+        ] {
+            if kept > max {
+                return Err(Outgrown { what, kept, max, key });
+            }
+        }
+        let internal = options.egress.internal.clone();
+        let is_as_before = self.incidents.budget().alerts_per_day() == options.alert.alerts_per_day;
+        let mut analyst = Self {
+            register: self.register.resume(internal, options.machines_max()),
+            floor_bytes: options.egress.floor_bytes,
+            egress: self.egress.resume(options.egress, |host| group(&options.rules, host)),
+            baseline: self.baseline.resume(options.baseline),
+            incidents: self.incidents.resume(options.alert),
+            directory: self.directory.resume(options.book_bytes_max, options.registry),
+            rules: options.rules,
+            ..self
+        };
+        if !is_as_before {
+            analyst.freeze_budget(analyst.egress.day());
+        }
+        Ok(analyst)
     }
 
     /// Takes what workers reported, in the order of the input: hears what was learned of names, adds
@@ -219,9 +271,9 @@ impl Analyst {
         self.advance(now);
         if is_another {
             self.end_day(day);
-            let hosts = self.baseline.hosts_lately(day);
-            self.incidents.freeze_budget(self.baseline.host_days(), hosts);
+            self.freeze_budget(day);
         }
+        self.has_counted_today = true;
         let (rules, baseline) = (&self.rules, &self.baseline);
         let touch = self.egress.fold(
             delta,
@@ -257,6 +309,11 @@ impl Analyst {
         }
     }
 
+    fn freeze_budget(&mut self, day: Day) {
+        let hosts = self.baseline.hosts_lately(day);
+        self.incidents.freeze_budget(self.baseline.host_days(), hosts);
+    }
+
     /// Lets time pass: closes incidents that have been quiet.
     pub fn advance(&mut self, now: Timestamp) {
         let mut alerts = Vec::new();
@@ -264,12 +321,12 @@ impl Analyst {
         self.records.extend(alerts.into_iter().map(record));
     }
 
-    /// Ends the run: closes all incidents and ranks the day. Nobody is left to learn from it.
-    pub fn finish(&mut self, because: ClosedBecause) {
+    /// Closes all incidents: the run ends. What is to be kept of it is written after this, and before the day
+    /// is ranked: another run may go on with it.
+    pub fn close(&mut self, because: ClosedBecause) {
         let mut alerts = Vec::new();
         self.incidents.close_all(because, &mut alerts);
         self.records.extend(alerts.into_iter().map(record));
-        self.rank_day();
     }
 
     /// Ends the day, as midnight does: ranks it and learns from it.
@@ -283,6 +340,90 @@ impl Analyst {
     /// What there is to tell since the last call.
     pub fn drain(&mut self) -> std::vec::Drain<'_, Record> {
         self.records.drain(..)
+    }
+
+    /// Takes a person's verdict on an incident, from its second day on until it is forgotten: an upload
+    /// that was in order teaches what is normal, a theft nothing.
+    pub fn settle(&mut self, incident: &str, verdict: Verdict) {
+        let Some(settled) = self.incidents.settle(incident, verdict, self.egress.day()) else {
+            return;
+        };
+        let Settled { host, destination, day, bytes, windows } = settled;
+        match (verdict, destination) {
+            (Verdict::Benign, Some(to)) => self.baseline.vouch(host, (to, day, bytes), windows),
+            (Verdict::Benign, None) => self.baseline.vouch_many(group(&self.rules, host), bytes),
+            (Verdict::Theft, Some(to)) => self.baseline.disown(host, to, day),
+            // Of many, what was under suspicion taught nothing.
+            (Verdict::Theft, None) => {}
+        }
+    }
+
+    /// What is normal here.
+    pub fn baseline(&self) -> &Baseline {
+        &self.baseline
+    }
+
+    /// What was learned of a host, as a document.
+    pub fn profile(&self, host: Addr) -> Option<Profile> {
+        self.baseline.profile(host, |to| self.directory.text(to))
+    }
+
+    /// Takes in what another sensor learned of a host, in place of what is known of it here.
+    ///
+    /// # Errors
+    /// When the document does not hold together.
+    pub fn adopt(&mut self, profile: &Profile) -> Result<(), Unfit> {
+        self.baseline.adopt(profile)?;
+        for known in &profile.destinations {
+            self.directory.learn_text(&known.key, known.first_seen);
+        }
+        Ok(())
+    }
+
+    /// How much of an upload by `host` to a destination that nobody knows would have left when it was told
+    /// of: bytes in all, bytes a second, from the day after the latest on. Tried on a fork; `None` where it
+    /// would not be told of.
+    pub fn rehearse(&self, host: Addr, bytes: u64, bytes_per_second: u64) -> Option<u64> {
+        let mut fork = self.clone();
+        let source = Endpoint { addr: host, port: 49_152 };
+        let stranger = (1..=254).map(|last| Addr::from_v4([198, 51, 100, last])).find(|&addr| {
+            self.baseline.prevalence(host, Destination::of_address(addr)).host_since.is_none()
+        })?;
+        let destination = Endpoint { addr: stranger, port: 443 };
+        let begin = self.now().plus(Duration::from_secs(86_400));
+        let mut sent = 0;
+        for second in 0.. {
+            let step = bytes_per_second.min(bytes - sent);
+            if step == 0 {
+                return None;
+            }
+            sent += step;
+            let out = Counters {
+                payload: step,
+                acked: step,
+                sent: step,
+                wire: step,
+                packets: 1,
+                ..Counters::default()
+            };
+            let at = begin.plus(Duration::from_secs(second));
+            let delta =
+                FlowDelta::new(source, destination, Protocol::TCP, at, [out, Counters::default()]);
+            fork.fold([&delta]);
+            let is_told = |record: Record| match record {
+                Record::Alert(alert) => alert.host.ip == host && alert.severity >= Severity::Medium,
+                Record::Ranking(_) | Record::Summary(_) => false,
+            };
+            if fork.drain().any(is_told) {
+                return Some(sent);
+            }
+        }
+        None
+    }
+
+    /// The latest packet time of all that was taken.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The score from which an incident pages today.
@@ -311,7 +452,7 @@ impl Analyst {
         let totals = self.egress.totals();
         summary.internal = self.egress.internal().nets().iter().map(ToString::to_string).collect();
         summary.timezone = self.egress.zone_name().to_owned();
-        summary.hosts = self.egress.hosts().len();
+        summary.hosts = self.egress.hosts().filter(|host| host.was_seen()).count();
         summary.hosts_evicted = totals.hosts_evicted;
         summary.pairs_evicted = totals.pairs_evicted;
         summary.bytes_out = totals.bytes_out;
@@ -341,7 +482,8 @@ impl Analyst {
         hosts.iter().take(TOP_SENDERS).map(sender).collect()
     }
 
-    fn rank_day(&mut self) {
+    /// Ranks the hosts of the day as it stands.
+    pub fn rank_day(&mut self) {
         let day = self.egress.day();
         for host in self.egress.active() {
             // The last look may lie a tenth of the bytes back, and small hosts had none.
@@ -351,10 +493,22 @@ impl Analyst {
             }
         }
         let ranking = self.incidents.close_day(day, |destination| self.directory.text(destination));
-        self.records.extend(
-            ranking.into_iter().map(|entry: RankingEntry| Record::Ranking(Box::new(entry))),
-        );
+        if std::mem::take(&mut self.has_counted_today) {
+            let entry = |entry: RankingEntry| Record::Ranking(Box::new(entry));
+            self.records.extend(ranking.into_iter().map(entry));
+        }
     }
+}
+
+impl Options {
+    /// A machine with all that can be said of it takes a quarter of a host.
+    fn machines_max(&self) -> usize {
+        (self.egress.hosts_max / 4).min(Register::MACHINES_MAX)
+    }
+}
+
+fn shipped() -> Arc<RuleSet> {
+    Arc::new(RuleSet::shipped())
 }
 
 /// A host and one of its pairs as they stand today.

@@ -15,9 +15,9 @@ use crate::frame::Batch;
 use crate::machines::Claim;
 use crate::names;
 
-/// Replays `source` to its end and hands `tell` every record as it comes.
+/// Replays `source` to its end, closes all incidents, and hands `tell` every record as it comes.
 ///
-/// `tell` also gets the source after every batch, to show progress.
+/// The day is left as it stands: whoever keeps the analyst writes it down before it is ranked. `tell` also gets the source after every batch, to show progress.
 ///
 /// # Errors
 /// When the source fails. What came before it was counted, judged and told.
@@ -32,7 +32,7 @@ pub fn replay<S: Source>(
         tell(source, analyst.drain());
         ControlFlow::Continue(())
     });
-    analyst.finish(ClosedBecause::Eof);
+    analyst.close(ClosedBecause::Eof);
     tell(source, analyst.drain());
     outcome
 }

@@ -69,7 +69,8 @@ impl Judge for Analyst {
     }
 
     fn finish(&mut self) {
-        Self::finish(self, crate::alert::ClosedBecause::Eof);
+        self.close(crate::alert::ClosedBecause::Eof);
+        self.rank_day();
     }
 
     fn told(&mut self) -> Vec<Told> {

@@ -1,16 +1,20 @@
 //! Where records go: a person or a program.
 
+mod baseline;
 mod census;
 mod csv;
 mod flows;
+mod incidents;
 mod json_lines;
 mod text;
 mod zeek;
 
 use std::io;
 
+pub use baseline::{Projection, write_profile};
 pub use census::{CensusFormat, Listed, Width, write_census};
 pub use flows::{FlowFormat, Flows};
+pub use incidents::{IncidentFormat, write_incident, write_incidents};
 pub use json_lines::JsonLines;
 pub use text::Text;
 

@@ -12,9 +12,9 @@ use crate::support::root;
 pub(crate) fn sekisho() -> Command {
     let mut command = Command::cargo_bin("sekisho").unwrap();
     command.current_dir(root());
-    for variable in
-        ["CONFIG", "TIMEZONE", "FILTER", "INTERNAL", "RULES", "BUDGET", "WORKERS", "FORMAT"]
-    {
+    for variable in [
+        "CONFIG", "TIMEZONE", "FILTER", "INTERNAL", "RULES", "BUDGET", "WORKERS", "FORMAT", "STATE",
+    ] {
         command.env_remove(format!("SEKISHO_{variable}"));
     }
     command

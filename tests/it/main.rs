@@ -18,5 +18,6 @@ mod owners;
 mod page;
 mod pcaps;
 mod scenario;
+mod state;
 mod support;
 mod traffic;

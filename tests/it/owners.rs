@@ -25,7 +25,8 @@ fn told(
     let mut analyst = Analyst::new(Settings::of(keys).unwrap().analyst);
     let (reports, _) = recording.reports(Options::default(), workers, frames);
     analyst.take(&reports);
-    analyst.finish(ClosedBecause::Eof);
+    analyst.close(ClosedBecause::Eof);
+    analyst.rank_day();
     let mut summary = Summary::default();
     analyst.summarize(&mut summary);
     (analyst.drain().collect(), summary)

@@ -1,0 +1,75 @@
+//! What outlives a run: the state folder that a run goes on from and writes to.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use sekisho::alert::{Alert, Record};
+use sekisho::engine::{Analyst, Options};
+use sekisho::sink::printable;
+use sekisho::state::{State, StateError, Store};
+use sekisho::time::Timestamp;
+
+/// What outlives a run.
+#[derive(Debug, Args)]
+pub(crate) struct Memory {
+    /// State folder: judge by what was learned there [default: nothing is known yet]
+    #[arg(long, env = "SEKISHO_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Learn from this traffic: write what was learned, and every alert, to the state folder
+    #[arg(long, requires = "state")]
+    learn: bool,
+}
+
+/// Where a run writes what is to outlive it, if it does.
+pub(crate) struct Keeper(Option<(State, Store)>);
+
+impl Memory {
+    /// An analyst that goes on from the folder, or knows nothing. A run that learns is refused traffic that
+    /// begins before the end of what was learned.
+    pub(crate) fn open(
+        &self,
+        first: Option<Timestamp>,
+        options: &Options,
+    ) -> anyhow::Result<(Keeper, Analyst)> {
+        let Some(dir) = &self.state else {
+            return Ok((Keeper(None), Analyst::new(options.clone())));
+        };
+        let mut state = if self.learn { State::write(dir)? } else { State::read(dir)? };
+        let loaded = state.load(options);
+        for notice in state.notices() {
+            eprintln!("sekisho: warning: {}", printable(notice));
+        }
+        let analyst = match loaded? {
+            Some((header, analyst)) => {
+                match header.check(dir, first.unwrap_or(Timestamp::MAX)) {
+                    Err(error) if self.learn => return Err(error.into()),
+                    Err(error) => eprintln!("sekisho: warning: {error}"),
+                    Ok(()) => {}
+                }
+                analyst
+            }
+            None if self.learn => Analyst::new(options.clone()),
+            None => return Err(StateError::Empty { dir: dir.clone() }.into()),
+        };
+        let store = self.learn.then(|| state.store()).transpose()?;
+        Ok((Keeper(store.map(|store| (state, store))), analyst))
+    }
+}
+
+impl Keeper {
+    /// Writes the alerts among these records.
+    pub(crate) fn keep(&mut self, records: &[Record]) -> Result<(), StateError> {
+        let Some((_, store)) = &mut self.0 else { return Ok(()) };
+        store.add(records.iter().filter_map(|record| match record {
+            Record::Alert(alert) => Some::<&Alert>(alert),
+            Record::Ranking(_) | Record::Summary(_) => None,
+        }))
+    }
+
+    /// Writes what was learned.
+    pub(crate) fn save(&self, analyst: &Analyst) -> anyhow::Result<()> {
+        let Some((state, _)) = &self.0 else { return Ok(()) };
+        state.save(analyst).context("what was learned is lost")
+    }
+}
