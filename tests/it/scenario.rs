@@ -1,10 +1,17 @@
 //! Sixteen days of an office, with thefts laid over them: benign days matter as much as thefts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand_pcg::Pcg32;
+use rand_pcg::rand_core::{Rng, SeedableRng};
 
 use sekisho::alert::{Alert, Kind, Record, Severity};
+use sekisho::capture::{FileSource, Polled, Source};
 use sekisho::config::{Keys, Settings};
 use sekisho::engine::{Analyst, replay};
+use sekisho::frame::{Batch, Frame};
 use serde_json::Value;
 
 use crate::support::scenarios;
@@ -42,6 +49,11 @@ fn labels(folder: &Path) -> Vec<Label> {
 
 /// The alerts of a replay in the office's own time zone and networks.
 fn alerts(files: &[PathBuf]) -> Vec<Alert> {
+    alerts_through(files, |batch| batch)
+}
+
+/// The same, of batches that something has happened to on their way.
+fn alerts_through(files: &[PathBuf], mirror: impl FnMut(Batch) -> Batch) -> Vec<Alert> {
     let internal = ["10.20.1.0/24", "10.20.9.0/24", "2001:db8:20:1::/64"];
     let settings = Settings::of(&Keys {
         timezone: Some("Asia/Tokyo".to_owned()),
@@ -50,10 +62,10 @@ fn alerts(files: &[PathBuf]) -> Vec<Alert> {
         ..Keys::default()
     })
     .unwrap();
-    let mut source = sekisho::capture::FileSource::open(files, settings.capture).unwrap();
+    let source = FileSource::open(files, settings.capture).unwrap();
     let mut analyst = Analyst::new(settings.analyst);
     let mut alerts = Vec::new();
-    replay(&mut source, &settings.run, &mut analyst, |_, records| {
+    replay(&mut Mirror { source, mirror }, &settings.run, &mut analyst, |_, records| {
         for record in records {
             if let Record::Alert(alert) = record {
                 alerts.push(*alert);
@@ -62,6 +74,28 @@ fn alerts(files: &[PathBuf]) -> Vec<Alert> {
     })
     .unwrap();
     alerts
+}
+
+/// A source behind a mirror port that does something to every batch.
+struct Mirror<F> {
+    source: FileSource,
+    mirror: F,
+}
+
+impl<F: FnMut(Batch) -> Batch> Source for Mirror<F> {
+    type Error = <FileSource as Source>::Error;
+
+    fn poll(&mut self, out: &mut Batch) -> Result<Polled, Self::Error> {
+        let polled = self.source.poll(out)?;
+        *out = (self.mirror)(std::mem::take(out));
+        Ok(polled)
+    }
+}
+
+/// Who was told of, by host and destination.
+fn pages(alerts: &[Alert]) -> BTreeSet<(String, String)> {
+    let pages = alerts.iter().filter(|alert| alert.severity >= Severity::Medium);
+    pages.map(|alert| (alert.host.ip.to_string(), alert.destination.key.clone())).collect()
 }
 
 /// The last word on the incident of a label, if it paged.
@@ -79,6 +113,43 @@ fn find<'a>(labels: &'a [Label], id: &str) -> &'a Label {
 
 fn is_within_a_thousandth(counted: u64, truth: u64) -> bool {
     counted.abs_diff(truth) * 1000 <= truth
+}
+
+/// A mirror port that delivers everything twice, or loses one frame in twenty, changes no verdict.
+#[test]
+fn copies_and_losses_change_no_verdict() {
+    let Some(folder) = scenarios() else { return };
+    let files = [folder.join("baseline"), folder.join("incidents")];
+    let clean = alerts(&files);
+    let unacknowledged =
+        clean.iter().filter(|alert| alert.destination.transport.as_deref() != Some("tcp"));
+    let is_small = |alert: &&Alert| alert.bytes_out * 95 / 100 < 1 << 20;
+    let at_the_floor = pages(&unacknowledged.filter(is_small).cloned().collect::<Vec<_>>());
+    let clean = pages(&clean);
+    assert!(clean.len() > 15 && at_the_floor.len() < 3, "{clean:?}");
+    let twice = alerts_through(&files, |batch| {
+        let mut twice = Batch::default();
+        for frame in batch.frames() {
+            twice.push(frame);
+            twice.push(Frame { at: frame.at.plus(Duration::from_micros(3)), ..frame });
+        }
+        twice
+    });
+    assert_eq!(pages(&twice), clean, "everything twice");
+    for seed in [1, 2, 3] {
+        let mut rng = Pcg32::seed_from_u64(seed);
+        let lossy = alerts_through(&files, |batch| {
+            let mut rest = Batch::default();
+            batch.frames().filter(|_| rng.next_u32() >= u32::MAX / 20).for_each(|f| rest.push(f));
+            rest
+        });
+        let lossy = pages(&lossy);
+        assert!(lossy.is_subset(&clean), "5 % lost, seed {seed}: {lossy:?}");
+        // Nobody acknowledges a ping: what is lost of one that had just passed the floor is not known.
+        let lost: Vec<_> =
+            clean.difference(&lossy).filter(|page| !at_the_floor.contains(page)).collect();
+        assert!(lost.is_empty(), "5 % lost, seed {seed}: {lost:?}");
+    }
 }
 
 /// Two weeks to learn from, then the theft: it must be found, with the right number of bytes.
@@ -154,8 +225,7 @@ fn bytes_agree_with_the_labels() {
         })
         .unwrap();
         let mut source =
-            sekisho::capture::FileSource::open(std::slice::from_ref(&label.file), settings.capture)
-                .unwrap();
+            FileSource::open(std::slice::from_ref(&label.file), settings.capture).unwrap();
         let mut analyst = Analyst::new(settings.analyst);
         let counted = replay(&mut source, &settings.run, &mut analyst, |_, _| {}).unwrap();
         let summary = sekisho::engine::summarize(&source, &counted, &analyst);
