@@ -37,7 +37,7 @@ pub struct FlowRecord {
     pub peer_port: u16,
     /// The end that opened the flow.
     pub initiator: Party,
-    /// Was that guessed, for want of a SYN?
+    /// Was that guessed, for want of a SYN, or of an echo?
     pub initiator_inferred: bool,
     /// Transport protocol.
     pub proto: Protocol,

@@ -322,7 +322,7 @@ impl Slot {
             vlan: None,
             protocol: key.protocol,
             opening: Opening::new(
-                Initiator::of(&key, sender, segment.tcp.as_ref()),
+                Initiator::of(&key, sender, segment),
                 match key.protocol {
                     // Of ICMPv6, what neighbours tell each other.
                     Protocol::TCP | Protocol::UDP | Protocol::ICMPV6 => 0,
@@ -647,16 +647,20 @@ impl Short {
 }
 
 impl Initiator {
-    /// The end that opened the flow: by SYN, else the end whose port is not a well-known one, else the
-    /// one who was heard first.
-    fn of(key: &FlowKey, sender: Sender, tcp: Option<&Tcp>) -> Self {
-        if let Some(tcp) = tcp
-            && tcp.has(Tcp::SYN)
-        {
-            return match if tcp.has(Tcp::ACK) { sender.other() } else { sender } {
-                Sender::Low => Self::SeenLow,
-                Sender::High => Self::SeenHigh,
-            };
+    /// The end that opened the flow: by SYN, or who asks for an echo, else the end whose port is not a
+    /// well-known one, else the one who was heard first.
+    fn of(key: &FlowKey, sender: Sender, segment: &Segment<'_>) -> Self {
+        let opener = match (segment.tcp, key.protocol, segment.transport.first()) {
+            (Some(tcp), _, _) if tcp.has(Tcp::SYN | Tcp::ACK) => Some(sender.other()),
+            (Some(tcp), _, _) if tcp.has(Tcp::SYN) => Some(sender),
+            (_, Protocol::ICMP, Some(8)) | (_, Protocol::ICMPV6, Some(128)) => Some(sender),
+            (_, Protocol::ICMP, Some(0)) | (_, Protocol::ICMPV6, Some(129)) => Some(sender.other()),
+            _ => None,
+        };
+        match opener {
+            Some(Sender::Low) => return Self::SeenLow,
+            Some(Sender::High) => return Self::SeenHigh,
+            None => {}
         }
         let is_well_known = |end: Endpoint| (1..1024).contains(&end.port);
         match (is_well_known(key.low), is_well_known(key.high), sender) {

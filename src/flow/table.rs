@@ -564,6 +564,44 @@ mod tests {
     use super::*;
     use crate::net::Addr;
 
+    /// Who was asked for an echo did not open the flow, even where the question was not captured.
+    #[test]
+    fn an_echo_is_opened_by_who_asks() {
+        for (protocol, [asks, answers]) in
+            [(Protocol::ICMP, [8, 0]), (Protocol::ICMPV6, [128, 129])]
+        {
+            let end = |last| Endpoint { addr: Addr::from_v4([10, 0, 0, last]), port: 7 };
+            for (source, destination) in [(end(1), end(2)), (end(2), end(1))] {
+                for (kind, opener) in [(asks, source), (answers, destination)] {
+                    let mut table = FlowTable::new(Options::default());
+                    let transport = [kind, 0, 0, 0, 0, 7, 0, 1];
+                    let segment = Segment {
+                        source,
+                        destination,
+                        protocol,
+                        vlan: None,
+                        tunnel: None,
+                        ip_len: 28,
+                        identification: 0,
+                        hop_limit: 64,
+                        transport: &transport,
+                        payload_len: 0,
+                        header_len: 8,
+                        tcp: None,
+                        fragment: None,
+                    };
+                    let (now, mut told) = (Timestamp::from_secs_nanos(1_000_000, 0), None);
+                    let place = table.place(&segment);
+                    table.observe(now, &segment, place, false, &mut |_| {});
+                    table.end_all(now, FlowEnd::Eof, &mut |delta| told = Some(delta));
+                    let told = told.unwrap();
+                    assert_eq!(told.key.end(told.initiator), opener, "{protocol} {kind}");
+                    assert!(!told.initiator_inferred);
+                }
+            }
+        }
+    }
+
     /// A flood of flows, in a recording whose clock stands still and so never ticks, must not take
     /// more memory than the flows that are held.
     #[test]

@@ -120,13 +120,8 @@ fn is_within_a_thousandth(counted: u64, truth: u64) -> bool {
 fn copies_and_losses_change_no_verdict() {
     let Some(folder) = scenarios() else { return };
     let files = [folder.join("baseline"), folder.join("incidents")];
-    let clean = alerts(&files);
-    let unacknowledged =
-        clean.iter().filter(|alert| alert.destination.transport.as_deref() != Some("tcp"));
-    let is_small = |alert: &&Alert| alert.bytes_out * 95 / 100 < 1 << 20;
-    let at_the_floor = pages(&unacknowledged.filter(is_small).cloned().collect::<Vec<_>>());
-    let clean = pages(&clean);
-    assert!(clean.len() > 15 && at_the_floor.len() < 3, "{clean:?}");
+    let clean = pages(&alerts(&files));
+    assert!(clean.len() > 15, "{clean:?}");
     let twice = alerts_through(&files, |batch| {
         let mut twice = Batch::default();
         for frame in batch.frames() {
@@ -143,12 +138,7 @@ fn copies_and_losses_change_no_verdict() {
             batch.frames().filter(|_| rng.next_u32() >= u32::MAX / 20).for_each(|f| rest.push(f));
             rest
         });
-        let lossy = pages(&lossy);
-        assert!(lossy.is_subset(&clean), "5 % lost, seed {seed}: {lossy:?}");
-        // Nobody acknowledges a ping: what is lost of one that had just passed the floor is not known.
-        let lost: Vec<_> =
-            clean.difference(&lossy).filter(|page| !at_the_floor.contains(page)).collect();
-        assert!(lost.is_empty(), "5 % lost, seed {seed}: {lost:?}");
+        assert_eq!(pages(&lossy), clean, "5 % lost, seed {seed}");
     }
 }
 
