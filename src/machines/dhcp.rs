@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::claim::Says;
+use super::fqdn;
 use super::mac::Mac;
 use crate::names::Name;
 use crate::net::Addr;
@@ -28,7 +29,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<Says> {
             let lease = options.lease.filter(|_| yours != [0; 4])?;
             Some(Says::Bears { mac, addr: Addr::from_v4(yours), lease: Some(lease) })
         }
-        (REQUEST, DISCOVER | REQUESTED | INFORM) => Some(Says::Named(mac, Box::new(options.name?))),
+        (REQUEST, DISCOVER | REQUESTED | INFORM) => {
+            Some(Says::Named(mac, Box::new(options.name.or(options.full_name)?)))
+        }
         _ => None,
     }
 }
@@ -38,6 +41,7 @@ struct Options {
     message: Option<u8>,
     lease: Option<Duration>,
     name: Option<Name>,
+    full_name: Option<Name>,
 }
 
 impl Options {
@@ -62,6 +66,7 @@ impl Options {
                     options.lease = secs.map(|secs| Duration::from_secs(secs.into()));
                 }
                 HOST_NAME => options.name = Name::of(value),
+                CLIENT_FQDN => options.full_name = fqdn::of_dhcp(value),
                 _ => {}
             }
             bytes = rest;
@@ -78,6 +83,7 @@ const REPLY: u8 = 2;
 
 const PAD: u8 = 0;
 const HOST_NAME: u8 = 12;
+const CLIENT_FQDN: u8 = 81;
 const LEASE: u8 = 51;
 const MESSAGE: u8 = 53;
 const END: u8 = 255;

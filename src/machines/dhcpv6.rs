@@ -1,21 +1,42 @@
-//! DHCP for IPv6 (RFC 8415), straight between client and server.
+//! DHCP for IPv6 (RFC 8415), straight between client and server or by relays.
 
 use std::time::Duration;
 
 use super::claim::Says;
+use super::fqdn;
 use super::mac::Mac;
 use crate::net::Addr;
 
-/// The addresses that a server's reply gives to a client whose identifier holds its hardware address.
+/// Of a client whose identifier holds its hardware address: the addresses that a server's reply gives it, and
+/// its name. What a relay carries is looked at like what comes straight from a server.
 ///
 /// An identifier may be that of another of the machine's interfaces: still the same machine.
-pub(super) fn read(bytes: &[u8], mut tell: impl FnMut(Says)) {
-    let Some((&[REPLY, ..], options)) = bytes.split_first_chunk::<4>() else { return };
+pub(super) fn read(mut bytes: &[u8], mut tell: impl FnMut(Says)) {
+    for _ in 0..RELAYS_MAX {
+        let Some((&[RELAY_FORWARD | RELAY_REPLY, ..], options)) = bytes.split_first_chunk::<34>()
+        else {
+            break;
+        };
+        let relayed = Options(options).find_map(|(kind, value)| (kind == RELAYED).then_some(value));
+        let Some(relayed) = relayed else { return };
+        bytes = relayed;
+    }
+    let Some((&[message, ..], options)) = bytes.split_first_chunk::<4>() else { return };
     let mac = Options(options).find_map(|(kind, value)| match kind {
         CLIENT_ID => mac_of(value),
         _ => None,
     });
     let Some(mac) = mac else { return };
+    let name = Options(options).find_map(|(kind, value)| match (kind, value) {
+        (CLIENT_FQDN, [_, name @ ..]) => fqdn::wire(name),
+        _ => None,
+    });
+    if let Some(name) = name {
+        tell(Says::Named(mac, Box::new(name)));
+    }
+    if message != REPLY {
+        return;
+    }
     for (kind, value) in Options(options) {
         let inner = match kind {
             ADDRESSES => value.get(12..),
@@ -61,7 +82,14 @@ impl<'a> Iterator for Options<'a> {
 }
 
 const REPLY: u8 = 7;
+const RELAY_FORWARD: u8 = 12;
+const RELAY_REPLY: u8 = 13;
 const CLIENT_ID: u16 = 1;
 const ADDRESSES: u16 = 3;
 const TEMPORARY_ADDRESSES: u16 = 4;
 const ADDRESS: u16 = 5;
+const RELAYED: u16 = 9;
+const CLIENT_FQDN: u16 = 39;
+
+/// Relays that a message may have come through (HOP_COUNT_LIMIT, section 7.6).
+const RELAYS_MAX: usize = 8;

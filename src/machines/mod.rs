@@ -18,6 +18,7 @@ mod arp;
 mod claim;
 mod dhcp;
 mod dhcpv6;
+mod fqdn;
 mod mac;
 mod ndp;
 mod netbios;
@@ -65,7 +66,7 @@ pub fn hear(at: Timestamp, segment: &Segment<'_>, mut tell: impl FnMut(Claim)) {
             let heard = dhcp::read(segment.payload());
             heard.into_iter().for_each(|heard| says(ClaimSource::Dhcp, heard));
         }
-        (Protocol::UDP, DHCPV6_SERVER) => {
+        (Protocol::UDP, DHCPV6_SERVER | DHCPV6_CLIENT) => {
             dhcpv6::read(segment.payload(), |heard| says(ClaimSource::Dhcpv6, heard));
         }
         (Protocol::UDP, NETBIOS) => {
@@ -86,11 +87,13 @@ pub fn hear(at: Timestamp, segment: &Segment<'_>, mut tell: impl FnMut(Claim)) {
 const DHCP_SERVER: u16 = 67;
 const DHCP_CLIENT: u16 = 68;
 const NETBIOS: u16 = 137;
+const DHCPV6_CLIENT: u16 = 546;
 const DHCPV6_SERVER: u16 = 547;
 const MDNS: u16 = 5353;
 const LLMNR: u16 = 5355;
 
-const PORTS: [u16; 6] = [DHCP_SERVER, DHCP_CLIENT, NETBIOS, DHCPV6_SERVER, MDNS, LLMNR];
+const PORTS: [u16; 7] =
+    [DHCP_SERVER, DHCP_CLIENT, NETBIOS, DHCPV6_CLIENT, DHCPV6_SERVER, MDNS, LLMNR];
 
 #[cfg(test)]
 mod tests;

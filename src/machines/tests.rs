@@ -203,6 +203,90 @@ fn a_server_binds_and_a_client_is_named() {
 }
 
 #[test]
+fn a_client_may_say_its_name_in_full() {
+    let named = |name: &[u8]| Some(Says::Named(mac(1), Box::new(Name::of(name).unwrap())));
+    let options = |name: &[u8]| [&[53, 1, 3, 81, name.len() as u8][..], name, &[255]].concat();
+    let text = options(b"\0\0\0pc-37.corp.example");
+    assert_eq!(dhcp::read(&dhcp_message(1, [0; 4], &text)), named(b"pc-37.corp.example"));
+    let wire = options(b"\x04\0\0\x05pc-37\x04corp\x07example\0");
+    assert_eq!(dhcp::read(&dhcp_message(1, [0; 4], &wire)), named(b"pc-37.corp.example"));
+    let partial = options(b"\x04\0\0\x05pc-37");
+    assert_eq!(dhcp::read(&dhcp_message(1, [0; 4], &partial)), named(b"pc-37"));
+    for broken in [&b"\x04\0\0\x3fpc-37"[..], b"\0\0", b"\0\0\0", b"\0\0\0p c"] {
+        assert_eq!(dhcp::read(&dhcp_message(1, [0; 4], &options(broken))), None, "{broken:?}");
+    }
+}
+
+/// An option of DHCPv6.
+fn option(kind: u16, value: &[u8]) -> Vec<u8> {
+    [&kind.to_be_bytes()[..], &(value.len() as u16).to_be_bytes(), value].concat()
+}
+
+#[test]
+fn what_relays_carry_is_heard() {
+    let client = option(1, &[0, 3, 0, 1, 2, 0, 0, 0, 0, 1]);
+    let name = option(39, b"\0\x05pc-37\0");
+    let mut given = [0; 24];
+    (given[0], given[15]) = (0xfd, 1);
+    given[20..].copy_from_slice(&3600u32.to_be_bytes());
+    let addresses = option(3, &[&[0; 12][..], &option(5, &given)].concat());
+    let reply = [&[7, 0, 0, 9][..], &client, &name, &addresses].concat();
+    let relayed = |inner: &[u8]| [&[13][..], &[0; 33], &option(9, inner)].concat();
+    let heard = |bytes: &[u8]| {
+        let mut heard = Vec::new();
+        dhcpv6::read(bytes, |says| heard.push(says));
+        heard
+    };
+    let known =
+        vec![Says::Named(mac(1), Box::new(Name::of(b"pc-37").unwrap())), leases(mac(1), v6(1), 1)];
+    assert_eq!(heard(&reply), known);
+    assert_eq!(heard(&relayed(&reply)), known);
+    assert_eq!(heard(&relayed(&relayed(&reply))), known);
+    // A client's request binds nothing, and says its name.
+    let request = [&[3, 0, 0, 9][..], &client, &name, &addresses].concat();
+    assert_eq!(heard(&request), known[..1]);
+    // More relays than there may be.
+    assert_eq!(heard(&(0..40).fold(reply, |inner, _| relayed(&inner))), vec![]);
+}
+
+/// Link-local multicast names are those of who answers (RFC 4795): a response with its own address.
+#[test]
+fn an_llmnr_answer_names_its_sender() {
+    let answer = |addr: [u8; 4]| {
+        let head = [0, 7, 0x80, 0, 0, 1, 0, 1, 0, 0, 0, 0];
+        let name = b"\x05PC-37\0";
+        let body = [&name[..], &[0, 1, 0, 1], name, &[0, 1, 0, 1, 0, 0, 0, 30, 0, 4], &addr];
+        [&head[..], &body.concat()].concat()
+    };
+    let heard = |payload: &[u8], port| {
+        let end = |addr, port| crate::net::Endpoint { addr, port };
+        let segment = Segment {
+            source: end(v4(1), port),
+            destination: end(v4(2), 50_000),
+            protocol: Protocol::UDP,
+            vlan: None,
+            tunnel: None,
+            ip_len: 0,
+            identification: 0,
+            hop_limit: 1,
+            transport: payload,
+            payload_len: payload.len() as u32,
+            header_len: 0,
+            tcp: None,
+            fragment: None,
+        };
+        let mut heard = Vec::new();
+        hear(at(0), &segment, |claim| heard.push((claim.source, claim.says)));
+        heard
+    };
+    let called = Says::Called(v4(1), Box::new(Name::of(b"pc-37").unwrap()));
+    assert_eq!(heard(&answer([10, 0, 0, 1]), LLMNR), [(ClaimSource::Llmnr, called.clone())]);
+    assert_eq!(heard(&answer([10, 0, 0, 1]), MDNS), [(ClaimSource::Mdns, called)]);
+    assert_eq!(heard(&answer([10, 0, 0, 9]), LLMNR), [], "of another");
+    assert_eq!(heard(&answer([10, 0, 0, 1])[..40], LLMNR), []);
+}
+
+#[test]
 fn a_netbios_registration_names_its_sender() {
     let mut bytes = vec![0, 7, 0x29, 0x10, 0, 1, 0, 0, 0, 0, 0, 1, 32];
     for byte in b"PC-37          \0" {
@@ -261,7 +345,7 @@ proptest! {
         let _ = dhcp::read(&bytes);
         let mut told = 0;
         dhcpv6::read(&bytes, |_| told += 1);
-        prop_assert!(told <= bytes.len() / 28);
+        prop_assert!(told <= bytes.len() / 28 + 1);
         let _ = netbios::read(&bytes);
         let _ = arp::read(&Resolution { source: None, bytes: &bytes });
     }
