@@ -149,8 +149,8 @@ fn census(census: &Census, whom: Whom) -> anyhow::Result<ExitCode> {
     }
     let mut source = FileSource::open(&census.files, settings.capture.clone())?;
     let mut out = output(common)?;
-    let internal = settings.analyst.egress.internal.clone();
-    let mut known = census::Census::new(settings.census, settings.analyst.rules.clone(), internal);
+    let engine::Options { egress, rules, registry, .. } = settings.analyst.clone();
+    let mut known = census::Census::new(settings.census, rules, registry, egress.internal);
     let tally = read_flows(&mut source, settings, common, |found| {
         match found {
             Found::Flow(record) => known.count(record),

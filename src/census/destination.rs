@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::host::named_end;
 use super::traffic::{Sums, Traffic};
 use crate::egress::{FlowRecord, Party};
-use crate::names::{Name, Service};
+use crate::names::{Name, Registry, Service};
 use crate::net::Addr;
 use crate::rules::Category;
 use crate::time::Timestamp;
@@ -21,13 +21,18 @@ use crate::time::Timestamp;
 pub struct DestinationRecord {
     /// Always `sekisho.destination/1`.
     pub schema: &'static str,
-    /// Registrable domain, else address; null in the one object that sums all that were forgotten for want
+    /// Registrable domain, else `AS` and the number of an autonomous system where a database has it, else
+    /// address; null in the one object that sums all that were forgotten for want
     /// of room.
     pub destination: Option<String>,
     /// Names that it was called by; the first 8.
     pub names: Vec<Name>,
     /// Its addresses; the first 8.
     pub addresses: Vec<Addr>,
+    /// Autonomous system of the first address that a database has, with `--mmdb`.
+    pub asn: Option<u32>,
+    /// Country of it, as two letters (ISO 3166-1).
+    pub country: Option<String>,
     /// Has it more names or addresses than these?
     pub has_more: bool,
     /// Did a flow's hello disagree with its certificate, or with what the host was answered? Such a flow
@@ -61,17 +66,19 @@ pub struct HostShare {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Owner {
     Domain(Box<str>),
+    System(u32),
     Addr(Addr),
 }
 
 impl Owner {
     /// By the name that the flow gives its peer, if nothing disagrees with it: whoever can put any name
     /// into a hello must not put his bytes among those of that name's owner.
-    pub(super) fn of(record: &FlowRecord) -> Self {
+    pub(super) fn of(record: &FlowRecord, registry: &Registry) -> Self {
+        let nameless = |addr| registry.system(addr).map_or(Self::Addr(addr), Self::System);
         match record.owner.as_deref().filter(|_| !record.name_mismatch) {
-            None => Self::Addr(record.peer),
+            None => nameless(record.peer),
             Some(owner) => match owner.parse::<IpAddr>() {
-                Ok(ip) => Self::Addr(ip.into()),
+                Ok(ip) => nameless(ip.into()),
                 Err(_) => Self::Domain(owner.into()),
             },
         }
@@ -82,6 +89,7 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Domain(domain) => f.write_str(domain),
+            Self::System(number) => write!(f, "AS{number}"),
             Self::Addr(addr) => addr.fmt(f),
         }
     }
@@ -144,13 +152,17 @@ impl Destination {
     pub(super) fn record(
         &self,
         owner: Option<&Owner>,
+        registry: &Registry,
         top_hosts: Vec<HostShare>,
     ) -> DestinationRecord {
+        let country = self.addresses.iter().find_map(|&addr| registry.country(addr));
         DestinationRecord {
             schema: "sekisho.destination/1",
             destination: owner.map(ToString::to_string),
             names: self.names.to_vec(),
             addresses: self.addresses.to_vec(),
+            asn: self.addresses.iter().find_map(|&addr| registry.system(addr)),
+            country: country.map(str::to_owned),
             has_more: self.has_more,
             name_mismatch: self.is_mismatch,
             category: self.category,

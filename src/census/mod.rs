@@ -32,6 +32,7 @@ use self::destination::{Destination, Owner};
 use self::host::{Host, View};
 use crate::egress::{FlowRecord, Scope};
 use crate::machines::{Claim, Mac, Register};
+use crate::names::Registry;
 use crate::net::{Addr, Subnets};
 use crate::rules::RuleSet;
 
@@ -108,6 +109,7 @@ pub enum Order {
 #[derive(Debug, Clone)]
 pub struct Census {
     rules: Arc<RuleSet>,
+    registry: Registry,
     identity: Identity,
     register: Register,
     hosts: Bounded<Spell, Host>,
@@ -141,9 +143,15 @@ struct Pair {
 
 impl Census {
     /// Nobody seen yet.
-    pub fn new(options: Options, rules: Arc<RuleSet>, internal: Subnets) -> Self {
+    pub fn new(
+        options: Options,
+        rules: Arc<RuleSet>,
+        registry: Registry,
+        internal: Subnets,
+    ) -> Self {
         Self {
             rules,
+            registry,
             identity: options.identity,
             register: Register::new(internal, options.hosts_max.min(Register::MACHINES_MAX)),
             hosts: Bounded::new(options.hosts_max),
@@ -186,11 +194,11 @@ impl Census {
     fn count_destination(&mut self, record: &FlowRecord, spell: Spell, host_id: u64) {
         self.next_id += 1;
         let new = || Destination::new(self.next_id, record.start);
-        let owner = Owner::of(record);
+        let owner = Owner::of(record, &self.registry);
         let listed = &self.rules.destinations;
         let category = match &owner {
             Owner::Domain(_) => record.name.as_ref(),
-            Owner::Addr(_) => None,
+            Owner::System(_) | Owner::Addr(_) => None,
         }
         .and_then(|name| listed.category_of_domain(name.as_str()))
         .or_else(|| listed.category_of(record.peer));
@@ -271,7 +279,7 @@ impl Census {
                 let mut top = top.remove(&id).unwrap_or_default();
                 top.sort_by_key(|share| (Reverse((share.bytes_out, share.bytes_in)), share.host));
                 top.truncate(TOP);
-                let mut record = destination.record(Some(owner), top);
+                let mut record = destination.record(Some(owner), &self.registry, top);
                 record.hosts -= again.destinations.get(&id).copied().unwrap_or(0);
                 (owner, record)
             })
@@ -281,7 +289,8 @@ impl Census {
                 .compare((&a.traffic, a.hosts), (&b.traffic, b.hosts))
                 .then_with(|| a_owner.cmp(b_owner))
         });
-        let forgotten = self.destinations_forgotten.iter().map(|all| all.record(None, Vec::new()));
+        let forgotten = self.destinations_forgotten.iter();
+        let forgotten = forgotten.map(|all| all.record(None, &self.registry, Vec::new()));
         destinations.into_iter().map(|(_, destination)| destination).chain(forgotten).collect()
     }
 

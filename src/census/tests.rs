@@ -68,7 +68,8 @@ fn named(record: FlowRecord, name: &str) -> FlowRecord {
 }
 
 fn census(options: Options, flows: &[FlowRecord]) -> Census {
-    let mut census = Census::new(options, Arc::new(RuleSet::shipped()), Subnets::private());
+    let mut census =
+        Census::new(options, Arc::new(RuleSet::shipped()), Registry::default(), Subnets::private());
     flows.iter().for_each(|flow| census.count(flow));
     census
 }

@@ -213,6 +213,8 @@ impl Listed for DestinationRecord {
         "hosts",
         "top_host",
         "top_host_bytes_out",
+        "asn",
+        "country",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -253,6 +255,8 @@ impl Listed for DestinationRecord {
         let top = self.top_hosts.first();
         row.known(top.map(|share| share.host))?;
         row.known(top.map(|share| share.bytes_out))?;
+        row.known(self.asn)?;
+        row.known(self.country.as_deref())?;
         row.end()
     }
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::corpus::captures;
 use crate::laws::pcap;
+use crate::mmdb;
 use crate::support::{corpus, root};
 
 const CONTRACTOR: &str = "pcaps/contractor-upload.pcap.zst";
@@ -80,7 +81,12 @@ fn the_corpus_adds_up_too() {
         let Ok(mut source) = FileSource::open(&[path], Options::default()) else { continue };
         let internal = settings.analyst.egress.internal.clone();
         let mut ledger = Ledger::new(internal.clone(), 1 << 20);
-        let mut census = Census::new(settings.census, settings.analyst.rules.clone(), internal);
+        let mut census = Census::new(
+            settings.census,
+            settings.analyst.rules.clone(),
+            settings.analyst.registry.clone(),
+            internal,
+        );
         let (mut bytes_out, mut bytes_in) = (0, 0);
         let _ = count(&mut source, &run, |_, reports| {
             for report in reports.in_order() {
@@ -126,6 +132,34 @@ fn the_corpus_adds_up_too() {
 
 /// Bytes of a capture that a test may take its time for.
 const SMALL: u64 = 1_000_000;
+
+/// With databases, addresses that nobody names are one destination where they are of one system.
+#[test]
+fn systems_and_countries_are_looked_up() {
+    let system = ("autonomous_system_number", mmdb::Value::Number(64_501));
+    let country = ("country", mmdb::Value::Map(vec![("iso_code", mmdb::Value::Text("NL"))]));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("both.mmdb");
+    let entry = ([198, 18, 0, 0], 15, mmdb::Value::Map(vec![system, country]));
+    fs::write(&path, mmdb::mmdb(&[entry])).unwrap();
+    let listed = |arguments: &[&str]| -> Vec<Value> {
+        let files = ["pcaps/udp-upload.pcap.zst", CONTRACTOR];
+        let common = ["--format", "json", "--internal", OURS];
+        let text = told("destinations", &[&common[..], arguments, &files].concat());
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let of = |rows: &[Value]| -> Vec<_> {
+        let key =
+            |row: &Value| (row["destination"].clone(), row["asn"].clone(), row["country"].clone());
+        rows.iter().map(key).collect()
+    };
+    let bare = listed(&[]);
+    assert_eq!(of(&bare)[1], ("198.18.181.40".into(), Value::Null, Value::Null));
+    let known = listed(&["--mmdb", path.to_str().unwrap()]);
+    assert_eq!(of(&known)[1], ("AS64501".into(), 64_501.into(), "NL".into()));
+    // A name stays the owner.
+    assert_eq!(of(&known)[0], (bare[0]["destination"].clone(), 64_501.into(), "NL".into()));
+}
 
 #[test]
 fn the_contractor_is_found() {

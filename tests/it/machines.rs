@@ -214,7 +214,12 @@ impl Recording {
         let run = Run { workers, ..settings.run };
         let internal = settings.analyst.egress.internal;
         let mut ledger = Ledger::new(internal.clone(), 1 << 20);
-        let mut census = Census::new(settings.census, settings.analyst.rules, internal);
+        let mut census = Census::new(
+            settings.census,
+            settings.analyst.rules,
+            settings.analyst.registry,
+            internal,
+        );
         count(&mut MemorySource::new(self.batch, 3), &run, |_, reports| {
             for report in reports.in_order() {
                 match report {
