@@ -7,6 +7,7 @@ mod eval;
 mod incidents;
 mod memory;
 mod synth;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub(crate) use eval::Eval;
 pub(crate) use incidents::Incidents;
 pub(crate) use memory::Memory;
 pub(crate) use synth::Synth;
+pub(crate) use watch::{ListFormatArg, ListInterfaces, Watch};
 
 /// Flags unusual uploads from workstations to outside hosts, while they run.
 #[derive(Debug, Parser)]
@@ -34,6 +36,10 @@ pub(crate) struct Cli {
 pub(crate) enum Mode {
     /// Read capture files; print incidents and a ranking
     Replay(Box<Replay>),
+    /// Watch interfaces until stopped; print incidents as they come
+    Watch(Box<Watch>),
+    /// Say what can be captured from, and what is missing for it
+    Interfaces(ListInterfaces),
     /// Read capture files; print a record of every flow
     Flows(Box<Flows>),
     /// Read capture files; print who is inside, and what each sent and received
@@ -81,8 +87,7 @@ pub(crate) struct Replay {
 impl Replay {
     /// What was typed, as keys of the configuration.
     pub(crate) fn keys(&self) -> Keys {
-        let Verdict { budget, format, fail_on_alert: _ } = self.verdict;
-        Keys { budget, format: format.map(Into::into), ..self.common.keys() }
+        self.verdict.keys(&self.common)
     }
 }
 
@@ -154,6 +159,14 @@ pub(crate) struct Verdict {
     /// Exit with 1 when an incident paged
     #[arg(long)]
     pub(crate) fail_on_alert: bool,
+}
+
+impl Verdict {
+    /// What was typed, as keys of the configuration.
+    fn keys(&self, common: &Common) -> Keys {
+        let Self { budget, format, fail_on_alert: _ } = *self;
+        Keys { budget, format: format.map(Into::into), ..common.keys() }
+    }
 }
 
 impl Common {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::capture::live;
 use crate::names::{Registry, RegistryError};
 use crate::net::Subnets;
 use crate::rules::units::{ByteSize, UnitError};
@@ -29,6 +30,12 @@ pub struct Keys {
     pub timezone: Option<String>,
     /// BPF expression.
     pub filter: Option<String>,
+    /// Interfaces to watch.
+    pub interfaces: Option<Vec<String>>,
+    /// Size of each interface's ring, as in `64MiB`.
+    pub ring_buffer: Option<String>,
+    /// Bytes captured of a frame at most.
+    pub snap_length: Option<u32>,
     /// First moment.
     pub since: Option<String>,
     /// Moment after the last.
@@ -84,6 +91,8 @@ pub enum Format {
 pub struct Settings {
     /// Which frames are read.
     pub capture: capture::Options,
+    /// Which interfaces are captured from, and how.
+    pub live: live::Options,
     /// How flows are kept, by how many workers.
     pub run: engine::Run,
     /// How verdicts are made.
@@ -157,6 +166,9 @@ impl Keys {
         Self {
             timezone: self.timezone.or(other.timezone),
             filter: self.filter.or(other.filter),
+            interfaces: self.interfaces.or(other.interfaces),
+            ring_buffer: self.ring_buffer.or(other.ring_buffer),
+            snap_length: self.snap_length.or(other.snap_length),
             since: self.since.or(other.since),
             until: self.until.or(other.until),
             internal: self.internal.or(other.internal),
@@ -228,6 +240,7 @@ impl Settings {
                     .map(|text| moment("until", text, &timezone))
                     .transpose()?,
             },
+            live: live_options(keys)?,
             run: engine::Run {
                 names: Some(names::Options::default()),
                 flow,
@@ -251,9 +264,7 @@ impl Settings {
 /// The limits given, and what the memory given leaves for the others.
 fn limits(keys: &Keys) -> Result<Limits, ConfigError> {
     let Some(text) = &keys.memory else { return Ok(keys.limits) };
-    let ByteSize(bytes) = text.parse().map_err(|error: UnitError| {
-        wrong("memory", format!("{}; {}", error.message(), error.remedy()))
-    })?;
+    let bytes = size("memory", text)?;
     let divided = Limits::of_memory(bytes).ok_or_else(|| {
         wrong(
             "memory",
@@ -261,6 +272,32 @@ fn limits(keys: &Keys) -> Result<Limits, ConfigError> {
         )
     })?;
     Ok(keys.limits.or(divided))
+}
+
+fn size(key: &'static str, text: &str) -> Result<u64, ConfigError> {
+    let read = text.parse().map(|ByteSize(bytes)| bytes);
+    read.map_err(|error: UnitError| wrong(key, format!("{}; {}", error.message(), error.remedy())))
+}
+
+fn live_options(keys: &Keys) -> Result<live::Options, ConfigError> {
+    let default = live::Options::default();
+    let ring_bytes = match &keys.ring_buffer {
+        Some(text) => size("ring_buffer", text)?,
+        None => default.ring_bytes,
+    };
+    let snap_len = keys.snap_length.unwrap_or(default.snap_len);
+    if !live::SNAP_LENGTHS.contains(&snap_len) {
+        let (least, most) = (live::SNAP_LENGTHS.start(), live::SNAP_LENGTHS.end());
+        let problem = format!("must be {least} to {most} bytes (got {snap_len})");
+        return Err(wrong("snap_length", problem));
+    }
+    Ok(live::Options {
+        interfaces: keys.interfaces.clone().unwrap_or_default(),
+        filter: keys.filter.clone(),
+        snap_len,
+        ring_bytes,
+        ..default
+    })
 }
 
 fn flow_options(limits: &Limits, keys: &FlowKeys, rules: &RuleSet) -> flow::Options {

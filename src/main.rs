@@ -2,6 +2,7 @@
 
 mod allocator;
 mod cli;
+mod watch;
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -46,6 +47,8 @@ fn main() -> ExitCode {
     allocator::give_back_at_once();
     let outcome = match Cli::parse().mode {
         Mode::Replay(replay) => self::replay(&replay),
+        Mode::Watch(watch) => watch::watch(&watch),
+        Mode::Interfaces(list) => watch::interfaces(&list),
         Mode::Flows(flows) => self::flows(&flows),
         Mode::Hosts(census) => self::census(&census, Whom::Hosts),
         Mode::Destinations(census) => self::census(&census, Whom::Destinations),
@@ -549,9 +552,14 @@ fn width(common: &Common) -> Width {
     }
 }
 
+/// Does somebody look at what is drawn on standard error?
+fn is_seen(common: &Common) -> bool {
+    !common.quiet && io::stderr().is_terminal()
+}
+
 /// A bar on standard error while it is a terminal; it shows itself only on long replays.
 fn progress(common: &Common, total: u64) -> ProgressBar {
-    if common.quiet || !io::stderr().is_terminal() {
+    if !is_seen(common) {
         return ProgressBar::hidden();
     }
     // The length of standard input is not known.

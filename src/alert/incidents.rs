@@ -196,6 +196,16 @@ impl Incidents {
         self.paged
     }
 
+    /// Incidents that are open.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Signs what is told from now on with another digest.
+    pub fn set_config_digest(&mut self, digest: String) {
+        self.options.config_digest = digest;
+    }
+
     /// Takes a verdict: opens, updates or re-opens an incident, or lets it pass.
     ///
     /// Answers whether the pair is under suspicion, and what to tell.

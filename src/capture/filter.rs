@@ -125,6 +125,17 @@ fn data_link_type(link: LinkType) -> Linktype {
     })
 }
 
+/// The number that a link type has in files, of the one that libpcap knows it by in memory.
+pub(super) fn link_type(known_as: Linktype) -> LinkType {
+    LinkType(match known_as.0 {
+        11 => 100,
+        12 => 101,
+        15 => 102,
+        16 => 103,
+        number => u16::try_from(number).unwrap_or(u16::MAX),
+    })
+}
+
 fn named(link: LinkType) -> String {
     match data_link_type(link).get_name() {
         Ok(name) => format!("link type {} ({name})", link.0),

@@ -1,12 +1,14 @@
-//! Where frames come from: files, later interfaces.
+//! Where frames come from: files and interfaces.
 //!
 //! [`files::FileSource`] is the way in for replay. Beneath it, `compress` opens a file and undoes
 //! its compression, `pcap_file` and `pcapng_file` turn bytes into frame heads without copying,
-//! `reader` joins the two, and `merge` orders several files by packet time.
+//! `reader` joins the two, and `merge` orders several files by packet time. [`live::LiveSource`] is the
+//! way in for what happens now.
 
 pub mod error;
 pub mod files;
 pub mod filter;
+pub mod live;
 pub mod memory;
 
 mod bpf;

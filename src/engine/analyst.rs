@@ -145,6 +145,9 @@ impl Analyst {
         });
         events.for_each(|(_, event)| self.hear(event));
         claims.for_each(|(_, claim)| self.register.hear(claim));
+        if let Some(now) = reports.idle_at {
+            self.advance(now);
+        }
     }
 
     /// Takes what was learned of names. What a flow has sent so far goes with it, when it says whose its
@@ -312,6 +315,22 @@ impl Analyst {
     fn freeze_budget(&mut self, day: Day) {
         let hosts = self.baseline.hosts_lately(day);
         self.incidents.freeze_budget(self.baseline.host_days(), hosts);
+    }
+
+    /// Goes by other rules from now on; `config_digest` is that of alerts to come. What is inside, and what
+    /// the defaults say, stays as it was at the start: counts and references are made of it. Answers
+    /// whether the new rules differ in that.
+    pub fn reload(&mut self, rules: Arc<RuleSet>, config_digest: String) -> bool {
+        let differs = rules.networks.internal != self.rules.networks.internal
+            || rules.defaults != self.rules.defaults;
+        self.rules = rules;
+        self.incidents.set_config_digest(config_digest);
+        differs
+    }
+
+    /// Incidents that are open.
+    pub fn open_incidents(&self) -> usize {
+        self.incidents.open()
     }
 
     /// Lets time pass: closes incidents that have been quiet.

@@ -3,9 +3,11 @@
 mod analyst;
 mod replay;
 mod summary;
+mod watch;
 mod worker;
 
 pub use analyst::{Analyst, Options, Outgrown};
 pub use replay::{count, replay};
-pub use summary::summarize;
+pub use summary::{summarize, summarize_watch};
+pub use watch::{Moment, watch};
 pub use worker::{Outbox, Position, Reported, Reports, Run, Worker, WorkerCounters};

@@ -14,6 +14,7 @@ use crate::flow::FlowDelta;
 use crate::frame::Batch;
 use crate::machines::Claim;
 use crate::names;
+use crate::time::Timestamp;
 
 /// Replays `source` to its end, closes all incidents, and hands `tell` every record as it comes.
 ///
@@ -39,7 +40,8 @@ pub fn replay<S: Source>(
 
 /// Counts the flows of `source` to its end, and hands `take` the reports in the order of the input: after
 /// every batch those of the batch, or before when they are many. The last call has those of the flows
-/// that the end of the input ended.
+/// that the end of the input ended. While the source is silent, nothing is held back: what came before
+/// is taken, and time passes.
 ///
 /// `take` also gets the source, to show progress. Once it breaks, no more is read; what is under way
 /// still comes.
@@ -49,7 +51,7 @@ pub fn replay<S: Source>(
 pub fn count<S: Source>(
     source: &mut S,
     run: &Run,
-    mut take: impl FnMut(&S, &Reports) -> ControlFlow<()>,
+    mut take: impl FnMut(&mut S, &Reports) -> ControlFlow<()>,
 ) -> Result<WorkerCounters, S::Error> {
     let (counters, outcome) = if run.workers <= 1 {
         on_this_thread(source, run, &mut take)
@@ -62,20 +64,29 @@ pub fn count<S: Source>(
 fn on_this_thread<S: Source>(
     source: &mut S,
     run: &Run,
-    take: &mut impl FnMut(&S, &Reports) -> ControlFlow<()>,
+    take: &mut impl FnMut(&mut S, &Reports) -> ControlFlow<()>,
 ) -> (WorkerCounters, Result<(), S::Error>) {
     let mut worker = Worker::new(run, 0);
     let (mut batch, mut reports, mut first) = (Batch::default(), Reports::default(), 0);
     let outcome = loop {
-        match next(source, &mut batch) {
-            Ok(true) => {}
-            Ok(false) => break Ok(()),
+        batch.clear();
+        let polled = match source.poll(&mut batch) {
+            Ok(Polled::End) => break Ok(()),
+            Ok(polled) => polled,
             Err(error) => break Err(error),
-        }
+        };
         let mut portions =
             Portions { reports, take: |reports: &_| take(source, reports), is_over: false };
-        worker.run(&batch, first, &mut portions);
+        match polled {
+            Polled::Frames => worker.run(&batch, first, &mut portions),
+            Polled::Idle(now) => {
+                worker.idle(now, first, &mut portions);
+                portions.reports.idle_at = Some(now);
+            }
+            Polled::End => {}
+        }
         first += batch.heads.len() as u64;
+        portions.reports.flows = worker.flows();
         portions.hand_over();
         let is_over = portions.is_over;
         reports = portions.reports;
@@ -129,15 +140,31 @@ impl<F: FnMut(&Reports) -> ControlFlow<()>> Outbox for Portions<F> {
     }
 }
 
-/// A batch on its way through the workers.
-type Load = (u64, Arc<Batch>);
+/// What is on its way through the workers.
+#[derive(Clone)]
+enum Load {
+    /// A batch, and the number of its first frame in the input.
+    Frames(u64, Arc<Batch>),
+    /// Nothing came until then; the number is that of the frame that comes next.
+    Idle(u64, Timestamp),
+}
+
+impl Load {
+    /// The batch, once no worker has it any more.
+    fn into_batch(self) -> Option<Batch> {
+        match self {
+            Self::Frames(_, batch) => Arc::into_inner(batch),
+            Self::Idle(..) => None,
+        }
+    }
+}
 
 /// Every worker reads every batch and keeps the flows of its own shards; the caller's thread reads
 /// the source and takes the reports, batch by batch, in the order of the input.
 fn on_workers<S: Source>(
     source: &mut S,
     run: &Run,
-    take: &mut impl FnMut(&S, &Reports) -> ControlFlow<()>,
+    take: &mut impl FnMut(&mut S, &Reports) -> ControlFlow<()>,
 ) -> (WorkerCounters, Result<(), S::Error>) {
     std::thread::scope(|scope| {
         let mut crew = Vec::new();
@@ -149,35 +176,45 @@ fn on_workers<S: Source>(
             crew.push((to_worker, from_worker, thread));
         }
         let (mut under_way, mut spare, mut first) = (VecDeque::new(), Vec::new(), 0);
-        let collect = |under_way: &mut VecDeque<Arc<Batch>>| {
+        let collect = |under_way: &mut VecDeque<Load>| {
             let mut outbox = Reports::default();
             for (_, from_worker, _) in &crew {
                 from_worker.recv().into_iter().for_each(|reports| outbox.join(reports));
             }
             outbox.sort();
-            (outbox, under_way.pop_front().and_then(Arc::into_inner))
+            (outbox, under_way.pop_front().and_then(Load::into_batch))
         };
         let outcome = loop {
             let mut batch: Batch = spare.pop().unwrap_or_default();
-            match next(source, &mut batch) {
-                Ok(true) => {}
-                Ok(false) => break Ok(()),
+            batch.clear();
+            let load = match source.poll(&mut batch) {
+                Ok(Polled::Frames) => {
+                    let number = first;
+                    first += batch.heads.len() as u64;
+                    Load::Frames(number, Arc::new(batch))
+                }
+                Ok(Polled::Idle(now)) => {
+                    spare.push(batch);
+                    Load::Idle(first, now)
+                }
+                Ok(Polled::End) => break Ok(()),
                 Err(error) => break Err(error),
-            }
-            let frames = batch.heads.len() as u64;
-            let batch = Arc::new(batch);
+            };
+            // While nothing comes, nothing is held back.
+            let ahead = if let Load::Frames(..) = load { IN_FLIGHT - 1 } else { 0 };
             for (to_worker, _, _) in &crew {
                 // A worker hangs up only by panicking, and the scope hands that on.
-                let _ = to_worker.send((first, Arc::clone(&batch)));
+                let _ = to_worker.send(load.clone());
             }
-            under_way.push_back(batch);
-            first += frames;
-            if under_way.len() == IN_FLIGHT {
+            under_way.push_back(load);
+            let mut flow = ControlFlow::Continue(());
+            while under_way.len() > ahead && flow.is_continue() {
                 let (reports, batch) = collect(&mut under_way);
                 spare.extend(batch);
-                if take(source, &reports).is_break() {
-                    break Ok(());
-                }
+                flow = take(source, &reports);
+            }
+            if flow.is_break() {
+                break Ok(());
             }
         };
         while !under_way.is_empty() {
@@ -207,10 +244,16 @@ fn work(
     loads: &Receiver<Load>,
     reports: &SyncSender<Reports>,
 ) -> WorkerCounters {
-    for (first, batch) in loads {
+    for load in loads {
         let mut outbox = Reports::default();
-        worker.run(&batch, first, &mut outbox);
-        drop(batch);
+        match load {
+            Load::Frames(first, batch) => worker.run(&batch, first, &mut outbox),
+            Load::Idle(next, now) => {
+                worker.idle(now, next, &mut outbox);
+                outbox.idle_at = Some(now);
+            }
+        }
+        outbox.flows = worker.flows();
         if reports.send(outbox).is_err() {
             break;
         }
@@ -220,18 +263,6 @@ fn work(
     // Nobody listens any more only when the analyst's thread is unwinding.
     let _ = reports.send(outbox);
     worker.counters()
-}
-
-/// Fetches the next batch; `false` at the end.
-fn next<S: Source>(source: &mut S, batch: &mut Batch) -> Result<bool, S::Error> {
-    batch.clear();
-    loop {
-        match source.poll(batch)? {
-            Polled::Frames => return Ok(true),
-            Polled::Idle(_) => {}
-            Polled::End => return Ok(false),
-        }
-    }
 }
 
 /// Reports of a kind handed over at a time: they stay in the second-level cache.

@@ -3,11 +3,30 @@
 use super::analyst::Analyst;
 use super::worker::WorkerCounters;
 use crate::alert::{Health, Summary, share};
-use crate::capture::FileSource;
+use crate::capture::live::LiveSource;
+use crate::capture::{Counters, FileSource};
 
 /// Gathers the summary of a finished replay.
 pub fn summarize(source: &FileSource, counted: &WorkerCounters, analyst: &Analyst) -> Summary {
-    let read = source.counters();
+    let warnings = source.notices().iter().map(ToString::to_string).collect();
+    summary(source.counters(), warnings, counted, analyst)
+}
+
+/// Gathers the summary of a watch that has ended.
+pub fn summarize_watch(
+    source: &LiveSource,
+    counted: &WorkerCounters,
+    analyst: &Analyst,
+) -> Summary {
+    summary(source.counters(), Vec::new(), counted, analyst)
+}
+
+fn summary(
+    read: Counters,
+    warnings: Vec<String>,
+    counted: &WorkerCounters,
+    analyst: &Analyst,
+) -> Summary {
     let mut summary = Summary {
         schema: "sekisho.summary/1",
         files: read.files,
@@ -29,7 +48,7 @@ pub fn summarize(source: &FileSource, counted: &WorkerCounters, analyst: &Analys
         flows_evicted: counted.flows.evicted,
         duplicates: counted.duplicates,
         tcp_rejected: counted.flows.rejected,
-        warnings: source.notices().iter().map(ToString::to_string).collect(),
+        warnings,
         ..Summary::default()
     };
     analyst.summarize(&mut summary);

@@ -82,6 +82,10 @@ pub struct Reports {
     pub events: Vec<(Position, names::Event)>,
     /// What was claimed of machines.
     pub claims: Vec<(Position, Claim)>,
+    /// Flows held when this was reported, by those who reported it.
+    pub flows: usize,
+    /// How late it was, when the source had nothing to bring.
+    pub idle_at: Option<Timestamp>,
 }
 
 /// One thing reported.
@@ -121,6 +125,8 @@ impl Reports {
         self.deltas.extend(other.deltas);
         self.events.extend(other.events);
         self.claims.extend(other.claims);
+        self.flows += other.flows;
+        self.idle_at = self.idle_at.max(other.idle_at);
     }
 
     /// Puts what several workers reported in the order of the input.
@@ -134,6 +140,7 @@ impl Reports {
         self.deltas.clear();
         self.events.clear();
         self.claims.clear();
+        (self.flows, self.idle_at) = (0, None);
     }
 }
 
@@ -391,6 +398,17 @@ impl Worker {
         }
     }
 
+    /// Lets time pass without frames: what is due is reported, what is idle ends. `next` is the number of
+    /// the frame that comes next.
+    pub fn idle(&mut self, now: Timestamp, next: u64, outbox: &mut impl Outbox) {
+        self.pass(next, now, outbox);
+    }
+
+    /// Flows held now.
+    pub fn flows(&self) -> usize {
+        self.shards.iter().flatten().map(|shard| shard.table.len()).sum()
+    }
+
     /// Ends all flows: there are no more frames.
     pub fn finish(&mut self, outbox: &mut impl Outbox) {
         let now = self.clock.now();
@@ -419,6 +437,10 @@ impl Worker {
     fn keep_time(&mut self, number: u64, at: Timestamp, outbox: &mut impl Outbox) {
         let span = self.counters.span.get_or_insert((at, at));
         *span = (span.0.min(at), span.1.max(at));
+        self.pass(number, at, outbox);
+    }
+
+    fn pass(&mut self, number: u64, at: Timestamp, outbox: &mut impl Outbox) {
         match self.clock.advance(at) {
             Advance::Forward(now) if now < self.next_tick => {}
             Advance::Forward(now) => {

@@ -1,6 +1,7 @@
 //! Where records go: a person or a program.
 
 mod baseline;
+mod bulletin;
 mod census;
 mod csv;
 mod flows;
@@ -12,6 +13,7 @@ mod zeek;
 use std::io;
 
 pub use baseline::{Projection, write_profile};
+pub use bulletin::Bulletin;
 pub use census::{CensusFormat, Listed, Width, write_census};
 pub use flows::{FlowFormat, Flows};
 pub use incidents::{IncidentFormat, write_incident, write_incidents};

@@ -26,7 +26,7 @@ impl<W: Write> Text<W> {
     }
 
     fn report(&mut self, summary: &Summary) -> io::Result<()> {
-        self.overview(summary)?;
+        overview(&mut self.to, summary)?;
         let mut incidents: Vec<&Alert> = self.incidents.values().collect();
         incidents.sort_by(|a, b| {
             (b.severity, b.score_bits, b.bytes_out)
@@ -52,98 +52,8 @@ impl<W: Write> Text<W> {
         for alert in low {
             writeln!(to, "  {:>5} bits  {}", alert.score_bits, alert.summary)?;
         }
-        self.senders(summary)?;
+        senders(&mut self.to, summary)?;
         self.worst()
-    }
-
-    fn overview(&mut self, summary: &Summary) -> io::Result<()> {
-        let to = &mut self.to;
-        let files = if summary.files == 1 { "file" } else { "files" };
-        write!(to, "{} {files}, {} packets", summary.files, summary.packets)?;
-        if let (Some(first), Some(last)) = (summary.first, summary.last) {
-            write!(to, ", {first} to {last} ({})", duration_text(last.since(first)))?;
-        }
-        writeln!(
-            to,
-            "\n{} on the wire; days are {}'s",
-            bytes_text(summary.bytes_wire),
-            summary.timezone
-        )?;
-        writeln!(
-            to,
-            "{} inside {} sent {} outside and received {}; {} stayed inside, {} was between strangers",
-            summary.hosts,
-            if summary.hosts == 1 { "host" } else { "hosts" },
-            bytes_text(summary.bytes_out),
-            bytes_text(summary.bytes_in),
-            bytes_text(summary.bytes_inside),
-            bytes_text(summary.bytes_outside),
-        )?;
-        if summary.bytes_relayed > 0 {
-            let relayed = bytes_text(summary.bytes_relayed);
-            writeln!(to, "{relayed} went through proxies inside for those who asked them")?;
-        }
-        let rejected: u64 = summary.rejected.values().sum();
-        if rejected > 0 {
-            let mut reasons: Vec<(&String, &u64)> = summary.rejected.iter().collect();
-            reasons.sort_by_key(|&(reason, count)| (std::cmp::Reverse(count), reason));
-            let reasons: Vec<String> =
-                reasons.into_iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-            writeln!(to, "{rejected} packets carry no flow: {}", reasons.join(", "))?;
-        }
-        for (count, what) in [
-            (summary.packets_filtered, "packets left out by the filter"),
-            (summary.packets_dropped, "packets lost by the capture itself"),
-            (summary.duplicates, "packets delivered twice by the mirror, counted once"),
-            (summary.tcp_rejected, "TCP segments refused as impossible"),
-            (summary.flows_evicted, "flows ended early for want of room; their bytes are counted"),
-            (summary.hosts_evicted, "hosts forgotten for want of room"),
-            (summary.pairs_evicted, "destinations forgotten for want of room"),
-            (summary.clock_turned_back, "times the recording's clock was set back"),
-        ] {
-            if count > 0 {
-                writeln!(to, "{count} {what}")?;
-            }
-        }
-        for (share, what) in [
-            (summary.health.lost, "of the bytes sent were acknowledged but not captured"),
-            (summary.health.one_sided, "of the flows with payload were seen in one direction only"),
-        ] {
-            if let Some(share) = share.filter(|share| *share >= WORTH_SAYING) {
-                writeln!(to, "{:.1} % {what}", share * 100.0)?;
-            }
-        }
-        for warning in &summary.warnings {
-            writeln!(to, "warning: {}", printable(warning))?;
-        }
-        if summary.hosts == 0 && summary.packets_decoded > 0 {
-            writeln!(
-                to,
-                "No inside host found: nothing crossed the border of {}. Say what is inside with \
-                 --internal CIDR,...",
-                summary.internal.join(", ")
-            )?;
-        }
-        Ok(())
-    }
-
-    fn senders(&mut self, summary: &Summary) -> io::Result<()> {
-        if summary.top_senders.is_empty() {
-            return Ok(());
-        }
-        writeln!(self.to, "\nTop senders:")?;
-        for sender in &summary.top_senders {
-            writeln!(
-                self.to,
-                "  {:<24} {:>8} out {:>8} in   most to {} ({} in a day)",
-                sender.host.to_string(),
-                bytes_text(sender.bytes_out),
-                bytes_text(sender.bytes_in),
-                sender.destination.as_deref().unwrap_or("nobody"),
-                bytes_text(sender.destination_bytes),
-            )?;
-        }
-        Ok(())
     }
 
     fn worst(&mut self) -> io::Result<()> {
@@ -193,7 +103,103 @@ impl<W: Write> Sink for Text<W> {
     }
 }
 
-fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
+/// The run as a whole.
+pub(super) fn overview(to: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    match summary.files {
+        0 => {}
+        1 => write!(to, "1 file, ")?,
+        files => write!(to, "{files} files, ")?,
+    }
+    write!(to, "{} packets", summary.packets)?;
+    if let (Some(first), Some(last)) = (summary.first, summary.last) {
+        write!(to, ", {first} to {last} ({})", duration_text(last.since(first)))?;
+    }
+    writeln!(
+        to,
+        "\n{} on the wire; days are {}'s",
+        bytes_text(summary.bytes_wire),
+        summary.timezone
+    )?;
+    writeln!(
+        to,
+        "{} inside {} sent {} outside and received {}; {} stayed inside, {} was between strangers",
+        summary.hosts,
+        if summary.hosts == 1 { "host" } else { "hosts" },
+        bytes_text(summary.bytes_out),
+        bytes_text(summary.bytes_in),
+        bytes_text(summary.bytes_inside),
+        bytes_text(summary.bytes_outside),
+    )?;
+    if summary.bytes_relayed > 0 {
+        let relayed = bytes_text(summary.bytes_relayed);
+        writeln!(to, "{relayed} went through proxies inside for those who asked them")?;
+    }
+    let rejected: u64 = summary.rejected.values().sum();
+    if rejected > 0 {
+        let mut reasons: Vec<(&String, &u64)> = summary.rejected.iter().collect();
+        reasons.sort_by_key(|&(reason, count)| (std::cmp::Reverse(count), reason));
+        let reasons: Vec<String> =
+            reasons.into_iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        writeln!(to, "{rejected} packets carry no flow: {}", reasons.join(", "))?;
+    }
+    for (count, what) in [
+        (summary.packets_filtered, "packets left out by the filter"),
+        (summary.packets_dropped, "packets lost by the capture itself"),
+        (summary.duplicates, "packets delivered twice by the mirror, counted once"),
+        (summary.tcp_rejected, "TCP segments refused as impossible"),
+        (summary.flows_evicted, "flows ended early for want of room; their bytes are counted"),
+        (summary.hosts_evicted, "hosts forgotten for want of room"),
+        (summary.pairs_evicted, "destinations forgotten for want of room"),
+        (summary.clock_turned_back, "times the recording's clock was set back"),
+    ] {
+        if count > 0 {
+            writeln!(to, "{count} {what}")?;
+        }
+    }
+    for (share, what) in [
+        (summary.health.lost, "of the bytes sent were acknowledged but not captured"),
+        (summary.health.one_sided, "of the flows with payload were seen in one direction only"),
+    ] {
+        if let Some(share) = share.filter(|share| *share >= WORTH_SAYING) {
+            writeln!(to, "{:.1} % {what}", share * 100.0)?;
+        }
+    }
+    for warning in &summary.warnings {
+        writeln!(to, "warning: {}", printable(warning))?;
+    }
+    if summary.hosts == 0 && summary.packets_decoded > 0 {
+        writeln!(
+            to,
+            "No inside host found: nothing crossed the border of {}. Say what is inside with \
+             --internal CIDR,...",
+            summary.internal.join(", ")
+        )?;
+    }
+    Ok(())
+}
+
+/// Who sent most.
+pub(super) fn senders(to: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    if summary.top_senders.is_empty() {
+        return Ok(());
+    }
+    writeln!(to, "\nTop senders:")?;
+    for sender in &summary.top_senders {
+        writeln!(
+            to,
+            "  {:<24} {:>8} out {:>8} in   most to {} ({} in a day)",
+            sender.host.to_string(),
+            bytes_text(sender.bytes_out),
+            bytes_text(sender.bytes_in),
+            sender.destination.as_deref().unwrap_or("nobody"),
+            bytes_text(sender.destination_bytes),
+        )?;
+    }
+    Ok(())
+}
+
+/// One incident with its why.
+pub(super) fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
     let severity = match alert.severity {
         Severity::Low => "LOW",
         Severity::Medium => "MEDIUM",
@@ -247,6 +253,7 @@ fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
     )?;
     writeln!(to, "         evidence: {}", alert.pivot.bpf)?;
     let health = [
+        (alert.health.dropped, "of all packets were lost before they were captured"),
         (alert.health.lost, "of the bytes were acknowledged but not captured"),
         (alert.health.duplicates, "of the packets came twice and were counted once"),
         (alert.health.one_sided, "of it was seen in one direction only"),

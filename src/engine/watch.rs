@@ -1,0 +1,132 @@
+//! Watch: the same as replay, of what happens now, until somebody ends it.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::analyst::Analyst;
+use super::replay::count;
+use super::worker::{Run, WorkerCounters};
+use crate::alert::{ClosedBecause, Record, share};
+use crate::capture::Counters;
+use crate::capture::live::{LiveError, LiveSource};
+use crate::time::Timestamp;
+
+/// A moment between two batches, or in silence: many a second.
+#[derive(Debug)]
+pub struct Moment<'a, S> {
+    /// Where frames come from.
+    pub source: &'a mut S,
+    /// Who judges.
+    pub analyst: &'a mut Analyst,
+    /// What there is to tell since the moment before. Alerts say what share of the frames was lost while
+    /// their incident ran.
+    pub records: Vec<Record>,
+    /// Flows held now.
+    pub flows: usize,
+}
+
+/// Watches until `source` ends or `attend` breaks, and then closes all incidents.
+///
+/// # Errors
+/// When the source fails. What came before it was counted, judged and told.
+pub fn watch(
+    source: &mut LiveSource,
+    run: &Run,
+    analyst: &mut Analyst,
+    mut attend: impl FnMut(Moment<'_, LiveSource>) -> ControlFlow<()>,
+) -> Result<WorkerCounters, LiveError> {
+    let mut losses = Losses::default();
+    let outcome = count(source, run, |source, reports| {
+        analyst.take(reports);
+        losses.note(source.now(), source.counters());
+        let records = analyst.drain().map(|record| losses.mark(record)).collect();
+        attend(Moment { source, analyst, records, flows: reports.flows })
+    });
+    analyst.finish(ClosedBecause::Stopped);
+    losses.note(source.now(), source.counters());
+    let records = analyst.drain().map(|record| losses.mark(record)).collect();
+    let _ = attend(Moment { source, analyst, records, flows: 0 });
+    outcome
+}
+
+/// How many frames were captured and lost by when, for the share that was lost while an incident ran.
+#[derive(Debug, Default)]
+struct Losses {
+    /// One a minute, for a day.
+    marks: VecDeque<Mark>,
+    now: Mark,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Mark {
+    at: Timestamp,
+    frames: u64,
+    dropped: u64,
+}
+
+impl Losses {
+    fn note(&mut self, at: Timestamp, counted: Counters) {
+        // What there was before the first mark counts with it.
+        if self.marks.back().is_none_or(|last| at >= last.at.plus(MARK_EVERY)) {
+            self.marks.push_back(Mark { at, ..self.now });
+        }
+        if self.marks.len() > MARKS_MAX {
+            self.marks.pop_front();
+        }
+        self.now = Mark { at, frames: counted.frames, dropped: counted.dropped };
+    }
+
+    /// The share lost since `started`, or a little before.
+    fn since(&self, started: Timestamp) -> f64 {
+        let after = self.marks.partition_point(|mark| mark.at <= started);
+        let then = self.marks.get(after.saturating_sub(1)).copied().unwrap_or_default();
+        let (frames, dropped) = (self.now.frames - then.frames, self.now.dropped - then.dropped);
+        share(dropped, dropped + frames)
+    }
+
+    fn mark(&self, mut record: Record) -> Record {
+        if let Record::Alert(alert) = &mut record {
+            alert.health.dropped = Some(self.since(alert.started));
+        }
+        record
+    }
+}
+
+const MARK_EVERY: Duration = Duration::from_secs(60);
+const MARKS_MAX: usize = 24 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(frames: u64, dropped: u64) -> Counters {
+        Counters { frames, dropped, ..Counters::default() }
+    }
+
+    /// Losses of last week say nothing of this upload, and a loss must not be thinned out by the months
+    /// before it.
+    #[test]
+    fn losses_are_those_of_the_incident() {
+        let mut losses = Losses::default();
+        let minute = |n: u64| Timestamp::from_secs_nanos(n * 60, 0);
+        for n in 0..10_000 {
+            let dropped = if n < 5000 { 0 } else { 300 };
+            losses.note(minute(n), counted(n * 100, dropped));
+        }
+        assert_eq!(losses.since(minute(9_000)), 0.0);
+        losses.note(minute(10_000), counted(1_000_000, 400));
+        assert_eq!(losses.since(minute(9_999)), 0.3333);
+        assert_eq!(losses.since(minute(9_990)), 0.0833);
+        // As far back as is remembered.
+        assert!(losses.since(minute(1)) < 0.001);
+        assert!(losses.marks.len() <= MARKS_MAX);
+    }
+
+    #[test]
+    fn what_is_lost_at_the_start_counts() {
+        let mut losses = Losses::default();
+        losses.note(Timestamp::from_nanos(5), counted(50, 50));
+        assert_eq!(losses.since(Timestamp::from_nanos(1)), 0.5);
+    }
+}

@@ -1,0 +1,254 @@
+//! `watch` and `interfaces`: signals, the service manager, and what is said beside alerts.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::cli::{Common, ListFormatArg, ListInterfaces, Watch};
+use crate::{ALERTED, explained, is_seen, keys, output};
+use sekisho::alert::Record;
+use sekisho::capture::Counters;
+use sekisho::capture::live::{Interfaces, LiveSource, Options, privilege};
+use sekisho::config::{Format, Settings};
+use sekisho::engine::{self, Analyst, Moment};
+use sekisho::sink::{Bulletin, JsonLines, Sink, printable};
+use sekisho::time::Timestamp;
+
+/// Watches interfaces until somebody ends it.
+pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
+    let common = &watch.common;
+    let keys = keys(watch.keys(), common)?;
+    if common.print_config {
+        print!("{}", toml::to_string_pretty(&keys)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    ensure!(
+        keys.since.is_none() && keys.until.is_none(),
+        "since and until are for capture files; --duration ends a watch"
+    );
+    let settings = Settings::of(&keys).map_err(explained)?;
+    let signals = Signals::listen().context("signals cannot be listened to")?;
+    let to = output(common)?;
+    let sink: Box<dyn Sink> = match settings.format {
+        Format::Text => Box::new(Bulletin::new(to)),
+        Format::Json => Box::new(JsonLines::new(to)),
+    };
+    let options = Options {
+        run_for: watch.duration.map(|length| length.0),
+        record: watch.write.clone(),
+        ..settings.live
+    };
+    let mut source = LiveSource::open(options, Arc::clone(&signals.stop))?;
+    // Before the first frame is looked at; all threads that look at frames are started after this.
+    privilege::give_up().context("privileges cannot be given up")?;
+
+    let mut analyst = Analyst::new(settings.analyst);
+    let mut post = Post::new(sink, common, source.now());
+    post.tell_service(&[NotifyState::Ready]);
+    let outcome = engine::watch(&mut source, &settings.run, &mut analyst, |moment| {
+        if signals.reload.swap(false, Ordering::Relaxed) {
+            post.reload(watch, moment.analyst, moment.source.now());
+        }
+        post.attend(moment)
+    });
+    post.tell_service(&[NotifyState::Stopping]);
+    post.bar.finish_and_clear();
+    post.written?;
+    let summary = engine::summarize_watch(&source, &outcome?, &analyst);
+    let has_alerts = summary.alerts > 0;
+    post.sink.write(&Record::Summary(Box::new(summary)))?;
+    post.sink.flush()?;
+    let is_failure = watch.verdict.fail_on_alert && has_alerts;
+    Ok(if is_failure { ExitCode::from(ALERTED) } else { ExitCode::SUCCESS })
+}
+
+/// Says what can be captured from, and what is missing for it.
+pub(crate) fn interfaces(list: &ListInterfaces) -> anyhow::Result<ExitCode> {
+    let known = Interfaces::list();
+    let mut out = io::stdout().lock();
+    if let ListFormatArg::Json = list.format {
+        writeln!(out, "{}", serde_json::to_string_pretty(&known)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for interface in &known.interfaces {
+        let state = match (interface.is_up, interface.has_carrier) {
+            (false, _) => "down",
+            (true, Some(false)) => "up, no carrier",
+            (true, Some(true) | None) => "up",
+        };
+        let speed =
+            interface.speed_mbit.map_or_else(String::new, |speed| format!("{speed} Mbit/s"));
+        let (name, mtu) = (printable(&interface.name), interface.mtu);
+        let mac = interface.mac.as_deref().unwrap_or_default();
+        let line = format!("{name:<16} {state:<15} mtu {mtu:<6} {mac:<18} {speed}");
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    match &known.remedy {
+        None => writeln!(out, "\nThis process may capture from them.")?,
+        Some(remedy) => writeln!(
+            out,
+            "\nThis process may not capture: CAP_NET_RAW is missing. Run it as root, or once:\n  {remedy}"
+        )?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What signals ask for.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let signals = Self { stop: Arc::default(), reload: Arc::default() };
+        for signal in [SIGTERM, SIGINT] {
+            // The second one ends us at once; the order of these two makes it the second.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&signals.stop))?;
+            flag::register(signal, Arc::clone(&signals.stop))?;
+        }
+        flag::register(SIGHUP, Arc::clone(&signals.reload))?;
+        Ok(signals)
+    }
+}
+
+/// Tells records to the sink, what happens to the log, and how things stand to whoever looks.
+struct Post {
+    sink: Box<dyn Sink>,
+    written: io::Result<()>,
+    /// On a terminal; hidden elsewhere.
+    bar: ProgressBar,
+    is_quiet: bool,
+    /// How things stood when it was last said.
+    then: Standing,
+    next_ping: Timestamp,
+    ping_every: Option<Duration>,
+}
+
+/// How things stood at one time.
+#[derive(Debug, Default, Clone, Copy)]
+struct Standing {
+    at: Timestamp,
+    frames: u64,
+    wire_bytes: u64,
+}
+
+impl Post {
+    fn new(sink: Box<dyn Sink>, common: &Common, now: Timestamp) -> Self {
+        let bar = if is_seen(common) { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        if is_seen(common) {
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+        }
+        Self {
+            sink,
+            written: Ok(()),
+            bar,
+            is_quiet: common.quiet,
+            then: Standing { at: now, ..Standing::default() },
+            next_ping: Timestamp::EPOCH,
+            ping_every: sd_notify::watchdog_enabled().map(|limit| limit / 2),
+        }
+    }
+
+    fn attend(&mut self, moment: Moment<'_, LiveSource>) -> ControlFlow<()> {
+        let now = moment.source.now();
+        for notice in moment.source.take_notices() {
+            self.log(now, &notice.to_string());
+        }
+        let Self { sink, bar, .. } = self;
+        if !moment.records.is_empty() {
+            self.written = bar.suspend(|| {
+                moment.records.iter().try_for_each(|record| sink.write(record))?;
+                sink.flush()
+            });
+        }
+        self.tell_standing(&moment, now);
+        if self.written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// Reads the rules folder again. Bad rules change nothing.
+    fn reload(&mut self, watch: &Watch, analyst: &mut Analyst, now: Timestamp) {
+        let read = || Settings::of(&keys(watch.keys(), &watch.common)?).map_err(explained);
+        match self.bar.suspend(read) {
+            Ok(settings) => {
+                let options = settings.analyst;
+                let differs = analyst.reload(options.rules, options.alert.config_digest);
+                self.log(now, "rules reloaded");
+                if differs {
+                    self.log(now, "what is inside and the defaults change at the next start only");
+                }
+            }
+            Err(error) => self.log(now, &format!("{error:#}; the old rules stay in force")),
+        }
+    }
+
+    fn log(&self, now: Timestamp, text: &str) {
+        self.bar.suspend(|| eprintln!("sekisho: {now:.0} {}", printable(text)));
+    }
+
+    /// On a terminal some times a second, in a log once a minute; the service manager as often as it
+    /// wants to hear.
+    fn tell_standing(&mut self, moment: &Moment<'_, LiveSource>, now: Timestamp) {
+        if now >= self.next_ping || now < self.then.at {
+            self.tell_service(&[NotifyState::Watchdog]);
+            self.next_ping = now.plus(self.ping_every.unwrap_or(EVERY_LOG));
+        }
+        let every = if self.bar.is_hidden() { EVERY_LOG } else { EVERY_LINE };
+        // The machine's clock may be set back.
+        if now < self.then.at.plus(every) && now >= self.then.at {
+            return;
+        }
+        let counters = moment.source.counters();
+        let text = standing(&counters, self.then, moment, now);
+        let Counters { frames, wire_bytes, .. } = counters;
+        self.then = Standing { at: now, frames, wire_bytes };
+        self.tell_service(&[NotifyState::Status(&text)]);
+        if !self.bar.is_hidden() {
+            self.bar.set_message(text);
+            self.bar.tick();
+        } else if !self.is_quiet {
+            self.log(now, &text);
+        }
+    }
+
+    fn tell_service(&self, state: &[NotifyState<'_>]) {
+        // Whether somebody listens changes nothing here.
+        let _ = sd_notify::notify(state);
+    }
+}
+
+fn standing(
+    counters: &Counters,
+    then: Standing,
+    moment: &Moment<'_, LiveSource>,
+    now: Timestamp,
+) -> String {
+    let secs = now.since(then.at).as_secs_f64().max(0.001);
+    let packets = (counters.frames - then.frames) as f64 / secs;
+    let mbit = (counters.wire_bytes - then.wire_bytes) as f64 * 8.0 / secs / 1e6;
+    let (open, ports) = moment.source.open_ports();
+    format!(
+        "{open} of {ports} interfaces, {packets:.0} packets/s, {mbit:.1} Mbit/s, {} of {} packets lost, {} hosts, {} \
+         flows, {} incidents open",
+        counters.dropped,
+        counters.frames + counters.dropped,
+        moment.analyst.egress().hosts().len(),
+        moment.flows,
+        moment.analyst.open_incidents(),
+    )
+}
+
+const EVERY_LINE: Duration = Duration::from_millis(500);
+const EVERY_LOG: Duration = Duration::from_secs(60);
