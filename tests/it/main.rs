@@ -21,3 +21,4 @@ mod scenario;
 mod state;
 mod support;
 mod traffic;
+mod watch;

@@ -41,7 +41,7 @@ fn folder(variable: &str, landmark: &str) -> Option<PathBuf> {
 /// Says that a test does not run, and why; fails it where every test must run.
 ///
 /// Straight to standard error: what goes through `eprintln!` is kept from the reader when a test passes.
-fn skip<T>(why: &str) -> Option<T> {
+pub(crate) fn skip<T>(why: &str) -> Option<T> {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     assert!(env::var_os("SEKISHO_CI").is_none(), "{test} cannot be skipped here: {why}");
     let _ = writeln!(io::stderr(), "SKIPPED {test}: {why}");
