@@ -1,6 +1,7 @@
 //! `watch` and `interfaces`: signals, the service manager, and what is said beside alerts.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     );
     let settings = Settings::of(&keys).map_err(explained)?;
     let signals = Signals::listen().context("signals cannot be listened to")?;
-    let to = output(common)?;
+    let to = append(common)?;
     let sink: Box<dyn Sink> = match settings.format {
         Format::Text => Box::new(Bulletin::new(to)),
         Format::Json => Box::new(JsonLines::new(to)),
@@ -69,6 +70,14 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     post.sink.flush()?;
     let is_failure = watch.verdict.fail_on_alert && has_alerts;
     Ok(if is_failure { ExitCode::from(ALERTED) } else { ExitCode::SUCCESS })
+}
+
+/// As [`output`], but a sensor that starts again adds to what it told before.
+fn append(common: &Common) -> anyhow::Result<Box<dyn Write>> {
+    let Some(path) = &common.output else { return output(common) };
+    let file = File::options().create(true).append(true).open(path);
+    let file = file.with_context(|| format!("{}: cannot be written", path.display()))?;
+    Ok(Box::new(BufWriter::new(file)))
 }
 
 /// Says what can be captured from, and what is missing for it.

@@ -1,15 +1,18 @@
 //! Laws that hold for any traffic: what must not change the answer, and what must add up.
 
+use std::convert::Infallible;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use sekisho::alert::Record;
+use sekisho::alert::{ClosedBecause, Record};
 use sekisho::capture::memory::MemorySource;
 use sekisho::capture::{FileSource, Polled, Source};
 use sekisho::config::{Keys, Settings};
 use sekisho::engine::{Analyst, Run, replay};
 use sekisho::frame::Batch;
 use sekisho::sink::{JsonLines, Sink};
+use sekisho::time::Timestamp;
 
 use crate::support::root;
 
@@ -107,6 +110,98 @@ fn any_file_boundaries_tell_the_same() {
     assert_eq!(told(&mut source, 2), told(&mut shipped(&[THEFT]), 1));
 }
 
+/// Frames as a live interface brings them: a few at a time, and silence between them.
+struct Paced {
+    frames: Batch,
+    next: usize,
+    /// How often the silence before the next frame was said.
+    said: u32,
+}
+
+impl Source for Paced {
+    type Error = Infallible;
+
+    fn poll(&mut self, batch: &mut Batch) -> Result<Polled, Infallible> {
+        let heads = &self.frames.heads;
+        let gap = |next: usize| match next {
+            0 => Duration::ZERO,
+            _ => heads[next].at.since(heads[next - 1].at),
+        };
+        if self.next == heads.len() {
+            return Ok(Polled::End);
+        }
+        let silence = gap(self.next);
+        if silence > SILENCE && self.said < 3 {
+            self.said += 1;
+            return Ok(Polled::Idle(heads[self.next - 1].at.plus(silence * self.said / 3)));
+        }
+        self.said = 0;
+        loop {
+            batch.push(self.frames.frame(heads[self.next]));
+            self.next += 1;
+            if self.next == heads.len() || gap(self.next) > SILENCE || batch.heads.len() == 200 {
+                return Ok(Polled::Frames);
+            }
+        }
+    }
+}
+
+const SILENCE: Duration = Duration::from_millis(300);
+
+/// A silent link lets time pass; a recording of it does not. Both must come to the same, byte for byte.
+#[test]
+fn silence_tells_the_same() {
+    let usual = told(&mut shipped(&[OFFICE, THEFT]), 1);
+    for workers in [1, 3] {
+        let mut paced = Paced { frames: frames(&[OFFICE, THEFT]), next: 0, said: 0 };
+        assert_eq!(told(&mut paced, workers), usual, "{workers} workers");
+    }
+}
+
+/// An alert that waits for the next frame comes too late: what silence is told of is told in silence.
+#[test]
+fn silence_holds_nothing_back() {
+    let settings = settings();
+    let frames = frames(&[THEFT]);
+    let last = frames.heads.last().unwrap().at;
+    for workers in [1, 3] {
+        let (mut analyst, mut before_end) = (Analyst::new(settings.analyst.clone()), 0);
+        let run = Run { workers, ..settings.run.clone() };
+        let silence =
+            [Duration::from_secs(2), Duration::from_secs(7200)].map(|late| last.plus(late));
+        let mut source = Silent { frames: frames.clone(), silence: silence.to_vec(), polls: 0 };
+        replay(&mut source, &run, &mut analyst, |source, records| {
+            let closed = |record: &Record| matches!(record, Record::Alert(alert) if alert.reason == Some(ClosedBecause::Quiet));
+            if source.polls <= 3 {
+                before_end += records.filter(closed).count();
+            }
+        })
+        .unwrap();
+        assert!(before_end > 0, "{workers} workers");
+    }
+}
+
+/// All frames at once, then nothing until some moments, then the end.
+struct Silent {
+    frames: Batch,
+    silence: Vec<Timestamp>,
+    polls: usize,
+}
+
+impl Source for Silent {
+    type Error = Infallible;
+
+    fn poll(&mut self, batch: &mut Batch) -> Result<Polled, Infallible> {
+        self.polls += 1;
+        if self.polls == 1 {
+            batch.copy_from(&self.frames);
+            return Ok(Polled::Frames);
+        }
+        let moment = self.silence.get(self.polls - 2);
+        Ok(moment.map_or(Polled::End, |&moment| Polled::Idle(moment)))
+    }
+}
+
 /// A nanosecond pcap of some of the frames, which are all of one link type.
 pub(crate) fn pcap(batch: &Batch, which: std::ops::Range<usize>) -> Vec<u8> {
     let mut file = Vec::new();
@@ -182,7 +277,7 @@ fn a_clock_that_jumps_loses_no_byte() {
         let bytes = datagram([10, 0, high, low], [203, 0, 113, 9], n as u16, 100);
         sent += 100;
         batch.push(sekisho::frame::Frame {
-            at: sekisho::time::Timestamp::from_secs_nanos(secs, 0),
+            at: Timestamp::from_secs_nanos(secs, 0),
             link: sekisho::frame::LinkType::RAW,
             wire_len: bytes.len() as u32,
             bytes: &bytes,

@@ -69,10 +69,7 @@ impl Namespace {
 
     /// Puts an end of a new cable here, the other there; both are on and bare.
     pub(super) fn connect(&self, name: &str, other: &Self, other_name: &str) {
-        self.ip(&format!(
-            "link add {name} type veth peer name {other_name} netns {}",
-            other.name
-        ));
+        self.ip(&format!("link add {name} type veth peer name {other_name} netns {}", other.name));
         self.ip(&format!("link set {name} up"));
         other.ip(&format!("link set {other_name} up"));
     }
@@ -235,5 +232,7 @@ impl Watch {
 }
 
 fn read_lines(from: impl Read + Send + 'static, mut take: impl FnMut(String) + Send + 'static) {
-    std::thread::spawn(move || BufReader::new(from).lines().map_while(Result::ok).for_each(&mut take));
+    std::thread::spawn(move || {
+        BufReader::new(from).lines().map_while(Result::ok).for_each(&mut take)
+    });
 }
