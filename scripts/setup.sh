@@ -18,6 +18,9 @@ missing() {
 	command -v valgrind >/dev/null || echo valgrind
 	command -v python3 >/dev/null || echo python3
 	command -v chromium >/dev/null || echo chromium
+	command -v ip >/dev/null || echo iproute2
+	command -v curl >/dev/null || echo curl
+	command -v sysctl >/dev/null || echo procps
 }
 
 if ! command -v cargo >/dev/null; then
