@@ -55,11 +55,11 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     let mut analyst = Analyst::new(settings.analyst);
     let mut post = Post::new(sink, common, source.now());
     post.tell_service(&[NotifyState::Ready]);
-    let outcome = engine::watch(&mut source, &settings.run, &mut analyst, |moment| {
+    let outcome = engine::watch(&mut source, &settings.run, &mut analyst, |mut moment| {
         if signals.reload.swap(false, Ordering::Relaxed) {
             post.reload(watch, moment.analyst, moment.source.now());
         }
-        post.attend(moment)
+        post.attend(&mut moment)
     });
     post.tell_service(&[NotifyState::Stopping]);
     post.bar.finish_and_clear();
@@ -171,7 +171,7 @@ impl Post {
         }
     }
 
-    fn attend(&mut self, moment: Moment<'_, LiveSource>) -> ControlFlow<()> {
+    fn attend(&mut self, moment: &mut Moment<'_, LiveSource>) -> ControlFlow<()> {
         let now = moment.source.now();
         for notice in moment.source.take_notices() {
             self.log(now, &notice.to_string());
@@ -183,7 +183,7 @@ impl Post {
                 sink.flush()
             });
         }
-        self.tell_standing(&moment, now);
+        self.tell_standing(moment, now);
         if self.written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 

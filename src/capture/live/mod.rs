@@ -218,7 +218,7 @@ impl LiveSource {
                 opener.ask(index, &port.name);
             }
         }
-        self.record(|recording| recording.flush());
+        self.record(Recording::flush);
     }
 
     /// Is it over? What is in the ring by then is still taken, unless there is no end of it.

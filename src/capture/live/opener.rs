@@ -1,6 +1,6 @@
 //! The one thread that may open interfaces. It looks at no frame.
 
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use pcap::{Active, Capture, Precision};
@@ -82,10 +82,7 @@ impl Opener {
 
     /// An answer, if one is there.
     pub(super) fn hear(&self) -> Option<(usize, Result<Opened, Refused>)> {
-        match self.replies.try_recv() {
-            Ok(reply) => Some(reply),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.replies.try_recv().ok()
     }
 
     /// An answer, waited for.

@@ -132,7 +132,7 @@ fn recorded_office(folder: &Path) -> Quantiles {
         let [a, b, c, d] = (host.to_bits() as u32).to_be_bytes();
         host.to_ip().is_ipv4() && [a, b, c] == [10, 20, 1] && (20..=55).contains(&d)
     };
-    let take = |_: &FileSource, reports: &engine::Reports| {
+    let take = |_: &mut FileSource, reports: &engine::Reports| {
         for reported in reports.in_order() {
             if let Reported::Delta(delta) = reported {
                 traffic.fold(&run.internal, delta, is_workstation);

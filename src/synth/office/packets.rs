@@ -454,7 +454,7 @@ mod tests {
             workers: 1,
         };
         let mut packets = Packets::new(office.clone(), snap);
-        let take = |_: &Packets, reports: &crate::engine::Reports| {
+        let take = |_: &mut Packets, reports: &crate::engine::Reports| {
             for reported in reports.in_order() {
                 if let Reported::Delta(delta) = reported {
                     add(&mut sums, &office, delta);
