@@ -177,7 +177,7 @@ impl Post {
             self.log(now, &notice.to_string());
         }
         let Self { sink, bar, .. } = self;
-        if !moment.records.is_empty() {
+        if !moment.records.is_empty() && self.written.is_ok() {
             self.written = bar.suspend(|| {
                 moment.records.iter().try_for_each(|record| sink.write(record))?;
                 sink.flush()

@@ -240,7 +240,7 @@ pub struct Pivot {
 /// How far the capture can be trusted here: shares between 0 and 1, null where not measured.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Health {
-    /// Frames lost before us, where the capture says so; of a run only.
+    /// Frames lost before us, where the capture says so: of a run, or live since the incident started.
     pub dropped: Option<f64>,
     /// Bytes sent of which only the acknowledgement was seen.
     pub lost: Option<f64>,

@@ -136,11 +136,12 @@ impl Reports {
         self.claims.sort_by_key(|&(position, _)| position);
     }
 
+    /// Forgets what was reported; as many flows are held as before.
     pub(super) fn clear(&mut self) {
         self.deltas.clear();
         self.events.clear();
         self.claims.clear();
-        (self.flows, self.idle_at) = (0, None);
+        self.idle_at = None;
     }
 }
 

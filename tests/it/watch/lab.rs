@@ -233,6 +233,6 @@ impl Watch {
 
 fn read_lines(from: impl Read + Send + 'static, mut take: impl FnMut(String) + Send + 'static) {
     std::thread::spawn(move || {
-        BufReader::new(from).lines().map_while(Result::ok).for_each(&mut take)
+        BufReader::new(from).lines().map_while(Result::ok).for_each(&mut take);
     });
 }
