@@ -5,6 +5,7 @@ mod lab;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -380,6 +381,35 @@ fn the_service_manager_is_told() {
     watch.process.signal("-TERM");
     hear("STOPPING=1");
 }
+
+/// Whoever asks twice does not want to wait any longer, whatever it hangs on.
+#[test]
+fn the_second_signal_ends_it_at_once() {
+    let Some(place) = Namespace::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("nobody-reads-this");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut watch = Watch::start(&place, &["-i", "lo", "-o", pipe.to_str().unwrap()]);
+    let has_term = |status: &str, key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap() & SIGTERM != 0
+    };
+    let path = format!("/proc/{}/status", watch.process.0.id());
+    let wait_until = |holds: &dyn Fn(&str) -> bool| {
+        while !holds(&fs::read_to_string(&path).unwrap()) {
+            std::thread::yield_now();
+        }
+    };
+    wait_until(&|status| has_term(status, "SigCgt:"));
+    watch.process.signal("-TERM");
+    wait_until(&|status| !has_term(status, "ShdPnd:"));
+    assert!(watch.process.is_running());
+    watch.process.signal("-TERM");
+    assert_eq!(watch.process.0.wait().unwrap().code(), Some(143));
+}
+
+/// Of signal 15, in the masks of `/proc/PID/status`.
+const SIGTERM: u64 = 1 << 14;
 
 /// Mistakes are answered before anything is opened.
 #[test]
