@@ -179,8 +179,9 @@ impl LiveSource {
             port.fill_pending(quiet_until, &mut tell);
         }
         let Some(horizon) = ports.iter().filter_map(Port::horizon).min() else { return };
-        // What is later than now was stamped before the clock was set back: nothing is waited for.
-        let is_due = |at: Timestamp| at <= horizon || at > *now;
+        // What is much later than now was stamped before the clock was set back, and waits for nothing.
+        let far = now.plus(LAG);
+        let is_due = |at: Timestamp| at <= horizon || at > far;
         loop {
             let heads =
                 ports.iter().enumerate().filter_map(|(index, port)| Some((port.head()?.at, index)));
