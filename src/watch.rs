@@ -14,7 +14,7 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::cli::{Common, ListFormatArg, ListInterfaces, Watch};
+use crate::cli::{Common, Keeper, ListFormatArg, ListInterfaces, Watch};
 use crate::{ALERTED, explained, is_seen, keys, output};
 use sekisho::alert::Record;
 use sekisho::capture::Counters;
@@ -49,11 +49,11 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
         ..settings.live
     };
     let mut source = LiveSource::open(options, Arc::clone(&signals.stop))?;
+    let (keeper, mut analyst) = watch.memory.open(Some(source.now()), &settings.analyst)?;
     // Before the first frame is looked at; all threads that look at frames are started after this.
     privilege::give_up().context("privileges cannot be given up")?;
 
-    let mut analyst = Analyst::new(settings.analyst);
-    let mut post = Post::new(sink, common, source.now());
+    let mut post = Post::new((sink, keeper), common, source.now());
     post.tell_service(&[NotifyState::Ready]);
     let outcome = engine::watch(&mut source, &settings.run, &mut analyst, |mut moment| {
         if signals.reload.swap(false, Ordering::Relaxed) {
@@ -63,8 +63,12 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     });
     post.tell_service(&[NotifyState::Stopping]);
     post.bar.finish_and_clear();
-    post.written?;
-    let summary = engine::summarize_watch(&source, &outcome?, &analyst);
+    post.told?;
+    let counted = outcome?;
+    post.keeper.save(&analyst)?;
+    analyst.rank_day();
+    analyst.drain().try_for_each(|record| post.sink.write(&record))?;
+    let summary = engine::summarize_watch(&source, &counted, &analyst);
     let has_alerts = summary.alerts > 0;
     post.sink.write(&Record::Summary(Box::new(summary)))?;
     post.sink.flush()?;
@@ -133,7 +137,10 @@ impl Signals {
 /// Tells records to the sink, what happens to the log, and how things stand to whoever looks.
 struct Post {
     sink: Box<dyn Sink>,
-    written: io::Result<()>,
+    keeper: Keeper,
+    next_save: Timestamp,
+    /// Once something cannot be told or kept, nothing more is.
+    told: anyhow::Result<()>,
     /// On a terminal; hidden elsewhere.
     bar: ProgressBar,
     is_quiet: bool,
@@ -152,7 +159,7 @@ struct Standing {
 }
 
 impl Post {
-    fn new(sink: Box<dyn Sink>, common: &Common, now: Timestamp) -> Self {
+    fn new((sink, keeper): (Box<dyn Sink>, Keeper), common: &Common, now: Timestamp) -> Self {
         let bar = if is_seen(common) { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
@@ -162,7 +169,9 @@ impl Post {
         }
         Self {
             sink,
-            written: Ok(()),
+            keeper,
+            next_save: now.plus(EVERY_SAVE),
+            told: Ok(()),
             bar,
             is_quiet: common.quiet,
             then: Standing { at: now, ..Standing::default() },
@@ -176,15 +185,23 @@ impl Post {
         for notice in moment.source.take_notices() {
             self.log(now, &notice.to_string());
         }
-        let Self { sink, bar, .. } = self;
-        if !moment.records.is_empty() && self.written.is_ok() {
-            self.written = bar.suspend(|| {
+        let Self { sink, keeper, bar, .. } = self;
+        if !moment.records.is_empty() && self.told.is_ok() {
+            self.told = bar.suspend(|| {
+                // What is told can be looked up.
+                keeper.keep(&moment.records)?;
                 moment.records.iter().try_for_each(|record| sink.write(record))?;
-                sink.flush()
+                Ok(sink.flush()?)
             });
         }
+        if now >= self.next_save {
+            self.next_save = now.plus(EVERY_SAVE);
+            if let Err(error) = self.keeper.save(moment.analyst) {
+                self.log(now, &format!("{error:#}; tried again in an hour"));
+            }
+        }
         self.tell_standing(moment, now);
-        if self.written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if self.told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     /// Reads the rules folder again. Bad rules change nothing.
@@ -261,3 +278,6 @@ fn standing(
 
 const EVERY_LINE: Duration = Duration::from_millis(500);
 const EVERY_LOG: Duration = Duration::from_secs(60);
+
+/// How much of what was learned a crash may cost.
+const EVERY_SAVE: Duration = Duration::from_secs(3600);

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use sekisho::config::Keys;
 use sekisho::rules::Period;
 
-use super::{Common, Verdict};
+use super::{Common, Memory, Verdict};
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
@@ -35,6 +35,8 @@ pub(crate) struct Watch {
     pub(crate) common: Common,
     #[command(flatten)]
     pub(crate) verdict: Verdict,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
 }
 
 impl Watch {

@@ -26,7 +26,8 @@ pub struct Moment<'a, S> {
     pub flows: usize,
 }
 
-/// Watches until `source` ends or `attend` breaks, and then closes all incidents.
+/// Watches until `source` ends or `attend` breaks, and then closes all incidents. The day is left as it
+/// stands, as [`replay`](super::replay) leaves it.
 ///
 /// # Errors
 /// When the source fails. What came before it was counted, judged and told.
@@ -43,7 +44,7 @@ pub fn watch(
         let records = analyst.drain().map(|record| losses.mark(record)).collect();
         attend(Moment { source, analyst, records, flows: reports.flows })
     });
-    analyst.finish(ClosedBecause::Stopped);
+    analyst.close(ClosedBecause::Stopped);
     losses.note(source.now(), source.counters());
     let records = analyst.drain().map(|record| losses.mark(record)).collect();
     let _ = attend(Moment { source, analyst, records, flows: 0 });
