@@ -27,7 +27,7 @@ pub struct Moment<'a, S> {
 }
 
 /// Watches until `source` ends or `attend` breaks, and then closes all incidents. The day is left as it
-/// stands, as [`replay`](super::replay) leaves it.
+/// stands, as [`replay`](fn@super::replay) leaves it.
 ///
 /// # Errors
 /// When the source fails. What came before it was counted, judged and told.
