@@ -143,6 +143,11 @@ impl Protocol {
     pub const ICMPV6: Self = Self(58);
     /// Stream control transmission protocol.
     pub const SCTP: Self = Self(132);
+
+    /// Is it ICMP of either version?
+    pub fn is_icmp(self) -> bool {
+        matches!(self, Self::ICMP | Self::ICMPV6)
+    }
 }
 
 impl fmt::Display for Protocol {

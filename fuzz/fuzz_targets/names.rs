@@ -71,6 +71,11 @@ fn check(event: Event) {
             check_name(&answer.name);
             answer.aliases.iter().for_each(check_name);
         }
+        Event::Query(query) => {
+            query.domain.iter().for_each(check_name);
+            assert!(query.below.bits.max(query.own.bits) <= 8 * 255);
+        }
+        Event::Echo(_) => panic!("names looks at no echoes"),
     }
 }
 

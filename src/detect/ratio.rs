@@ -2,7 +2,6 @@
 
 use super::{Bits, Evidence, Term};
 use crate::egress::Pair;
-use crate::net::Protocol;
 
 /// Speaks against an alert when the destination sends about as much back: a call, not an upload.
 ///
@@ -12,8 +11,7 @@ use crate::net::Protocol;
 pub(super) fn of(pair: &Pair) -> Option<Term> {
     let mirrors = pair.flows.first().is_some_and(|flow| {
         let key = flow.key;
-        matches!(key.protocol, Protocol::ICMP | Protocol::ICMPV6)
-            || [key.low.port, key.high.port].contains(&DNS_PORT)
+        key.protocol.is_icmp() || [key.low.port, key.high.port].contains(&DNS_PORT)
     });
     if mirrors || pair.is_served() {
         return None;

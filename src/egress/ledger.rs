@@ -33,6 +33,7 @@ impl Ledger {
                 self.open.entry(*key).or_insert_with(new).hear(key, facts, &self.book);
             }
             Event::Answer(answer) => self.book.hear(answer, None),
+            Event::Query(_) | Event::Echo(_) => {}
         }
     }
 

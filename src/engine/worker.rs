@@ -9,7 +9,7 @@ use crate::flow::{
 };
 use crate::frame::{Batch, Frame, FrameHead};
 use crate::machines::{self, Claim};
-use crate::names::{self, Gaze, Names, Piece};
+use crate::names::{self, Echo, Gaze, Names, Piece};
 use crate::net::Subnets;
 use crate::time::{Advance, PacketClock, Timestamp};
 
@@ -228,10 +228,15 @@ impl Shard {
         at: Timestamp,
         segment: &Segment<'_>,
         glimpse: &Glimpse,
-        tell: impl FnMut(names::Event),
+        mut tell: impl FnMut(names::Event),
     ) {
         let gaze = match &mut self.names {
             None => Gaze::Done,
+            Some(_) if segment.protocol.is_icmp() => {
+                let echo = Echo::of(at, segment, glimpse.key, glimpse.sender);
+                echo.into_iter().for_each(|echo| tell(names::Event::Echo(Box::new(echo))));
+                Gaze::Kept
+            }
             Some(names) => {
                 let piece = Piece {
                     at,

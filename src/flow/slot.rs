@@ -324,8 +324,7 @@ impl Slot {
             opening: Opening::new(
                 Initiator::of(&key, sender, segment),
                 match key.protocol {
-                    // Of ICMPv6, what neighbours tell each other.
-                    Protocol::TCP | Protocol::UDP | Protocol::ICMPV6 => 0,
+                    Protocol::TCP | Protocol::UDP | Protocol::ICMP | Protocol::ICMPV6 => 0,
                     _ => SHOWN_NO_MORE,
                 },
             ),

@@ -198,7 +198,17 @@ impl Directory {
                 self.met.insert((flow.low.addr, flow.high.addr), met);
                 turn
             }
+            Event::Query(_) | Event::Echo(_) => None,
         }
+    }
+
+    /// The owner of a domain that was asked for, of whom the text is remembered.
+    pub fn domain(&mut self, domain: &Name, at: Timestamp) -> Option<Destination> {
+        // Whose it is has been found already: no part of it is left out, as it is of other names.
+        let hash = self.flows.hasher().hash_one((domain.as_str(), "domain"));
+        let destination = self.latest(hash, || Some(Destination::of_domain(domain.as_str())))?;
+        self.keep_text(destination, at, || Some(domain.as_str().into()));
+        Some(destination)
     }
 
     /// Forgets a flow that is over.
@@ -314,27 +324,46 @@ impl Directory {
     /// Whose a name is, of whom the text is remembered.
     fn remember(&mut self, name: &Name, at: Timestamp) -> Option<Destination> {
         let hash = self.flows.hasher().hash_one(name.as_str());
+        let destination = self.latest(hash, || name.destination())?;
+        self.keep_text(destination, at, || name.owner().map(Box::from));
+        Some(destination)
+    }
+
+    /// The owner of the name with this hash, which need not be looked for when it was met lately.
+    fn latest(
+        &mut self,
+        hash: u64,
+        look: impl FnOnce() -> Option<Destination>,
+    ) -> Option<Destination> {
         let place = hash as usize % self.latest.len();
-        let destination = match self.latest[place] {
-            (known, destination) if known == hash => destination,
+        match self.latest[place] {
+            (known, destination) if known == hash => Some(destination),
             _ => {
-                let destination = name.destination()?;
+                let destination = look()?;
                 self.latest[place] = (hash, destination);
-                destination
+                Some(destination)
             }
-        };
+        }
+    }
+
+    /// Remembers the text of an owner.
+    fn keep_text(
+        &mut self,
+        destination: Destination,
+        at: Timestamp,
+        text: impl FnOnce() -> Option<Box<str>>,
+    ) {
         if let Some(domain) = self.domains.get_mut(&destination) {
             domain.at = at;
-            return Some(destination);
+            return;
         }
+        let Some(text) = text() else { return };
         if self.domains.len() >= Self::DOMAINS_MAX {
             let sample = self.hand.next(self.domains.len());
             let oldest = sample.min_by_key(|&place| self.domains[place].at);
             oldest.map(|place| self.domains.swap_remove_index(place));
         }
-        let text = name.owner()?.into();
         self.domains.insert(destination, Domain { at, text });
-        Some(destination)
     }
 
     fn hash(&self, key: &FlowKey) -> u64 {

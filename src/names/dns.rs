@@ -13,13 +13,25 @@ use crate::net::Addr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) is_response: bool,
-    /// The name that a response answers, of its first question; `None` for the root, and in a question,
-    /// which nobody asks for it.
+    /// Is something looked up (opcode 0), and not announced or changed?
+    pub(super) is_lookup: bool,
+    /// The questions, of which a response repeats its own.
+    pub(super) questions: SmallVec<[Question; 1]>,
+    /// The name that a response answers, of its first question; `None` for the root, and in a query.
     pub(super) asked: Option<Name>,
     /// Other names that the answers lead to, at most [`ALIASES_MAX`].
     pub(super) aliases: Vec<Name>,
     /// Addresses of it, with how long they hold; at most [`ADDRESSES_MAX`].
     pub(super) addresses: Vec<(Addr, Duration)>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question {
+    /// Labels with dots between them.
+    pub(super) name: SmallVec<[u8; 64]>,
+    /// The record type.
+    pub(super) kind: u16,
 }
 
 impl Message {
@@ -46,17 +58,24 @@ impl Message {
             return None;
         }
         let is_cut = is_cut || flags & TRUNCATED != 0;
-        let mut message =
-            Self { is_response, asked: None, aliases: Vec::new(), addresses: Vec::new() };
+        let mut message = Self {
+            is_response,
+            is_lookup: flags >> 11 & 0xf == 0,
+            questions: SmallVec::new(),
+            asked: None,
+            aliases: Vec::new(),
+            addresses: Vec::new(),
+        };
         for number in 0..questions {
             let name = name(bytes, &mut cursor)?;
-            let (_kind, class) = (cursor.u16()?, cursor.u16()?);
+            let (kind, class) = (cursor.u16()?, cursor.u16()?);
             if !is_class(class) {
                 return None;
             }
             if number == 0 && is_response {
                 message.asked = Name::of(&name);
             }
+            message.questions.push(Question { name, kind });
         }
         for number in 0..records {
             let Some(record) = Record::of(bytes, &mut cursor) else {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::echo::Echo;
 use super::name::Name;
+use super::query::Query;
 use super::service::Service;
 use crate::flow::{FlowKey, Sender};
 use crate::net::Addr;
@@ -129,4 +131,8 @@ pub enum Event {
     Facts(FlowKey, Box<Facts>),
     /// A DNS answer.
     Answer(Box<Answer>),
+    /// A question to a DNS server.
+    Query(Box<Query>),
+    /// An ICMP echo, or its reply.
+    Echo(Box<Echo>),
 }

@@ -28,8 +28,8 @@ pub(super) struct Look {
     has_greeting: bool,
     has_ftp_words: bool,
     datagrams: Option<Box<Datagrams>>,
-    /// DNS messages that have not been told.
-    messages: Vec<(Sender, dns::Message)>,
+    /// DNS messages that have not been told, with their lengths.
+    messages: Vec<(Sender, usize, dns::Message)>,
 }
 
 /// A look as it is kept from one piece to the next. Nearly all are begun for flows of which one end has
@@ -410,13 +410,14 @@ impl Look {
             };
             let len = usize::from(u16::from_be_bytes(*len));
             let Some(message) = rest.get(..len) else { return side.message_at + 2 + len };
-            self.messages.extend(dns::Message::of(message, false).map(|message| (sender, message)));
+            let read = dns::Message::of(message, false);
+            self.messages.extend(read.map(|message| (sender, len, message)));
             side.message_at += 2 + len;
         }
     }
 
-    /// The DNS messages that came since the last call, with who sent each.
-    pub(super) fn take_messages(&mut self) -> Vec<(Sender, dns::Message)> {
+    /// The DNS messages that came since the last call, with who sent each, and its length.
+    pub(super) fn take_messages(&mut self) -> Vec<(Sender, usize, dns::Message)> {
         mem::take(&mut self.messages)
     }
 

@@ -5,7 +5,7 @@
 //!
 //! Of each direction of a TCP flow at most the first [`START_MAX`] bytes, put in order as they come; of
 //! other flows single datagrams. A flow is no longer looked at once all is known of it that its service
-//! tells, or once its first bytes are those of no service known here. Only DNS over UDP and the control
+//! tells, or once its first bytes are those of no service known here. Only DNS, ICMP and the control
 //! connections of FTP are looked at for as long as they live, a packet at a time.
 //!
 //! # What is believed
@@ -28,12 +28,14 @@ mod cursor;
 mod destination;
 mod directory;
 mod dns;
+mod echo;
 mod facts;
 mod ftp;
 mod http;
 mod ja4;
 mod look;
 mod name;
+mod query;
 mod quic;
 mod registry;
 mod service;
@@ -51,13 +53,16 @@ pub use book::{Book, Called};
 pub use destination::Destination;
 pub use directory::{Directory, Turn, Who};
 pub(crate) use dns::address_owners;
+pub use echo::Echo;
 pub use facts::{Answer, Event, Facts, NameSource};
 pub use name::Name;
+pub use query::{Query, Told};
 pub use registry::{Registry, RegistryError};
 pub use service::Service;
 pub use start::START_MAX;
 
 use self::look::{Held, Look, Next, Shared};
+use self::query::Asked;
 use self::service::Sign;
 use self::watch::Watch;
 use crate::flow::{FlowKey, SHARDS, SHOWN_ALWAYS, Sender};
@@ -209,11 +214,14 @@ impl Names {
         piece: &Piece<'_>,
         tell: &mut impl FnMut(Event),
     ) -> Gaze {
+        let place = self.find(key, piece);
         if piece.before == Gaze::KEPT {
             self.hear_announcements(key, piece);
+            if place.is_none() {
+                learn_later(key, piece, tell);
+            }
         }
         let Some(offset) = piece.offset else { return Gaze::On };
-        let place = self.find(key, piece);
         let mut look = match place {
             Some(place) if self.watch.at(place).takes_briefly(piece, offset as usize) => {
                 return Gaze::On;
@@ -245,8 +253,8 @@ impl Names {
                 Some(look)
             }
         };
-        for (sender, message) in messages {
-            learn(key, piece.at, sender, message, tell);
+        for (sender, bytes, message) in messages {
+            learn(key, piece.at, sender, (bytes, message), tell);
         }
         if service == Service::Ftp && piece.before != Gaze::KEPT {
             self.hear_announcements(key, piece);
@@ -255,7 +263,7 @@ impl Names {
             self.keep(key, place, look, tell);
         }
         match (service, next) {
-            (Service::Ftp, _) => Gaze::Kept,
+            (Service::Ftp | Service::Dns, _) => Gaze::Kept,
             (_, Next::Done) => Gaze::Done,
             (_, Next::Keep | Next::On) => Gaze::On,
         }
@@ -269,7 +277,7 @@ impl Names {
     ) -> Gaze {
         if piece.before == Gaze::KEPT {
             if let Some(message) = dns::Message::of(piece.bytes, piece.is_cut) {
-                learn(key, piece.at, piece.sender, message, tell);
+                learn(key, piece.at, piece.sender, (piece.bytes.len(), message), tell);
             }
             return Gaze::Kept;
         }
@@ -287,7 +295,7 @@ impl Names {
             Sign::Dns(message) => {
                 place.map(|place| self.watch.remove(place));
                 tell(is(Service::Dns));
-                learn(key, piece.at, piece.sender, message, tell);
+                learn(key, piece.at, piece.sender, (piece.bytes.len(), message), tell);
                 return Gaze::Kept;
             }
             Sign::Is(service) if service != Service::Quic => {
@@ -405,14 +413,31 @@ fn tell_last(key: &FlowKey, look: Box<Look>, tell: &mut impl FnMut(Event)) {
     }
 }
 
-/// Tells the addresses that a DNS message answers.
+/// Tells what a DNS message asks for, and the addresses that it answers.
 fn learn(
     key: &FlowKey,
     at: Timestamp,
     sender: Sender,
-    message: dns::Message,
+    (bytes, message): (usize, dns::Message),
     tell: &mut impl FnMut(Event),
 ) {
+    let is_response = message.is_response;
+    for question in message.questions.iter().filter(|_| message.is_lookup) {
+        let Some(asked) = Asked::of(&question.name) else { continue };
+        tell(Event::Query(Box::new(Query {
+            at,
+            flow: *key,
+            client: if is_response { sender.other() } else { sender },
+            is_response,
+            bytes: bytes as u32,
+            kind: question.kind,
+            domain: asked.domain,
+            is_listed: asked.is_listed,
+            below: asked.below,
+            own: asked.own,
+            about: asked.about,
+        })));
+    }
     if let Some(name) = message.asked
         && message.is_response
         && !message.addresses.is_empty()
@@ -424,6 +449,24 @@ fn learn(
             aliases: message.aliases,
             addresses: message.addresses,
         })));
+    }
+}
+
+/// Tells what a piece of DNS over TCP has in it whose beginning is no longer kept: messages behind their
+/// lengths, or one of which the length came before.
+fn learn_later(key: &FlowKey, piece: &Piece<'_>, tell: &mut impl FnMut(Event)) {
+    let mut rest = piece.bytes;
+    while let Some((len, behind)) = rest.split_first_chunk::<2>()
+        && let Some((message, behind)) = behind.split_at_checked(u16::from_be_bytes(*len).into())
+        && let Some(read) = dns::Message::of(message, false)
+    {
+        learn(key, piece.at, piece.sender, (message.len(), read), tell);
+        rest = behind;
+    }
+    if rest.len() == piece.bytes.len()
+        && let Some(read) = dns::Message::of(rest, false)
+    {
+        learn(key, piece.at, piece.sender, (rest.len(), read), tell);
     }
 }
 

@@ -144,7 +144,7 @@ impl Flow {
         assert_eq!(self.names.bytes(), 0, "an ended flow leaves nothing");
         let told = self.events.into_iter().rev().find_map(|event| match event {
             Event::Facts(_, facts) => Some(*facts),
-            Event::Answer(_) => None,
+            Event::Answer(_) | Event::Query(_) | Event::Echo(_) => None,
         });
         told.unwrap_or_default()
     }
@@ -476,7 +476,7 @@ fn dns_answers_are_told_with_who_asked() {
             .iter()
             .filter_map(|event| match event {
                 Event::Answer(answer) => Some(&**answer),
-                Event::Facts(..) => None,
+                Event::Facts(..) | Event::Query(_) | Event::Echo(_) => None,
             })
             .collect();
         assert_eq!(answers.len(), count);

@@ -47,6 +47,10 @@ impl Recording {
         self.packet(17, from.0, to.0, &[&ports, &len[..], &[0, 0], payload].concat());
     }
 
+    pub(crate) fn icmp(&mut self, from: [u8; 4], to: [u8; 4], message: &[u8]) {
+        self.packet(1, from, to, message);
+    }
+
     pub(crate) fn tcp(
         &mut self,
         from: ([u8; 4], u16),

@@ -1,0 +1,231 @@
+//! What a DNS query asks for, and how much its name could tell whoever is asked.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::name::Name;
+use crate::flow::{FlowKey, Sender};
+use crate::net::Addr;
+use crate::time::Timestamp;
+
+/// A question that was put to a DNS server, as the query has it or the response repeats it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Packet time.
+    pub at: Timestamp,
+    /// The flow that it came on.
+    pub flow: FlowKey,
+    /// The end that asks.
+    pub client: Sender,
+    /// Is this the response?
+    pub is_response: bool,
+    /// Bytes of the message.
+    pub bytes: u32,
+    /// The record type that is asked for.
+    pub kind: u16,
+    /// Who is asked in the end: the registrable domain, or a name that is a public suffix itself. Of a
+    /// reverse lookup the zone of the address's first 16 bits, in IPv6 its first 32. `None` of a single
+    /// label, which nobody owns.
+    pub domain: Option<Name>,
+    /// Is the domain below a public suffix that is listed? Others only a server that is asked itself
+    /// would answer for.
+    pub is_listed: bool,
+    /// What the name says below the domain.
+    pub below: Told,
+    /// What the domain itself says.
+    pub own: Told,
+    /// The address that a reverse lookup is about.
+    pub about: Option<Addr>,
+}
+
+/// What some text tells: which it is, and how much that can be.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// A digest of the text, upper and lower case alike.
+    pub digest: u64,
+    /// The bits that a text of such letters can carry at most.
+    pub bits: u32,
+}
+
+/// A name as it is asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) domain: Option<Name>,
+    pub(super) is_listed: bool,
+    pub(super) below: Told,
+    pub(super) own: Told,
+    pub(super) about: Option<Addr>,
+}
+
+impl Asked {
+    /// Takes a name apart, whose labels have dots between them; nothing of the root.
+    pub(super) fn of(name: &[u8]) -> Option<Self> {
+        // Resolvers mix the cases of what they ask (draft-vixie-dnsext-dns0x20), so that tells nothing.
+        let name = name.to_ascii_lowercase();
+        if name.is_empty() {
+            return None;
+        }
+        if !name.contains(&b'.') {
+            let own = Told::of(&name);
+            let below = Told::default();
+            return Some(Self { domain: None, is_listed: false, below, own, about: None });
+        }
+        let reverse = Reverse::of(&name);
+        let (domain, is_listed) = match &reverse {
+            Some(reverse) => (&name[reverse.zone_at..], true),
+            None => psl::domain(&name).map_or((&name[..], true), |domain| {
+                let at = name.len() - domain.as_bytes().len();
+                (&name[at..], domain.suffix().is_known())
+            }),
+        };
+        let below = name[..name.len() - domain.len()].strip_suffix(b".").unwrap_or_default();
+        Some(Self {
+            // As one text: the same labels below two domains are two things told.
+            below: Told { digest: digest(&name), ..Told::of(below) },
+            own: Told::of(domain),
+            domain: Name::of(domain),
+            is_listed,
+            about: reverse.and_then(|reverse| reverse.about),
+        })
+    }
+}
+
+impl Told {
+    /// How much labels could tell: of each so many bits a letter as the smallest of these alphabets needs
+    /// in which it can be spelled: digits, hexadecimal digits, letters and digits of either case with hyphen and
+    /// underscore, any bytes.
+    fn of(labels: &[u8]) -> Self {
+        let bits = labels.split(|&byte| byte == b'.').map(|label| {
+            let (mut is_digits, mut is_hex, mut is_host) = (true, true, true);
+            for byte in label {
+                is_digits &= byte.is_ascii_digit();
+                is_hex &= byte.is_ascii_hexdigit();
+                is_host &= byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            }
+            let hundredths = match (is_digits, is_hex, is_host) {
+                (true, _, _) => 333,
+                (_, true, _) => 400,
+                (_, _, true) => 525,
+                (false, false, false) => 800,
+            };
+            (label.len() as u32 * hundredths).div_ceil(100)
+        });
+        Self { digest: digest(labels), bits: bits.sum() }
+    }
+}
+
+/// The same in every run; who counts by it mixes a key of his own in.
+fn digest(text: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A lookup of an address (RFC 1035, section 3.5; RFC 3596, section 2.5).
+struct Reverse {
+    /// Where in the name the zone begins that stands for its owner.
+    zone_at: usize,
+    about: Option<Addr>,
+}
+
+impl Reverse {
+    fn of(name: &[u8]) -> Option<Self> {
+        let zones = (name.strip_suffix(b".in-addr.arpa"), name.strip_suffix(b".ip6.arpa"));
+        let (labels, zone_labels, about) = match zones {
+            (Some(labels), _) => (labels, 2, v4(labels)),
+            (None, Some(labels)) => (labels, 8, v6(labels)),
+            (None, None) => return None,
+        };
+        let dots = labels.iter().enumerate().rev().filter(|(_, byte)| **byte == b'.');
+        let zone_at = dots.map(|(at, _)| at + 1).nth(zone_labels - 1).unwrap_or(0);
+        Some(Self { zone_at, about })
+    }
+}
+
+/// The address whose octets these are, the last one first.
+fn v4(labels: &[u8]) -> Option<Addr> {
+    let mut octets = [0; 4];
+    let mut labels = labels.split(|&byte| byte == b'.');
+    for octet in octets.iter_mut().rev() {
+        *octet = str::from_utf8(labels.next()?).ok()?.parse().ok()?;
+    }
+    labels.next().is_none().then(|| Addr::from_v4(octets))
+}
+
+/// The address whose hexadecimal digits these are, the last one first.
+fn v6(labels: &[u8]) -> Option<Addr> {
+    let mut digits = labels.split(|&byte| byte == b'.');
+    let mut bits = 0u128;
+    for place in 0..32 {
+        let [digit] = digits.next()? else { return None };
+        bits |= u128::from(char::from(*digit).to_digit(16)?) << (4 * place);
+    }
+    digits.next().is_none().then(|| Addr::from_v6(bits.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn asked(name: &str) -> Asked {
+        Asked::of(name.as_bytes()).unwrap()
+    }
+
+    fn domain(name: &str) -> Option<String> {
+        asked(name).domain.map(|domain| domain.to_string())
+    }
+
+    /// What an attacker's server hears is what lies below the domain that he could register.
+    #[test]
+    fn whoever_owns_the_domain_is_told_what_lies_below() {
+        for (name, owner, bits) in [
+            ("a1b2.t.far-zone.example", Some("far-zone.example"), 16 + 6),
+            ("mine.github.io", Some("mine.github.io"), 0),
+            ("github.io", Some("github.io"), 0),
+            ("co.uk", Some("co.uk"), 0),
+            ("123.45.x.co.uk", Some("x.co.uk"), 10 + 7),
+            ("printer", None, 0),
+            ("\u{c3}\u{28}.far-zone.example", Some("far-zone.example"), 24),
+        ] {
+            assert_eq!(domain(name).as_deref(), owner, "{name}");
+            assert_eq!(asked(name).below.bits, bits, "{name}");
+        }
+        assert!(Asked::of(b"").is_none());
+        assert!(asked("www.example.com").is_listed && !asked("www.far-zone.example").is_listed);
+    }
+
+    /// A resolver that mixes cases asks for one name in a thousand forms.
+    #[test]
+    fn cases_tell_nothing_and_everything_else_does() {
+        let digest = |name| asked(name).below.digest;
+        assert_eq!(digest("wWw.ExAmple.com"), digest("www.example.com"));
+        assert_ne!(digest("a.example.com"), digest("b.example.com"));
+        assert_ne!(digest("a.b.example.com"), digest("ab.example.com"));
+    }
+
+    /// A log is resolved line by line: the zones of many owners, of each a few addresses.
+    #[test]
+    fn reverse_lookups_go_by_the_networks_that_they_are_about() {
+        let v4 = asked("9.113.0.203.in-addr.arpa");
+        assert_eq!(v4.domain.unwrap().as_str(), "0.203.in-addr.arpa");
+        assert_eq!(v4.about, Some(Addr::from_v4([203, 0, 113, 9])));
+        assert_eq!(domain("203.in-addr.arpa").unwrap(), "203.in-addr.arpa");
+        assert_eq!(asked("x.9.113.0.203.in-addr.arpa").about, None);
+        let digits = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa";
+        let v6 = asked(digits);
+        assert_eq!(v6.domain.unwrap().as_str(), "8.b.d.0.1.0.0.2.ip6.arpa");
+        let address = "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap();
+        assert_eq!(v6.about, Some(address.into()));
+    }
+
+    proptest! {
+        /// Never more than the letters there are, and nothing that is asked for panics.
+        #[test]
+        fn no_name_tells_more_than_its_bytes(name in prop::collection::vec(any::<u8>(), 1..254)) {
+            if let Some(asked) = Asked::of(&name) {
+                prop_assert!(asked.below.bits as usize <= name.len() * 8);
+                prop_assert!(asked.own.bits as usize <= name.len() * 8);
+            }
+        }
+    }
+}
