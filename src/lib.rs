@@ -17,6 +17,7 @@ pub mod bench;
 pub mod capture;
 pub mod census;
 pub mod config;
+pub mod covert;
 pub mod decode;
 pub mod detect;
 pub mod egress;
