@@ -12,15 +12,15 @@ use super::record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,
     Pivot, Revision, Sensor, Severity,
 };
+use super::scene::{Scene, Sent};
 use super::text;
-use crate::detect::{self, Bits, Case, DETECTORS, Family, Finding, Subject};
-use crate::egress::{Destination, FlowBytes, Pair, WindowSums};
-use crate::flow::Counters;
+use crate::detect::{Bits, DETECTORS, Family, Finding, Subject};
+use crate::egress::{Destination, FlowBytes, WindowSums};
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
 
 /// What makes two findings one incident. Without a destination it is about many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Key {
     pub(super) host: Addr,
     pub(super) destination: Option<Destination>,
@@ -47,27 +47,6 @@ pub(super) struct Incident {
     verdict: Option<Verdict>,
 }
 
-/// What was sent, in every count.
-#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Sent {
-    pub(super) out: Counters,
-    bytes_in: u64,
-    packets_in: u64,
-}
-
-impl Sent {
-    fn of(pair: &Pair) -> Self {
-        Self { out: pair.out, bytes_in: pair.bytes_in, packets_in: pair.packets_in }
-    }
-
-    fn plus(mut self, more: &Self) -> Self {
-        self.out.add(&more.out);
-        self.bytes_in += more.bytes_in;
-        self.packets_in += more.packets_in;
-        self
-    }
-}
-
 /// An incident as last looked at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Facts {
@@ -88,12 +67,12 @@ pub(super) struct Facts {
 }
 
 impl Key {
-    pub(super) fn of(case: Case<'_>, finding: &Finding) -> Self {
+    pub(super) fn of(scene: &impl Scene, finding: &Finding) -> Self {
         let destination = match finding.subject {
-            Subject::Destination => Some(case.pair.destination),
+            Subject::Destination => Some(scene.destination()),
             Subject::Many => None,
         };
-        Self { host: case.host.addr(), destination, family: finding.family }
+        Self { host: scene.host(), destination, family: finding.family }
     }
 }
 
@@ -134,18 +113,18 @@ impl Incident {
     }
 
     /// Takes over a new look at it.
-    pub(super) fn refresh(&mut self, case: Case<'_>, finding: &Finding) {
+    pub(super) fn refresh(&mut self, scene: &impl Scene, finding: &Finding) {
         self.facts.finding = finding.clone();
-        self.recount(case);
+        self.recount(scene);
     }
 
     /// Brings its counts up to date.
-    pub(super) fn recount(&mut self, case: Case<'_>) {
-        if case.day != self.facts.day {
+    pub(super) fn recount(&mut self, scene: &impl Scene) {
+        if scene.day() != self.facts.day {
             self.carried = self.carried.plus(&self.facts.today);
-            self.facts.day = case.day;
+            self.facts.day = scene.day();
         }
-        self.facts.recount(case);
+        self.facts.recount(scene);
     }
 
     pub(super) fn sent(&self) -> Sent {
@@ -212,11 +191,8 @@ impl Incident {
             score_bits: finding.score,
             threshold_bits: budget.threshold(),
             budget: budget.alerts_per_day(),
-            techniques: techniques(&destination),
-            family: match key.family {
-                Family::Volume => "volume",
-                Family::Server => "server",
-            },
+            techniques: techniques(key.family, &destination),
+            family: key.family.name(),
             detectors: fired(finding).collect(),
             summary: self.facts.summary(key, out.sent, elapsed),
             host: HostFacts {
@@ -260,22 +236,23 @@ impl Incident {
 }
 
 impl Facts {
-    pub(super) fn of(case: Case<'_>, finding: &Finding, labels: Labels) -> Self {
+    pub(super) fn of(scene: &impl Scene, finding: &Finding, labels: Labels) -> Self {
+        let first_at = scene.sight(finding.subject).first_at;
         let mut facts = Self {
-            day: case.day,
-            started: case.pair.first_at,
-            last: case.pair.last_at,
+            day: scene.day(),
+            started: first_at,
+            last: scene.last_at(),
             today: Sent::default(),
             finding: finding.clone(),
             flows: SmallVec::new(),
             peers: Vec::new(),
             destinations: 0,
-            first_seen: finding.known.host_since.unwrap_or(case.pair.first_at),
+            first_seen: finding.known.host_since.unwrap_or(first_at),
             labels,
             hosts_30d: 0,
             no_alert_below_bytes: 0,
         };
-        facts.recount(case);
+        facts.recount(scene);
         facts
     }
 
@@ -285,34 +262,26 @@ impl Facts {
     }
 
     /// Finds what costs a walk over all hosts, or many verdicts: only for what is told.
-    pub(super) fn weigh(&mut self, case: Case<'_>, threshold: Bits) {
-        self.hosts_30d = case.baseline.hosts_within(case.pair.destination, case.day, 30)
-            + usize::from(self.finding.known.host_since.is_none());
-        self.no_alert_below_bytes =
-            detect::bytes_at_threshold(case, self.finding.measure, threshold);
+    pub(super) fn weigh(&mut self, scene: &impl Scene, threshold: Bits) {
+        self.hosts_30d =
+            scene.hosts_within(30) + usize::from(self.finding.known.host_since.is_none());
+        self.no_alert_below_bytes = scene.bytes_at_threshold(&self.finding, threshold);
     }
 
-    pub(super) fn recount(&mut self, case: Case<'_>) {
-        self.last = self.last.max(case.pair.last_at);
-        self.flows = case.pair.flows.clone();
-        match self.finding.subject {
-            Subject::Destination => {
-                self.today = Sent::of(case.pair);
-                self.meet(&case.pair.peers());
-            }
-            Subject::Many => {
-                self.today = Sent::default();
-                self.destinations = 0;
-                for pair in
-                    case.pairs.of(case.host).filter(|pair| pair.is_young && !pair.is_served())
-                {
-                    self.today = self.today.plus(&Sent::of(pair));
-                    self.started = self.started.min(pair.first_at);
-                    self.destinations += usize::from(pair.out.sent > 0);
-                    self.meet(&pair.peers());
-                }
-            }
+    pub(super) fn recount(&mut self, scene: &impl Scene) {
+        let sight = scene.sight(self.finding.subject);
+        self.last = self.last.max(scene.last_at());
+        (self.flows, self.today) = (sight.flows, sight.sent);
+        self.destinations = sight.destinations;
+        if self.finding.subject == Subject::Many {
+            self.started = self.started.min(sight.first_at);
         }
+        self.meet(&sight.peers);
+    }
+
+    /// Is one of these among the outside ends?
+    pub(super) fn meets(&self, peers: &[Addr]) -> bool {
+        peers.iter().any(|peer| self.peers.contains(peer))
     }
 
     /// Takes note of outside ends.
@@ -328,6 +297,7 @@ impl Facts {
         let mut ports: Vec<u16> = self
             .flows
             .iter()
+            .filter(|flow| !flow.key.protocol.is_icmp())
             .map(|flow| {
                 flow.key
                     .end(if flow.initiator == flow.side { flow.side.other() } else { flow.side })
@@ -363,6 +333,19 @@ impl Facts {
     }
 
     fn summary(&self, key: &Key, sent: u64, elapsed: Duration) -> String {
+        match key.family {
+            Family::Volume | Family::Server => self.summary_of_bytes(key, sent, elapsed),
+            Family::Dns | Family::Icmp => {
+                let to = key.destination.map(|_| self.labels.key.as_str());
+                let evidence = self.finding.terms.first().map(|term| &term.evidence);
+                evidence.map_or_else(String::new, |evidence| {
+                    text::told(key.host, to, sent, elapsed, evidence)
+                })
+            }
+        }
+    }
+
+    fn summary_of_bytes(&self, key: &Key, sent: u64, elapsed: Duration) -> String {
         let Labels { who, key: to, .. } = &self.labels;
         let to = match (key.destination, &who.name) {
             (Some(_), Some((name, _))) if who.is_mismatch => {
@@ -388,15 +371,17 @@ impl Facts {
 
     fn acquaintance(&self, key: &Key, days: u32) -> String {
         let known = &self.finding.known;
-        match (key.family, known.host_since, known.hosts) {
-            (Family::Server, _, _) => "which asked for it".to_owned(),
-            (Family::Volume, Some(_), _) if known.is_novel(self.finding.bytes()) => {
+        if key.family == Family::Server {
+            return "which asked for it".to_owned();
+        }
+        match (known.host_since, known.hosts) {
+            (Some(_), _) if known.is_novel(self.finding.bytes()) => {
                 "never this much before".to_owned()
             }
-            (Family::Volume, Some(_), _) => "known to this host".to_owned(),
-            (Family::Volume, None, 0) if days == 0 => "first day on record".to_owned(),
-            (Family::Volume, None, 0) => "never seen here".to_owned(),
-            (Family::Volume, None, hosts) => format!("new to this host, known to {hosts}"),
+            (Some(_), _) => "known to this host".to_owned(),
+            (None, 0) if days == 0 => "first day on record".to_owned(),
+            (None, 0) => "never seen here".to_owned(),
+            (None, hosts) => format!("new to this host, known to {hosts}"),
         }
     }
 }
@@ -428,11 +413,15 @@ pub(super) fn severity(finding: &Finding, threshold: Bits) -> Severity {
     }
 }
 
-/// ATT&CK: exfiltration over a web service where the port says web, else over another protocol.
-fn techniques(destination: &DestinationFacts) -> Vec<&'static str> {
-    match destination.ports.iter().any(|port| [80, 443, 8080, 8443].contains(port)) {
-        true => vec!["T1567"],
-        false => vec!["T1048"],
+/// ATT&CK: exfiltration over a web service where the port says web, else over another protocol; in clear text
+/// over one that is none for data, with the channel that it is.
+fn techniques(family: Family, destination: &DestinationFacts) -> Vec<&'static str> {
+    let is_web = || destination.ports.iter().any(|port| [80, 443, 8080, 8443].contains(port));
+    match family {
+        Family::Dns => vec!["T1048.003", "T1071.004"],
+        Family::Icmp => vec!["T1048.003", "T1095"],
+        Family::Volume | Family::Server if is_web() => vec!["T1567"],
+        Family::Volume | Family::Server => vec!["T1048"],
     }
 }
 

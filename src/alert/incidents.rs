@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::incident::{Facts, GROWTH, Incident, Key, severity};
 use super::ranking::{Ranking, RankingEntry};
 use super::record::{Alert, ClosedBecause, Kind};
+use super::scene::Scene;
 use super::text;
 use crate::detect::{Bits, Case, Family, Finding, Subject};
 use crate::egress::{Destination, WindowSums};
@@ -90,6 +91,8 @@ pub struct Settled {
     pub host: Addr,
     /// The outside end; of many, none is said.
     pub destination: Option<Destination>,
+    /// The kind of upload.
+    pub family: Family,
     /// The day on which it was last seen.
     pub day: Day,
     /// Bytes that it was about, on one day.
@@ -108,8 +111,8 @@ pub struct Incidents {
     open: BTreeSet<Key>,
     /// No open incident can have been quiet for long enough before this.
     next_close: Timestamp,
-    /// Largest score of each pair today, and the threshold it was above.
-    peaks: IndexMap<(Addr, Destination), (Bits, Option<Bits>), foldhash::fast::RandomState>,
+    /// Largest score of each pair today in each kind of counting, and the threshold it was above.
+    peaks: IndexMap<Key, (Bits, Option<Bits>), foldhash::fast::RandomState>,
     /// Each host's best of the day.
     best: IndexMap<Addr, Best, foldhash::fast::RandomState>,
     /// Of this run.
@@ -180,6 +183,7 @@ impl Incidents {
         (is_over && incident.settle(verdict)).then(|| Settled {
             host: key.host,
             destination: key.destination,
+            family: key.family,
             day: incident.facts.day,
             bytes: incident.facts.measure().0,
             windows: incident.facts.measure().1,
@@ -211,20 +215,20 @@ impl Incidents {
     /// Answers whether the pair is under suspicion, and what to tell.
     pub fn observe(
         &mut self,
-        case: Case<'_>,
+        scene: &impl Scene,
         finding: &Finding,
         labels: impl FnOnce() -> Labels,
     ) -> (bool, Option<Alert>) {
-        self.note(case, finding);
+        self.note(scene, finding);
         let threshold = self.budget.threshold();
         if !finding.passes_gate || finding.score < threshold - LOW {
             return (false, None);
         }
-        let key = Key::of(case, finding);
+        let key = Key::of(scene, finding);
         let severity = severity(finding, threshold);
         let kind = match self.incidents.get(&key) {
             Some(_) if self.open.contains(&key) => Kind::Update,
-            Some(past) if case.day.since(past.facts.day) <= self.options.reopen_within_days => {
+            Some(past) if scene.day().since(past.facts.day) <= self.options.reopen_within_days => {
                 if finding.bytes() < past.largest.saturating_mul(GROWTH) {
                     return (true, None);
                 }
@@ -236,14 +240,14 @@ impl Incidents {
             Kind::Open | Kind::Reopen => {
                 self.open.insert(key);
                 self.next_close =
-                    self.next_close.min(case.pair.last_at.plus(self.options.quiet_after));
-                let facts = Facts::of(case, finding, labels());
+                    self.next_close.min(scene.last_at().plus(self.options.quiet_after));
+                let facts = Facts::of(scene, finding, labels());
                 let old = self.incidents.remove(&key).filter(|_| kind == Kind::Reopen);
                 self.incidents.entry(key).or_insert(Incident::open(&key, facts, severity, old))
             }
             Kind::Update | Kind::Close => match self.incidents.get_mut(&key) {
                 Some(incident) => {
-                    incident.refresh(case, finding);
+                    incident.refresh(scene, finding);
                     if !incident.has_news(finding, severity) {
                         return (true, None);
                     }
@@ -253,7 +257,7 @@ impl Incidents {
                 None => return (true, None),
             },
         };
-        incident.facts.weigh(case, threshold);
+        incident.facts.weigh(scene, threshold);
         let newly_paged = incident.raise(finding, severity);
         let time = incident.facts.last;
         let alert = incident.tell(&key, kind, None, time, &self.options, &self.budget);
@@ -276,19 +280,39 @@ impl Incidents {
             })
     }
 
+    /// Is the pair's largest flow already part of an open incident that knows better what it carries: of names,
+    /// or of pings?
+    pub fn is_covered(&self, case: &Case<'_>) -> bool {
+        let family = match case.pair.flows.first() {
+            Some(flow) if flow.key.protocol.is_icmp() => Family::Icmp,
+            Some(flow) if flow.key.end(flow.side.other()).port == DNS_PORT => Family::Dns,
+            Some(_) | None => return false,
+        };
+        let host = case.host.addr();
+        let peers = case.pair.peers();
+        !self.open.is_empty()
+            && self.open.iter().filter(|key| key.host == host && key.family == family).any(|key| {
+                self.incidents.get(key).is_some_and(|incident| incident.facts.meets(&peers))
+            })
+    }
+
     /// Keeps an open incident's counts true between looks.
-    pub fn touch(&mut self, case: Case<'_>) {
+    pub fn touch(&mut self, scene: &impl Scene) {
         if self.open.is_empty() {
             return;
         }
-        let host = case.host.addr();
-        for destination in [Some(case.pair.destination), None] {
-            for family in [Family::Volume, Family::Server] {
+        let host = scene.host();
+        for subject in scene.subjects() {
+            let destination = match subject {
+                Subject::Destination => Some(scene.destination()),
+                Subject::Many => None,
+            };
+            for &family in scene.families() {
                 let key = Key { host, destination, family };
                 if let (true, Some(incident)) =
                     (self.open.contains(&key), self.incidents.get_mut(&key))
                 {
-                    incident.recount(case);
+                    incident.recount(scene);
                 }
             }
         }
@@ -358,8 +382,10 @@ impl Incidents {
                 self.open.insert(new);
             }
         }
-        if let Some((score, alarmed_at)) = self.peaks.swap_remove(&(host, from)) {
-            let peak = self.peaks.entry((host, to)).or_insert((Bits::default(), None));
+        let old = Key { host, destination: Some(from), family: Family::Volume };
+        if let Some((score, alarmed_at)) = self.peaks.swap_remove(&old) {
+            let key = Key { destination: Some(to), ..old };
+            let peak = self.peaks.entry(key).or_insert((Bits::default(), None));
             *peak = (peak.0.max(score), peak.1.or(alarmed_at));
         }
         if let Some(best) = self.best.get_mut(&host).filter(|best| best.destination == from) {
@@ -373,25 +399,24 @@ impl Incidents {
     }
 
     /// Takes note of a verdict for the ranking, and for the budget when it passes the gate.
-    pub fn note(&mut self, case: Case<'_>, finding: &Finding) {
+    pub fn note(&mut self, scene: &impl Scene, finding: &Finding) {
         let threshold = self.budget.threshold();
+        let (host, destination) = (scene.host(), scene.destination());
         if finding.passes_gate {
-            let peak = self
-                .peaks
-                .entry((case.host.addr(), case.pair.destination))
-                .or_insert((Bits::default(), None));
+            let destination = Some(destination);
+            let key = Key { host, destination, family: scene.families()[0] };
+            let peak = self.peaks.entry(key).or_insert((Bits::default(), None));
             peak.0 = peak.0.max(finding.score);
             if finding.score >= threshold {
                 peak.1 = Some(threshold);
             }
         }
         let worth = |finding: &Finding| (finding.score, finding.bytes());
-        let known = self.best.get(&case.host.addr());
+        let known = self.best.get(&host);
         if known.is_none_or(|best| worth(finding) > worth(&best.finding)) {
             let alerted = known.is_some_and(|best| best.alerted);
-            let destination = case.pair.destination;
             let best = Best { finding: finding.clone(), destination, threshold, alerted };
-            self.best.insert(case.host.addr(), best);
+            self.best.insert(host, best);
         }
     }
 
@@ -406,6 +431,9 @@ impl Incidents {
         Some(incident.tell(key, Kind::Close, Some(because), time, &self.options, &self.budget))
     }
 }
+
+/// Where DNS is served that somebody delegates to (RFC 1035, section 4.2).
+const DNS_PORT: u16 = 53;
 
 /// Below the threshold by less than this, an incident is told at low severity.
 const LOW: Bits = Bits::whole(2);

@@ -5,6 +5,7 @@ mod incident;
 mod incidents;
 mod ranking;
 mod record;
+mod scene;
 mod summary;
 mod text;
 

@@ -67,6 +67,8 @@ pub struct Summary {
     pub hosts_evicted: u64,
     /// Pairs of host and destination forgotten because there were too many.
     pub pairs_evicted: u64,
+    /// Pairs of host and domain, or of host and pinged address, forgotten because there were too many.
+    pub channels_evicted: u64,
     /// Bytes from inside to outside.
     pub bytes_out: u64,
     /// Bytes from outside to inside.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::record::Why;
 use crate::detect::{Evidence, Term};
+use crate::net::Addr;
 
 /// A number of bytes as people say it: SI units, three significant digits at most.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -74,6 +75,69 @@ pub(super) fn why(term: &Term) -> Why {
             json!({"host": host_max == 0, "host_max": host_max, "hosts": hosts, "share": share}),
             novelty(host_max, hosts, share),
         ),
+        Evidence::DnsTunnel {
+            bytes: sent,
+            names,
+            queries,
+            kinds,
+            hosts,
+            history_max,
+            days: known,
+        } => {
+            let kinds: Vec<_> = kinds.names().collect();
+            (
+                json!({
+                    "bytes": sent, "names": names, "queries": queries, "types": kinds, "hosts": hosts,
+                    "history_max": history_max, "days": known,
+                }),
+                format!(
+                    "{} in {} different names of {} queries ({}) by {}; {}",
+                    bytes(sent),
+                    count(names),
+                    count(queries),
+                    kinds.join(", "),
+                    if hosts == 1 {
+                        "this host alone".to_owned()
+                    } else {
+                        format!("{hosts} hosts")
+                    },
+                    most("domain", &bytes(history_max), known)
+                ),
+            )
+        }
+        Evidence::IcmpTunnel {
+            bytes: sent,
+            echoes,
+            replies,
+            mirrored,
+            history_max,
+            days: known,
+        } => (
+            json!({
+                "bytes": sent, "echoes": echoes, "replies": replies, "mirrored": mirrored,
+                "history_max": history_max, "days": known,
+            }),
+            format!(
+                "{} in what differs of {} echoes; {} replies, {} of them with what was sent; {}",
+                bytes(sent),
+                count(echoes),
+                count(replies),
+                count(mirrored),
+                most("address", &bytes(history_max), known)
+            ),
+        ),
+        Evidence::EchoMismatch { replies, mirrored } => (
+            json!({"replies": replies, "mirrored": mirrored}),
+            format!(
+                "of {} replies {} return what was sent, as replies must",
+                count(replies),
+                count(mirrored)
+            ),
+        ),
+        Evidence::PingSweep { addresses, history_max, days: known } => (
+            json!({"addresses": addresses, "history_max": history_max, "days": known}),
+            format!("{}; {}", silent(addresses), silent_before(history_max, known)),
+        ),
         Evidence::Ratio { pcr, bytes_in } => (
             json!({"pcr": pcr, "bytes_in": bytes_in}),
             format!("{} came back (producer–consumer ratio {pcr:+.2})", bytes(bytes_in)),
@@ -84,6 +148,76 @@ pub(super) fn why(term: &Term) -> Why {
         _ => Map::new(),
     };
     Why { term: term.evidence.name(), bits: term.bits, values, text }
+}
+
+/// What somebody has told in names or pings, in one sentence. Without `to` it went to many.
+pub(super) fn told(
+    host: Addr,
+    to: Option<&str>,
+    sent: u64,
+    elapsed: Duration,
+    evidence: &Evidence,
+) -> String {
+    let (to, elapsed) = (to.unwrap_or("many addresses"), duration(elapsed));
+    match *evidence {
+        Evidence::DnsTunnel { names, history_max, days: known, .. } => format!(
+            "{host} has sent {} in names of {to} ({} different names in {elapsed}; {})",
+            bytes(sent),
+            count(names),
+            most("domain", &bytes(history_max), known)
+        ),
+        Evidence::PingSweep { addresses, history_max, days: known } => format!(
+            "{host} has pinged {} in {elapsed}; {}",
+            silent(addresses),
+            silent_before(history_max, known)
+        ),
+        Evidence::IcmpTunnel { echoes, history_max, days: known, .. } => format!(
+            "{host} has sent {} in pings to {to} ({} echoes in {elapsed}; {})",
+            bytes(sent),
+            count(echoes),
+            most("address", &bytes(history_max), known)
+        ),
+        Evidence::Volume { .. }
+        | Evidence::Young { .. }
+        | Evidence::Served { .. }
+        | Evidence::HostVolume { .. }
+        | Evidence::NewDestination { .. }
+        | Evidence::Ratio { .. }
+        | Evidence::EchoMismatch { .. } => {
+            format!("{host} has sent {} to {to} in {elapsed}", bytes(sent))
+        }
+    }
+}
+
+/// "largest to one domain here in 9 days: 3.0 kB".
+fn most(what: &str, largest: &str, known: u32) -> String {
+    match known {
+        0 => "no earlier day of this host to compare with".to_owned(),
+        _ => format!("largest to one {what} here in {}: {largest}", days(known)),
+    }
+}
+
+fn silent(addresses: u64) -> String {
+    format!("{} outside addresses that do not reply", count(addresses))
+}
+
+fn silent_before(history_max: u64, known: u32) -> String {
+    match known {
+        0 => "no earlier day of this host to compare with".to_owned(),
+        _ => format!("at most {} on {} before", count(history_max), days(known)),
+    }
+}
+
+/// A number with commas between thousands.
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
 }
 
 /// "busiest 10 min in 9 days: 1.5 MB".
@@ -132,6 +266,14 @@ mod tests {
             (u64::MAX, "18 EB"),
         ] {
             assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn thousands_have_commas() {
+        for (number, text) in [(0, "0"), (999, "999"), (31_402, "31,402"), (1_000_000, "1,000,000")]
+        {
+            assert_eq!(count(number), text);
         }
     }
 

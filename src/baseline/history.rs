@@ -546,7 +546,7 @@ fn learn_destination(
 }
 
 /// Keeps `map` below `max` entries: of the next few, the one not seen for longest goes.
-fn make_room<K: std::hash::Hash + Eq, V>(
+pub(super) fn make_room<K: std::hash::Hash + Eq, V>(
     map: &mut IndexMap<K, V, foldhash::fast::RandomState>,
     max: usize,
     hand: &mut Hand,

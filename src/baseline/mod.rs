@@ -1,9 +1,11 @@
 //! What is normal: finished days of hosts, their groups and the destinations, as references.
 
+mod habits;
 mod history;
 mod profile;
 mod tail;
 
+pub use habits::{Asker, Familiar, Habits};
 pub use history::{Baseline, DESTINATION_BYTES, HOST_BYTES, Options, PAIR_BYTES, Prevalence};
 pub use profile::{DestinationProfile, Profile, Unfit, WindowProfile};
 pub use tail::{Histogram, Ring, Samples, Tail};

@@ -196,9 +196,20 @@ impl Tail {
     /// Two recorded workstation days gave Hill indices of 0.5 to 0.9 (DETECTION 3): infinite mean,
     /// so nothing here uses means or deviations.
     pub fn prior(bytes: u64) -> Self {
-        let ratio = bytes as f64 / PRIOR_SCALE;
-        let p = if ratio <= 1.0 { 1.0 } else { libm::pow(ratio, -PRIOR_ALPHA) };
-        Self { p, alpha: PRIOR_ALPHA }
+        Self::power_law(bytes, PRIOR_SCALE, PRIOR_ALPHA)
+    }
+
+    /// P(X ≥ x) = min(1, (x / scale)^−alpha).
+    pub fn power_law(x: u64, scale: f64, alpha: f64) -> Self {
+        let ratio = x as f64 / scale;
+        let p = if ratio <= 1.0 { 1.0 } else { libm::pow(ratio, -alpha) };
+        Self { p, alpha }
+    }
+
+    /// The tail of the largest of so many: at most as many times as likely (Bonferroni).
+    #[must_use]
+    pub fn of_largest(self, of: f64) -> Self {
+        Self { p: (self.p * of).min(1.0), ..self }
     }
 
     /// The tail after looking at `samples`, which outweigh the parent when there are more than `weight`.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{baseline, egress, flow};
+use crate::{baseline, covert, egress, flow};
 
 /// Limits of memory: how many of each are kept at most.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,11 +70,14 @@ impl Limits {
 }
 
 /// The least memory that can be divided, in bytes.
-pub const MEMORY_MIN: u64 = 96 << 20;
+pub const MEMORY_MIN: u64 = PROGRAM + (32 << 20);
 
 /// What the program takes besides its tables: code, rules, batches of frames, what the allocator keeps
-/// for itself (measured, on a flood of flows that fills every table), and 8 MiB of first bytes.
-const PROGRAM: u64 = 64 << 20;
+/// for itself (measured, on a flood of flows that fills every table), 8 MiB of first bytes, and what is kept
+/// of names and echoes when all of it is full.
+const PROGRAM: u64 = (64 << 20)
+    + (covert::Lookups::BYTES_MAX + covert::Echoes::BYTES_MAX + 3 * baseline::Habits::BYTES_MAX)
+        as u64;
 
 #[cfg(test)]
 mod tests {
@@ -84,7 +87,7 @@ mod tests {
     #[test]
     fn a_budget_is_divided_and_not_exceeded() {
         let limits = |mib: u64| Limits::of_memory(mib << 20).unwrap();
-        for mib in [96, 128, 512, 2048, 65_536] {
+        for mib in [MEMORY_MIN.div_ceil(1 << 20), 192, 512, 2048, 65_536] {
             let limits = limits(mib);
             let sum = [
                 (limits.flows_max, flow::FLOW_BYTES),
@@ -99,7 +102,8 @@ mod tests {
             assert!(sum <= (mib << 20) - PROGRAM, "{mib}");
             assert!(sum * 10 > ((mib << 20) - PROGRAM) * 9, "{mib}: {sum}");
         }
-        let ratio = |of: fn(&Limits) -> usize| of(&limits(2048)) as f64 / of(&limits(1052)) as f64;
+        let half = (2048 + PROGRAM / (1 << 20)) / 2;
+        let ratio = |of: fn(&Limits) -> usize| of(&limits(2048)) as f64 / of(&limits(half)) as f64;
         assert!((ratio(|limits| limits.hosts_max.unwrap()) - 2.0).abs() < 0.01);
         assert_eq!(Limits::of_memory(MEMORY_MIN - 1), None);
     }

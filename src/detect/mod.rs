@@ -4,16 +4,21 @@
 //! read out. The score is `S = V + ½·Vh + ½·(novelty + ratio)` (DETECTION 4).
 
 mod bits;
+mod dns_tunnel;
+mod icmp_tunnel;
 mod novelty;
 mod ratio;
 mod volume;
 
 pub use bits::Bits;
+pub use dns_tunnel::DnsCase;
+pub use icmp_tunnel::IcmpCase;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::baseline::{Baseline, Prevalence};
+use crate::baseline::{Baseline, Familiar, Prevalence, Tail};
+use crate::covert::Kinds;
 use crate::egress::{Host, Pair, Pairs, WindowSums};
 use crate::time::Day;
 
@@ -78,6 +83,22 @@ pub enum Family {
     Volume,
     /// The host answers a client outside.
     Server,
+    /// The host tells in the names that it asks for.
+    Dns,
+    /// The host tells in pings.
+    Icmp,
+}
+
+impl Family {
+    /// Its word in alerts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Volume => "volume",
+            Self::Server => "server",
+            Self::Dns => "dns",
+            Self::Icmp => "icmp",
+        }
+    }
 }
 
 /// One reason, with its share of the score after its weight, and the numbers behind it.
@@ -142,6 +163,54 @@ pub enum Evidence {
         /// Bytes received from the destination today.
         bytes_in: u64,
     },
+    /// Information in the names that were asked for below one domain.
+    DnsTunnel {
+        /// Bytes told in different names today.
+        bytes: u64,
+        /// How many different names.
+        names: u64,
+        /// Queries, the same names again included.
+        queries: u64,
+        /// Record types asked for.
+        kinds: Kinds,
+        /// Hosts that ask for the domain today.
+        hosts: u32,
+        /// The most that this host told one domain in an earlier day.
+        history_max: u64,
+        /// Days on which this host asked anything before.
+        days: u32,
+    },
+    /// Information in echoes to one address.
+    IcmpTunnel {
+        /// Bytes told in different echoes today.
+        bytes: u64,
+        /// Requests and replies that left.
+        echoes: u64,
+        /// Replies that came.
+        replies: u64,
+        /// Those of them that returned what was sent.
+        mirrored: u64,
+        /// The most that this host told one address in an earlier day.
+        history_max: u64,
+        /// Days on which this host pinged anything before.
+        days: u32,
+    },
+    /// Replies that do not return what the requests carried.
+    EchoMismatch {
+        /// Replies that came.
+        replies: u64,
+        /// Those of them that returned what was sent.
+        mirrored: u64,
+    },
+    /// Pings to many addresses of which none replies.
+    PingSweep {
+        /// Addresses that have not replied.
+        addresses: u64,
+        /// The most of an earlier day.
+        history_max: u64,
+        /// Days on which this host pinged anything before.
+        days: u32,
+    },
 }
 
 impl Evidence {
@@ -154,13 +223,27 @@ impl Evidence {
             Self::HostVolume { .. } => "host-volume",
             Self::NewDestination { .. } => "new-destination",
             Self::Ratio { .. } => "ratio",
+            Self::DnsTunnel { .. } => "dns-tunnel",
+            Self::IcmpTunnel { .. } => "icmp-tunnel",
+            Self::EchoMismatch { .. } => "echo-mismatch",
+            Self::PingSweep { .. } => "ping-sweep",
         }
     }
 }
 
 /// Every detector, for saying which of them kept quiet.
-pub const DETECTORS: [&str; 6] =
-    ["volume", "young-destinations", "served-volume", "host-volume", "new-destination", "ratio"];
+pub const DETECTORS: [&str; 10] = [
+    "volume",
+    "young-destinations",
+    "served-volume",
+    "host-volume",
+    "new-destination",
+    "ratio",
+    "dns-tunnel",
+    "icmp-tunnel",
+    "echo-mismatch",
+    "ping-sweep",
+];
 
 /// The verdict on one pair at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,7 +284,11 @@ impl Finding {
             | Evidence::Young { .. }
             | Evidence::Served { .. }
             | Evidence::NewDestination { .. }
-            | Evidence::Ratio { .. } => None,
+            | Evidence::Ratio { .. }
+            | Evidence::DnsTunnel { .. }
+            | Evidence::IcmpTunnel { .. }
+            | Evidence::EchoMismatch { .. }
+            | Evidence::PingSweep { .. } => None,
         });
         window.unwrap_or_default()
     }
@@ -238,11 +325,16 @@ pub fn judge(case: Case<'_>, measure: Measure) -> Finding {
 
 /// The least number of bytes to the destination that would still score `threshold`, all else equal.
 pub fn bytes_at_threshold(case: Case<'_>, measure: Measure, threshold: Bits) -> u64 {
+    least_at_threshold(measure.bytes, threshold, |bytes| judge(case, measure.with_bytes(bytes)))
+}
+
+/// The least number, up to `most`, of which the verdict would still score `threshold`.
+fn least_at_threshold(most: u64, threshold: Bits, judge: impl Fn(u64) -> Finding) -> u64 {
     let scores = |bytes| {
-        let finding = judge(case, measure.with_bytes(bytes));
+        let finding = judge(bytes);
         finding.passes_gate && finding.score >= threshold
     };
-    let (mut below, mut above) = (0, measure.bytes);
+    let (mut below, mut above) = (0, most);
     while above - below > (above / 100).max(1) {
         let middle = below + (above - below) / 2;
         if scores(middle) {
@@ -252,6 +344,34 @@ pub fn bytes_at_threshold(case: Case<'_>, measure: Measure, threshold: Bits) -> 
         }
     }
     above
+}
+
+/// The verdict of a detector that sees channels of its own, and not the bytes that flows carry.
+///
+/// Its evidence `V` weighs `1.5·V`: of an ordinary host-day's bytes V comes with ½·Vh, which sees the same
+/// bytes, so that their score is about 1.5·V too. A prior of −log2 P per host-day then gives all families peaks of
+/// one law, P(score > s) = 2^(−s/1.5), and one threshold spends one budget on them.
+fn of_channel(
+    (subject, family): (Subject, Family),
+    (tail, evidence): (Tail, Evidence),
+    (bytes, is_enough): (u64, bool),
+    familiar: &Familiar,
+) -> Finding {
+    let evidence_bits = Bits::of_probability(tail.p);
+    let bits = evidence_bits + evidence_bits.half();
+    Finding {
+        subject,
+        family,
+        score: bits,
+        terms: [Term { bits, evidence }].into_iter().collect(),
+        passes_gate: evidence_bits >= GATE && is_enough,
+        measure: Measure { bytes, young: bytes, windows: WindowSums::default() },
+        known: Prevalence {
+            host_since: familiar.since,
+            host_largest: familiar.largest,
+            hosts: familiar.hosts,
+        },
+    }
 }
 
 /// Volume evidence that novelty and ratio need before they count for anything.

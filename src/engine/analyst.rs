@@ -12,12 +12,13 @@ use crate::alert::{
     self, Alert, ClosedBecause, Incidents, Labels, MachineFacts, RankingEntry, Record, Settled,
     Severity, Summary, TopSender, Verdict, share,
 };
-use crate::baseline::{self, Baseline, Profile, Unfit};
-use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
+use crate::baseline::{self, Baseline, Habits, Profile, Unfit};
+use crate::covert::{self, Echoes, Lookups};
+use crate::detect::{Bits, Case, DnsCase, Family, Finding, IcmpCase, Measure, Subject, judge};
 use crate::egress::{self, Crossing, Destination, Egress, Group, Place, Relays};
 use crate::flow::{Counters, FlowDelta};
 use crate::machines::Register;
-use crate::names::{Directory, Event, Registry, Turn};
+use crate::names::{Directory, Echo, Event, Query, Registry, Service, Turn, Who};
 use crate::net::{Addr, Endpoint, Protocol};
 use crate::rules::RuleSet;
 use crate::time::{Day, PacketClock, Timestamp};
@@ -47,6 +48,12 @@ pub struct Options {
 pub struct Analyst {
     egress: Egress,
     baseline: Baseline,
+    #[serde(default)]
+    lookups: Lookups,
+    #[serde(default)]
+    echoes: Echoes,
+    #[serde(default)]
+    habits: CovertHabits,
     incidents: Incidents,
     directory: Directory,
     register: Register,
@@ -73,6 +80,17 @@ pub struct Outgrown {
     key: &'static str,
 }
 
+/// What is normal on channels that are none for data.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+struct CovertHabits {
+    /// Bytes told in names.
+    names: Habits,
+    /// Bytes told in echoes.
+    echoes: Habits,
+    /// Addresses pinged that do not reply.
+    sweeps: Habits,
+}
+
 impl Analyst {
     /// One that has seen nothing.
     pub fn new(options: Options) -> Self {
@@ -81,6 +99,9 @@ impl Analyst {
             register: Register::new(options.egress.internal.clone(), options.machines_max()),
             egress: Egress::new(options.egress),
             baseline: Baseline::new(options.baseline),
+            lookups: Lookups::default(),
+            echoes: Echoes::default(),
+            habits: CovertHabits::default(),
             incidents: Incidents::new(options.alert),
             directory: Directory::new(options.book_bytes_max, options.registry),
             relays: Relays::default(),
@@ -139,7 +160,7 @@ impl Analyst {
             let mut has_heard = false;
             while let Some((_, event)) = events.next_if(|(at, _)| at < position) {
                 analyst.hear(event);
-                has_heard = true;
+                has_heard |= matches!(event, Event::Facts(..) | Event::Answer(_));
             }
             has_heard
         });
@@ -151,8 +172,13 @@ impl Analyst {
     }
 
     /// Takes what was learned of names. What a flow has sent so far goes with it, when it says whose its
-    /// peer is.
+    /// peer is. What was asked for, or pinged, is judged.
     pub fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Query(query) => return self.hear_query(query),
+            Event::Echo(echo) => return self.hear_echo(echo),
+            Event::Facts(..) | Event::Answer(_) => {}
+        }
         let turn = self.directory.hear(event);
         if let Event::Facts(flow, facts) = event
             && facts.asks_proxy
@@ -168,6 +194,81 @@ impl Analyst {
         let is_young = || self.baseline.is_young(host, to, day);
         if side == client && self.egress.join(&flow, host, (from, to), is_young) {
             self.incidents.rename(host, (from, to));
+        }
+    }
+
+    fn hear_query(&mut self, query: &Query) {
+        self.keep_time(query.at);
+        self.has_counted_today = true;
+        let owner = query.domain.as_ref().and_then(|name| self.directory.domain(name, query.at));
+        for touch in self.lookups.take(query, owner, self.egress.internal()) {
+            self.judge_lookups(&touch);
+        }
+    }
+
+    fn judge_lookups(&mut self, touch: &covert::Touch) {
+        let (host, day) = (touch.host, self.egress.day());
+        let Some(channel) = self.lookups.channels().get(host, touch.destination) else { return };
+        let case = DnsCase {
+            channel,
+            shared: self.lookups.shared(touch.destination),
+            domains: self.lookups.domains(host),
+            group: group(&self.rules, host),
+            habits: &self.habits.names,
+            day,
+        };
+        if !touch.is_due {
+            self.incidents.touch(&case);
+            return;
+        }
+        let who = Who { service: Some(Service::Dns), ..Who::default() };
+        let ends = (host, touch.destination, channel.peers.as_slice());
+        let labels = || {
+            let machine = machine(&self.register, host, self.clock.now());
+            labels(&self.rules, &self.directory, machine, ends, who)
+        };
+        let (is_suspicious, alert) = self.incidents.observe(&case, &case.judge(), labels);
+        self.records.extend(alert.map(record));
+        if is_suspicious && self.habits.names.age(host, day) >= LEARN_ALL_BEFORE {
+            self.lookups.mark(host, touch.destination);
+        }
+    }
+
+    fn hear_echo(&mut self, echo: &Echo) {
+        self.keep_time(echo.at);
+        self.has_counted_today = true;
+        let Some(touch) = self.echoes.take(echo, self.egress.internal()) else { return };
+        let (host, day) = (touch.host, self.egress.day());
+        let channel = self.echoes.channels().get(host, touch.destination);
+        let Some((channel, sweep)) = channel.zip(self.echoes.sweep(host)) else { return };
+        let case = IcmpCase {
+            channel,
+            channels: self.echoes.channels(),
+            sweep,
+            echoes: &self.habits.echoes,
+            sweeps: &self.habits.sweeps,
+            group: group(&self.rules, host),
+            day,
+        };
+        if !touch.is_due {
+            self.incidents.touch(&case);
+            return;
+        }
+        let finding = case.judge();
+        let ends = (host, touch.destination, channel.peers.as_slice());
+        let labels = || {
+            let machine = machine(&self.register, host, self.clock.now());
+            let peer = channel.peers.first();
+            let who = peer.map(|&peer| self.directory.who(host, peer, channel.first_at));
+            labels(&self.rules, &self.directory, machine, ends, who.unwrap_or_default())
+        };
+        let (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels);
+        self.records.extend(alert.map(record));
+        if is_suspicious && self.habits.echoes.age(host, day) >= LEARN_ALL_BEFORE {
+            match finding.subject {
+                Subject::Destination => self.echoes.mark(host, touch.destination),
+                Subject::Many => self.echoes.mark_sweep(host),
+            }
         }
     }
 
@@ -266,16 +367,8 @@ impl Analyst {
         self.relay(delta, spot.place());
         // The end of a long idle flow brings nothing new, and so no time either.
         let is_news = delta.low.packets + delta.high.packets > 0;
-        if is_news {
-            self.clock.advance(delta.last_at);
-        }
-        let now = self.clock.now();
-        let (day, is_another) = self.egress.day_of(now);
-        self.advance(now);
-        if is_another {
-            self.end_day(day);
-            self.freeze_budget(day);
-        }
+        self.keep_time(if is_news { delta.last_at } else { self.clock.now() });
+        let (now, day) = (self.clock.now(), self.egress.day());
         self.has_counted_today = true;
         let (rules, baseline) = (&self.rules, &self.baseline);
         let touch = self.egress.fold(
@@ -294,21 +387,43 @@ impl Analyst {
         let is_last_word =
             delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
         if !touch.is_due && !is_last_word {
-            self.incidents.touch(case);
+            self.incidents.touch(&case);
             return;
         }
         let finding = judge(case, Measure::of(host, pair));
-        let labels = || {
-            let machine = machine(&self.register, touch.host, now);
-            labels(&self.rules, &self.directory, machine, &case)
-        };
-        let (is_suspicious, alert) = self.incidents.observe(case, &finding, labels);
-        self.records.extend(alert.map(record));
+        // What an incident knows as names, or as pings, is not told again as bytes.
+        let is_covered = self.incidents.is_covered(&case);
+        let mut is_suspicious = is_covered;
+        if !is_covered {
+            let peers = pair.peers();
+            let labels = || {
+                let machine = machine(&self.register, touch.host, now);
+                let who =
+                    peers.first().map(|&peer| self.directory.who(touch.host, peer, pair.first_at));
+                let ends = (touch.host, touch.destination, peers.as_slice());
+                labels(&self.rules, &self.directory, machine, ends, who.unwrap_or_default())
+            };
+            let alert;
+            (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels);
+            self.records.extend(alert.map(record));
+        }
         if is_suspicious && self.baseline.age(touch.host, day) >= LEARN_ALL_BEFORE {
             match finding.subject {
                 Subject::Destination => self.egress.mark(&touch),
                 Subject::Many => self.egress.mark_young(&touch),
             }
+        }
+    }
+
+    /// Notes that something came at `at`; with its day what the last one held is learned.
+    fn keep_time(&mut self, at: Timestamp) {
+        self.clock.advance(at);
+        let now = self.clock.now();
+        let (day, is_another) = self.egress.day_of(now);
+        self.advance(now);
+        if is_another {
+            self.end_day(day);
+            self.freeze_budget(day);
         }
     }
 
@@ -351,8 +466,22 @@ impl Analyst {
     /// Ends the day, as midnight does: ranks it and learns from it.
     pub fn end_day(&mut self, next: Day) {
         self.rank_day();
+        let day = self.egress.day();
         for host_day in self.egress.close_day(next) {
             self.baseline.learn(&host_day);
+        }
+        let most = |channels: &[covert::ChannelDay]| {
+            channels.iter().map(|channel| channel.clipped).max().unwrap_or(0)
+        };
+        let CovertHabits { names, echoes, sweeps } = &mut self.habits;
+        for of in self.lookups.close_day() {
+            let asker = (of.host, group(&self.rules, of.host));
+            names.learn(asker, day, most(&of.channels), &of.channels);
+        }
+        for of in self.echoes.close_day() {
+            let asker = (of.host, group(&self.rules, of.host));
+            echoes.learn(asker, day, most(&of.channels), &of.channels);
+            sweeps.learn(asker, day, of.unanswered, &[]);
         }
     }
 
@@ -367,7 +496,18 @@ impl Analyst {
         let Some(settled) = self.incidents.settle(incident, verdict, self.egress.day()) else {
             return;
         };
-        let Settled { host, destination, day, bytes, windows } = settled;
+        let Settled { host, destination, family, day, bytes, windows } = settled;
+        let habits = match family {
+            Family::Volume | Family::Server => None,
+            Family::Dns => Some(&mut self.habits.names),
+            Family::Icmp => Some(&mut self.habits.echoes),
+        };
+        if let Some(habits) = habits {
+            if let (Verdict::Benign, Some(to)) = (verdict, destination) {
+                habits.vouch(host, (to, day, bytes));
+            }
+            return;
+        }
         match (verdict, destination) {
             (Verdict::Benign, Some(to)) => self.baseline.vouch(host, (to, day, bytes), windows),
             (Verdict::Benign, None) => self.baseline.vouch_many(group(&self.rules, host), bytes),
@@ -474,6 +614,8 @@ impl Analyst {
         summary.hosts = self.egress.hosts().filter(|host| host.was_seen()).count();
         summary.hosts_evicted = totals.hosts_evicted;
         summary.pairs_evicted = totals.pairs_evicted;
+        summary.channels_evicted =
+            self.lookups.channels().evicted() + self.echoes.channels().evicted();
         summary.bytes_out = totals.bytes_out;
         summary.bytes_in = totals.bytes_in;
         summary.bytes_inside = totals.bytes_inside;
@@ -508,7 +650,7 @@ impl Analyst {
             // The last look may lie a tenth of the bytes back, and small hosts had none.
             if let Some(pair) = self.egress.pairs().of(host).max_by_key(|pair| pair.out.sent) {
                 let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
-                self.incidents.note(case, &judge(case, Measure::of(host, pair)));
+                self.incidents.note(&case, &judge(case, Measure::of(host, pair)));
             }
         }
         let ranking = self.incidents.close_day(day, |destination| self.directory.text(destination));
@@ -553,14 +695,12 @@ fn labels(
     rules: &RuleSet,
     directory: &Directory,
     machine: MachineFacts,
-    case: &Case<'_>,
+    (host, destination, peers): (Addr, Destination, &[Addr]),
+    who: Who,
 ) -> Labels {
-    let (host, pair) = (case.host.addr(), case.pair);
-    let peers = pair.peers();
-    let who = peers.first().map(|&peer| directory.who(host, peer, pair.first_at));
-    let who = who.unwrap_or_default().of(pair.destination);
-    let key = directory.text(pair.destination);
-    let named = || pair.destination.address().is_none().then_some(key.as_str());
+    let who = who.of(destination);
+    let key = directory.text(destination);
+    let named = || destination.address().is_none().then_some(key.as_str());
     let said = who.name.as_ref().filter(|_| !who.is_mismatch).map(|(name, _)| name.as_str());
     let category = said.or_else(named).and_then(|name| rules.destinations.category_of_domain(name));
     let of_address = || peers.iter().find_map(|&peer| rules.destinations.category_of(peer));

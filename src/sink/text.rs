@@ -198,6 +198,13 @@ pub(super) fn senders(to: &mut impl Write, summary: &Summary) -> io::Result<()> 
     Ok(())
 }
 
+fn rate(bps: u64) -> String {
+    match bps {
+        0..1_000_000 => format!("{} kbit/s", (bps + 500) / 1000),
+        _ => format!("{} Mbit/s", (bps + 500_000) / 1_000_000),
+    }
+}
+
 /// One incident with its why.
 pub(super) fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
     let severity = match alert.severity {
@@ -210,14 +217,14 @@ pub(super) fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
     let ports: Vec<String> = alert.destination.ports.iter().map(u16::to_string).collect();
     writeln!(
         to,
-        "         {} {}{} · {} Mbit/s · started {} · incident {}",
+        "         {}{}{} · {} · started {} · incident {}",
         alert.destination.transport.as_deref().unwrap_or("?"),
-        ports.join(","),
+        if ports.is_empty() { String::new() } else { format!(" {}", ports.join(",")) },
         alert
             .destination
             .service
             .map_or_else(String::new, |service| format!(" {}", service.name())),
-        (alert.rate_bps + 500_000) / 1_000_000,
+        rate(alert.rate_bps),
         alert.started,
         alert.incident,
     )?;
