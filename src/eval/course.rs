@@ -93,6 +93,28 @@ impl<J: Judge> Course<J> {
         }
     }
 
+    /// Hands on something asked for, or pinged, that belongs to the labels `mine`.
+    pub(super) fn hear_message(&mut self, event: &Event, mine: &Mine, truth: &mut Truth) {
+        self.together.hear(event, &self.targets, truth);
+        for &label in mine {
+            let fork = &mut self.forks[label];
+            if let Fork::Ahead = fork {
+                *fork = Fork::Running(Box::new(self.background.fork()));
+            }
+            if let Fork::Running(track) = fork {
+                track.hear(event, &self.targets, truth);
+            }
+        }
+        if mine.is_empty() {
+            self.background.hear(event, &self.targets, truth);
+            for fork in &mut self.forks {
+                if let Fork::Running(track) = fork {
+                    track.hear(event, &self.targets, truth);
+                }
+            }
+        }
+    }
+
     /// Hands on what was learned of names.
     pub(super) fn hear(&mut self, event: &Event) {
         self.together.judge.hear(event);
@@ -138,6 +160,11 @@ impl<J: Judge> Course<J> {
 impl<J: Judge> Track<J> {
     fn fold(&mut self, delta: &FlowDelta, targets: &[Target], truth: &mut Truth) {
         self.judge.fold(delta);
+        self.notes.take(self.judge.told(), targets, truth);
+    }
+
+    fn hear(&mut self, event: &Event, targets: &[Target], truth: &mut Truth) {
+        self.judge.hear(event);
         self.notes.take(self.judge.told(), targets, truth);
     }
 

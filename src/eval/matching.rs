@@ -18,6 +18,8 @@ pub(super) struct Target {
     names: Vec<String>,
     /// Who sent to whom: what the incident's bytes are counted by.
     pub(super) pairs: Vec<(Addr, Addr)>,
+    /// Who asked whom inside to pass it on: what is asked there is the incident's, but no bytes of it.
+    pub(super) asked: Option<(Addr, Addr)>,
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
     first_day: Day,
@@ -61,6 +63,7 @@ impl Target {
             first_day: calendar.day(label.start),
             last_day: calendar.day(label.end),
             graced_day: calendar.day(label.end.plus(GRACE)),
+            asked: label.seen.filter(|_| is_from_inside).map(|seen| (label.src, seen)),
             hosts,
             peers,
             pairs,

@@ -14,6 +14,7 @@ use super::truth::Truth;
 use crate::capture::{self, FileSource};
 use crate::engine::{self, Analyst, Reported, Run, count};
 use crate::flow::FlowDelta;
+use crate::names::Event;
 use crate::synth::office::Office;
 
 /// What is evaluated, and on what.
@@ -119,7 +120,21 @@ impl Desk {
         match reported {
             Reported::Delta(delta) => self.fold(delta),
             Reported::Event(event) => match &mut self.at_work {
-                AtWork::Budget(_, course) => course.hear(event),
+                AtWork::Budget(_, course) => {
+                    let of = match event {
+                        Event::Query(query) => Some((&query.flow, query.at)),
+                        Event::Echo(echo) => Some((&echo.flow, echo.at)),
+                        Event::Facts(..) | Event::Answer(_) => None,
+                    };
+                    let truth = self.ground.truth_mut();
+                    match of {
+                        Some((flow, at)) => {
+                            let mine = truth.of_message(flow, at);
+                            course.hear_message(event, &mine, truth);
+                        }
+                        None => course.hear(event),
+                    }
+                }
                 // Fixed rules go by addresses.
                 AtWork::Rule(..) => {}
             },

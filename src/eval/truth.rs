@@ -17,6 +17,8 @@ pub(super) type Mine = SmallVec<[usize; 2]>;
 #[derive(Debug)]
 pub(super) struct Truth {
     by_ends: HashMap<(Addr, Addr), SmallVec<[Claim; 1]>, foldhash::fast::RandomState>,
+    /// The same of what is asked inside, to be passed on.
+    asked_by_ends: HashMap<(Addr, Addr), SmallVec<[Claim; 1]>, foldhash::fast::RandomState>,
     sent: Vec<Sent>,
     /// When the incidents' flows reported last.
     reported: HashMap<FlowKey, Timestamp, foldhash::fast::RandomState>,
@@ -80,18 +82,24 @@ impl Portion {
 impl Truth {
     pub(super) fn new(targets: &[Target]) -> Self {
         let mut by_ends: HashMap<_, SmallVec<[Claim; 1]>, _> = HashMap::default();
+        let mut asked_by_ends: HashMap<_, SmallVec<[Claim; 1]>, _> = HashMap::default();
         for (label, target) in targets.iter().enumerate() {
             let (start, end) = (target.start.minus(SLACK), target.end.plus(SLACK));
-            for &(host, peer) in &target.pairs {
-                // As flow keys order their ends.
-                let is_low = host.to_bits() <= peer.to_bits();
-                let (ends, side) =
-                    if is_low { ((host, peer), Sender::Low) } else { ((peer, host), Sender::High) };
-                by_ends.entry(ends).or_default().push(Claim { label, side, start, end });
+            // As flow keys order their ends.
+            let claim = |(host, peer): (Addr, Addr)| match host.to_bits() <= peer.to_bits() {
+                true => ((host, peer), Claim { label, side: Sender::Low, start, end }),
+                false => ((peer, host), Claim { label, side: Sender::High, start, end }),
+            };
+            for (ends, claim) in target.pairs.iter().copied().map(claim) {
+                by_ends.entry(ends).or_default().push(claim);
+            }
+            if let Some((ends, claim)) = target.asked.map(claim) {
+                asked_by_ends.entry(ends).or_default().push(claim);
             }
         }
         Self {
             by_ends,
+            asked_by_ends,
             sent: vec![Sent::default(); targets.len()],
             reported: HashMap::default(),
             questions: Vec::new(),
@@ -135,6 +143,20 @@ impl Truth {
                 mine.push(claim.label);
             }
         }
+        mine
+    }
+
+    /// The incidents that something belongs to which was asked for, or pinged, on a flow: by its ends and time.
+    pub(super) fn of_message(&self, flow: &FlowKey, at: Timestamp) -> Mine {
+        let ends = (flow.low.addr, flow.high.addr);
+        let claims = [self.by_ends.get(&ends), self.asked_by_ends.get(&ends)];
+        let claims = claims.into_iter().flatten().flatten();
+        let mut mine: Mine = claims
+            .filter(|claim| claim.start <= at && at <= claim.end)
+            .map(|claim| claim.label)
+            .collect();
+        mine.sort_unstable();
+        mine.dedup();
         mine
     }
 
