@@ -2,6 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use smallvec::SmallVec;
+
 use super::name::Name;
 use crate::flow::{FlowKey, Sender};
 use crate::net::Addr;
@@ -31,7 +33,7 @@ pub struct Query {
     pub is_listed: bool,
     /// What the name says below the domain.
     pub below: Told,
-    /// What the domain itself says.
+    /// What the domain itself says, where it is not listed.
     pub own: Told,
     /// The address that a reverse lookup is about.
     pub about: Option<Addr>,
@@ -60,7 +62,8 @@ impl Asked {
     /// Takes a name apart, whose labels have dots between them; nothing of the root.
     pub(super) fn of(name: &[u8]) -> Option<Self> {
         // Resolvers mix the cases of what they ask (draft-vixie-dnsext-dns0x20), so that tells nothing.
-        let name = name.to_ascii_lowercase();
+        let mut name = SmallVec::<[u8; 64]>::from_slice(name);
+        name.make_ascii_lowercase();
         if name.is_empty() {
             return None;
         }
@@ -80,8 +83,8 @@ impl Asked {
         let below = name[..name.len() - domain.len()].strip_suffix(b".").unwrap_or_default();
         Some(Self {
             // As one text: the same labels below two domains are two things told.
-            below: Told { digest: digest(&name), ..Told::of(below) },
-            own: Told::of(domain),
+            below: Told { digest: digest(&name), bits: bits(below) },
+            own: if is_listed { Told::default() } else { Told::of(domain) },
             domain: Name::of(domain),
             is_listed,
             about: reverse.and_then(|reverse| reverse.about),
@@ -90,27 +93,31 @@ impl Asked {
 }
 
 impl Told {
-    /// How much labels could tell: of each so many bits a letter as the smallest of these alphabets needs
-    /// in which it can be spelled: digits, hexadecimal digits, letters and digits of either case with hyphen and
-    /// underscore, any bytes.
     fn of(labels: &[u8]) -> Self {
-        let bits = labels.split(|&byte| byte == b'.').map(|label| {
-            let (mut is_digits, mut is_hex, mut is_host) = (true, true, true);
-            for byte in label {
-                is_digits &= byte.is_ascii_digit();
-                is_hex &= byte.is_ascii_hexdigit();
-                is_host &= byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-            }
-            let hundredths = match (is_digits, is_hex, is_host) {
-                (true, _, _) => 333,
-                (_, true, _) => 400,
-                (_, _, true) => 525,
-                (false, false, false) => 800,
-            };
-            (label.len() as u32 * hundredths).div_ceil(100)
-        });
-        Self { digest: digest(labels), bits: bits.sum() }
+        Self { digest: digest(labels), bits: bits(labels) }
     }
+}
+
+/// How much labels could tell: of each so many bits a letter as the smallest of these alphabets needs
+/// in which it can be spelled: digits, hexadecimal digits, letters and digits with hyphen and underscore, any
+/// bytes.
+fn bits(labels: &[u8]) -> u32 {
+    let bits = labels.split(|&byte| byte == b'.').map(|label| {
+        let (mut is_digits, mut is_hex, mut is_host) = (true, true, true);
+        for byte in label {
+            is_digits &= byte.is_ascii_digit();
+            is_hex &= byte.is_ascii_hexdigit();
+            is_host &= byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        }
+        let hundredths = match (is_digits, is_hex, is_host) {
+            (true, _, _) => 333,
+            (_, true, _) => 400,
+            (_, _, true) => 525,
+            (false, false, false) => 800,
+        };
+        (label.len() as u32 * hundredths).div_ceil(100)
+    });
+    bits.sum()
 }
 
 /// The same in every run; who counts by it mixes a key of his own in.

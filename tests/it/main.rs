@@ -21,4 +21,6 @@ mod scenario;
 mod state;
 mod support;
 mod traffic;
+
+mod tunnels;
 mod watch;
