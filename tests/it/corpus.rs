@@ -157,16 +157,18 @@ fn replayed(corpus: &Path, networks: &[Networks], path: &str) -> Result<Outcome,
     let mut source = FileSource::open(&[corpus.join(path)], settings.capture)?;
     let mut analyst = Analyst::new(settings.analyst);
     let mut worst: Option<RankingEntry> = None;
-    let run = Run { workers: 1, ..settings.run };
-    let counted = replay(&mut source, &run, &mut analyst, |_, records| {
-        for record in records {
-            if let Record::Ranking(entry) = record
-                && worst.as_ref().is_none_or(|worst| entry.score_bits > worst.score_bits)
-            {
-                worst = Some(*entry);
-            }
+    let mut hear = |record| {
+        if let Record::Ranking(entry) = record
+            && worst.as_ref().is_none_or(|worst| entry.score_bits > worst.score_bits)
+        {
+            worst = Some(*entry);
         }
-    })?;
+    };
+    let run = Run { workers: 1, ..settings.run };
+    let counted =
+        replay(&mut source, &run, &mut analyst, |_, records| records.for_each(&mut hear))?;
+    analyst.rank_day();
+    analyst.drain().for_each(&mut hear);
     let summary = summarize(&source, &counted, &analyst);
     let cut = !source.notices().is_empty();
     Ok(Outcome { summary, worst, cut })
