@@ -21,6 +21,5 @@ mod scenario;
 mod state;
 mod support;
 mod traffic;
-
 mod tunnels;
 mod watch;
