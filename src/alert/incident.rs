@@ -41,8 +41,9 @@ pub(super) struct Incident {
     #[serde(deserialize_with = "detectors")]
     fired: SmallVec<[&'static str; 6]>,
     revisions: Vec<Revision>,
-    /// Largest number of bytes so far, for re-opening.
+    /// Bytes when it was last closed, and the day, for re-opening.
     pub(super) largest: u64,
+    pub(super) closed_on: Day,
     /// What a person judged of it.
     verdict: Option<Verdict>,
 }
@@ -77,34 +78,41 @@ impl Key {
 }
 
 impl Incident {
-    pub(super) fn open(key: &Key, facts: Facts, severity: Severity, old: Option<Self>) -> Self {
+    pub(super) fn open(key: &Key, facts: Facts, severity: Severity) -> Self {
         let started = facts.started;
-        let bytes = facts.finding.bytes();
-        match old {
-            Some(old) => Self {
-                started,
-                carried: Sent::default(),
-                severity,
-                left_when_raised: bytes,
-                has_paged: false,
-                fired: SmallVec::new(),
-                facts,
-                ..old
-            },
-            None => Self {
-                id: id(key, started),
-                started,
-                carried: Sent::default(),
-                facts,
-                severity,
-                left_when_raised: bytes,
-                has_paged: false,
-                fired: SmallVec::new(),
-                revisions: Vec::new(),
-                largest: 0,
-                verdict: None,
-            },
+        Self {
+            id: id(key, started),
+            started,
+            carried: Sent::default(),
+            left_when_raised: facts.finding.bytes(),
+            facts,
+            severity,
+            has_paged: false,
+            fired: SmallVec::new(),
+            revisions: Vec::new(),
+            largest: 0,
+            closed_on: Day::default(),
+            verdict: None,
         }
+    }
+
+    /// The same incident again, with all that was counted under it since.
+    pub(super) fn reopen(self, mut facts: Facts, severity: Severity) -> Self {
+        facts.meet(&self.facts.peers);
+        Self {
+            left_when_raised: self.sent().out.sent,
+            facts,
+            severity,
+            has_paged: false,
+            fired: SmallVec::new(),
+            ..self
+        }
+    }
+
+    /// Nothing more is told of it, until it is far more.
+    pub(super) fn close(&mut self) {
+        self.largest = self.largest.max(self.sent().out.sent);
+        self.closed_on = self.facts.day;
     }
 
     /// Takes a person's verdict; is it another than before?

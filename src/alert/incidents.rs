@@ -25,7 +25,8 @@ pub struct Options {
     pub alerts_per_day: f64,
     /// Quiet time after which an incident closes.
     pub quiet_after: Duration,
-    /// Days within which the same pair re-opens its incident, at four times its largest.
+    /// Days after it closed within which the same pair re-opens its incident, once it has sent four times as
+    /// much in all.
     pub reopen_within_days: i32,
     /// The sensor's name.
     pub sensor: String,
@@ -226,10 +227,12 @@ impl Incidents {
         }
         let key = Key::of(scene, finding);
         let severity = severity(finding, threshold);
-        let kind = match self.incidents.get(&key) {
+        let kind = match self.incidents.get_mut(&key) {
             Some(_) if self.open.contains(&key) => Kind::Update,
-            Some(past) if scene.day().since(past.facts.day) <= self.options.reopen_within_days => {
-                if finding.bytes() < past.largest.saturating_mul(GROWTH) {
+            Some(past) if scene.day().since(past.closed_on) <= self.options.reopen_within_days => {
+                // In silence, until it is four times what was told.
+                past.recount(scene);
+                if past.sent().out.sent < past.largest.saturating_mul(GROWTH) {
                     return (true, None);
                 }
                 Kind::Reopen
@@ -243,7 +246,11 @@ impl Incidents {
                     self.next_close.min(scene.last_at().plus(self.options.quiet_after));
                 let facts = Facts::of(scene, finding, labels());
                 let old = self.incidents.remove(&key).filter(|_| kind == Kind::Reopen);
-                self.incidents.entry(key).or_insert(Incident::open(&key, facts, severity, old))
+                let incident = match old {
+                    Some(old) => old.reopen(facts, severity),
+                    None => Incident::open(&key, facts, severity),
+                };
+                self.incidents.entry(key).or_insert(incident)
             }
             Kind::Update | Kind::Close => match self.incidents.get_mut(&key) {
                 Some(incident) => {
@@ -298,9 +305,28 @@ impl Incidents {
 
     /// Keeps an open incident's counts true between looks.
     pub fn touch(&mut self, scene: &impl Scene) {
-        if self.open.is_empty() {
-            return;
+        if !self.open.is_empty() {
+            self.recount(scene, |key, _, open| open.contains(key));
         }
+    }
+
+    /// Counts what the latest look of the day did not see, under incidents that the day was counted under.
+    pub fn complete(&mut self, scene: &impl Scene) {
+        let today = scene.day();
+        self.recount(scene, |_, incident, _| incident.facts.day == today);
+    }
+
+    /// Hosts and destinations of incidents that `day` was counted under; of many, none is said.
+    pub fn counted_on(&self, day: Day) -> Vec<(Addr, Option<Destination>)> {
+        let of_day = self.incidents.iter().filter(|(_, incident)| incident.facts.day == day);
+        of_day.map(|(key, _)| (key.host, key.destination)).collect()
+    }
+
+    fn recount(
+        &mut self,
+        scene: &impl Scene,
+        is_meant: impl Fn(&Key, &Incident, &BTreeSet<Key>) -> bool,
+    ) {
         let host = scene.host();
         for subject in scene.subjects() {
             let destination = match subject {
@@ -309,8 +335,8 @@ impl Incidents {
             };
             for &family in scene.families() {
                 let key = Key { host, destination, family };
-                if let (true, Some(incident)) =
-                    (self.open.contains(&key), self.incidents.get_mut(&key))
+                if let Some(incident) = self.incidents.get_mut(&key)
+                    && is_meant(&key, incident, &self.open)
                 {
                     incident.recount(scene);
                 }
@@ -359,7 +385,7 @@ impl Incidents {
         let keep = self.options.reopen_within_days;
         let open = &self.open;
         self.incidents
-            .retain(|key, incident| open.contains(key) || day.since(incident.facts.day) <= keep);
+            .retain(|key, incident| open.contains(key) || day.since(incident.closed_on) <= keep);
         let mut ranking = Ranking::default();
         for (host, best) in std::mem::take(&mut self.best) {
             ranking.add(best.into_entry(host, day, &text_of));
@@ -423,7 +449,7 @@ impl Incidents {
     fn close(&mut self, key: &Key, because: ClosedBecause) -> Option<Alert> {
         self.open.remove(key);
         let incident = self.incidents.get_mut(key)?;
-        incident.largest = incident.largest.max(incident.sent().out.sent);
+        incident.close();
         let time = match because {
             ClosedBecause::Quiet => incident.facts.last.plus(self.options.quiet_after),
             ClosedBecause::Eof | ClosedBecause::Stopped => incident.facts.last,

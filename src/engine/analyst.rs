@@ -467,6 +467,14 @@ impl Analyst {
     pub fn end_day(&mut self, next: Day) {
         self.rank_day();
         let day = self.egress.day();
+        for (host, destination) in self.incidents.counted_on(day) {
+            let Some(host) = self.egress.host(host) else { continue };
+            let is_its = |pair: &&egress::Pair| destination.is_none_or(|to| to == pair.destination);
+            if let Some(pair) = self.egress.pairs().of(host).find(is_its) {
+                let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
+                self.incidents.complete(&case);
+            }
+        }
         for host_day in self.egress.close_day(next) {
             self.baseline.learn(&host_day);
         }

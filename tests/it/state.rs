@@ -2,20 +2,18 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-use sekisho::alert::{ClosedBecause, Record, Severity};
+use sekisho::alert::{ClosedBecause, Severity};
 use sekisho::config::{Keys, Settings};
 use sekisho::detect::Bits;
 use sekisho::engine::{self, Analyst};
-use sekisho::flow::{Counters, FlowDelta};
-use sekisho::net::{Addr, Endpoint, Protocol};
 use sekisho::state::{Remark, Said, State, StateError};
 use sekisho::time::Timestamp;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
 use crate::cli::sekisho;
+use crate::incidents::told_on;
 use crate::support::scenarios;
 
 const DAYS: [&str; 3] = [
@@ -331,42 +329,12 @@ fn settings(timezone: &str) -> engine::Options {
     Settings::of(&keys).unwrap().analyst
 }
 
-/// Folds a day of so many bytes from one host to a destination that only it knows, among others who send
-/// a little; answers the incident that paged, if one did, its latest score and its severity.
+/// The incident that paged on a day, if one did, its latest score and its severity.
 fn day(analyst: &mut Analyst, day: u64, bytes: u64) -> Option<(String, Bits, Severity)> {
-    let end = |addr: [u8; 4], port| Endpoint { addr: Addr::from_v4(addr), port };
-    let noon = Timestamp::from_secs_nanos(1_773_000_000 + day * 86_400, 0);
-    let mut told = None;
-    let mut send = |host: u8, to: [u8; 4], second: u64, bytes: u64| {
-        let at = noon.plus(Duration::from_secs(second));
-        let sent = Counters {
-            payload: bytes,
-            acked: bytes,
-            sent: bytes,
-            wire: bytes,
-            packets: 9,
-            ..Counters::default()
-        };
-        let (from, to) = (end([10, 0, 0, host], 50_000), end(to, 443));
-        let out = [sent, Counters::default()];
-        analyst.fold([&FlowDelta::new(from, to, Protocol::TCP, at, out)]);
-        for record in analyst.drain() {
-            if let Record::Alert(alert) = record
-                && alert.severity >= Severity::Medium
-            {
-                let severity =
-                    told.take().map_or(alert.severity, |(_, _, most)| alert.severity.max(most));
-                told = Some((alert.incident, alert.score_bits, severity));
-            }
-        }
-    };
-    for host in 1..20 {
-        send(host, [203, 0, 113, 1], u64::from(host), 200_000 + u64::from(host) * 1000);
-    }
-    for second in 0..20 {
-        send(1, [203, 0, 113, 99], 100 + second, bytes / 20);
-    }
-    told
+    let mut alerts = told_on(analyst, day, bytes);
+    alerts.retain(|alert| alert.severity >= Severity::Medium);
+    let severity = alerts.iter().map(|alert| alert.severity).max()?;
+    alerts.pop().map(|last| (last.incident, last.score_bits, severity))
 }
 
 /// What an analyst says of an upload decides whether the like of it is told of again.

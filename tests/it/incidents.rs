@@ -1,0 +1,68 @@
+//! How an incident lives over days.
+
+use std::time::Duration;
+
+use sekisho::alert::{Alert, Kind, Record};
+use sekisho::config::{Keys, Settings};
+use sekisho::engine::Analyst;
+use sekisho::flow::{Counters, FlowDelta};
+use sekisho::net::{Addr, Endpoint, Protocol};
+use sekisho::time::Timestamp;
+
+/// Folds a day on which one host sends so many bytes, within twenty seconds, to a destination that only it
+/// knows, and twenty hosts send a little to one that all know; answers what is told.
+pub(crate) fn told_on(analyst: &mut Analyst, day: u64, bytes: u64) -> Vec<Alert> {
+    let end = |addr: [u8; 4], port| Endpoint { addr: Addr::from_v4(addr), port };
+    let noon = Timestamp::from_secs_nanos(1_773_000_000 + day * 86_400, 0);
+    let mut send = |host: u8, to: [u8; 4], second: u64, bytes: u64| {
+        let at = noon.plus(Duration::from_secs(second));
+        let sent = Counters {
+            payload: bytes,
+            acked: bytes,
+            sent: bytes,
+            wire: bytes,
+            packets: 9,
+            ..Counters::default()
+        };
+        let (from, to) = (end([10, 0, 0, host], 50_000), end(to, 443));
+        let out = [sent, Counters::default()];
+        analyst.fold([&FlowDelta::new(from, to, Protocol::TCP, at, out)]);
+    };
+    for host in 1..20 {
+        send(host, [203, 0, 113, 1], u64::from(host), 200_000 + u64::from(host) * 1000);
+    }
+    for second in 0..20 {
+        send(1, [203, 0, 113, 99], 100 + second, bytes / 20);
+    }
+    let alert = |record| match record {
+        Record::Alert(alert) => Some(*alert),
+        Record::Ranking(_) | Record::Summary(_) => None,
+    };
+    analyst.drain().filter_map(alert).collect()
+}
+
+/// Tens of megabytes a day: told on the first day, and again once it is four times what was told, with all of
+/// it, and not every day.
+#[test]
+fn what_goes_on_day_after_day_is_told_when_it_is_fourfold() {
+    const FIRST: u64 = 30_000_000;
+    const DAILY: u64 = 35_000_000;
+    let mut analyst = Analyst::new(Settings::of(&Keys::default()).unwrap().analyst);
+    for day in 0..10 {
+        assert_eq!(told_on(&mut analyst, day, 20_000), []);
+    }
+    let mut told = Vec::new();
+    for day in 10..24 {
+        let of_day = told_on(&mut analyst, day, if day == 10 { FIRST } else { DAILY });
+        told.extend(of_day.into_iter().map(|alert| (day, alert)));
+    }
+    let opened = told.iter().find(|(_, alert)| alert.kind == Kind::Open).unwrap();
+    let again: Vec<_> = told.iter().filter(|(_, alert)| alert.kind == Kind::Reopen).collect();
+    assert_eq!((opened.0, again.len()), (10, 1), "{again:?}");
+    let (day, alert) = again[0];
+    assert!(told.iter().all(|(_, other)| other.incident == alert.incident));
+    assert_eq!((*day, alert.started), (13, opened.1.started));
+    // At the first look beyond, with every byte of the days between.
+    let bytes = 4 * FIRST..4 * FIRST + DAILY / 10;
+    assert!(bytes.contains(&alert.bytes_out), "{}", alert.bytes_out);
+}
