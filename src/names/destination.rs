@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use ring::digest;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::name::Name;
 use crate::net::Addr;
@@ -25,9 +25,9 @@ impl Destination {
 
     /// The owner of a registrable domain, in lower case.
     pub fn of_domain(domain: &str) -> Self {
-        let digest = Sha256::digest(domain);
+        let digest = digest::digest(&digest::SHA256, domain.as_bytes());
         let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
+        bytes.copy_from_slice(&digest.as_ref()[..16]);
         bytes[0] = OWNED;
         bytes[1] &= !SYSTEM;
         Self(Addr::from_v6(bytes))
