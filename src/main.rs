@@ -37,7 +37,7 @@ use sekisho::rules::{RuleSet, Style};
 use sekisho::sink::{self, CensusFormat, JsonLines, Sink, Text, Width, printable};
 use sekisho::state::IncidentRow;
 use sekisho::synth::office::{Office, Packets};
-use sekisho::synth::{Kind, Traffic, write_pcap};
+use sekisho::synth::{Kind, Lookups, Traffic, write_pcap};
 use serde::Serialize;
 
 #[global_allocator]
@@ -441,6 +441,9 @@ fn synth(synth: &Synth) -> anyhow::Result<ExitCode> {
         Synth::Mix(plain) => (Kind::Mix, plain),
         Synth::Bulk(plain) => (Kind::Bulk, plain),
         Synth::Flows(plain) => (Kind::Flows, plain),
+        Synth::Dns(names) => {
+            return write_capture(&mut Lookups::new(names.options())?, &names.output);
+        }
         Synth::Office(days) => {
             let office = days.office()?;
             if let Some(path) = &days.labels {

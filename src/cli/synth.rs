@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use sekisho::rules::Period;
 use sekisho::synth::office::{Office, Parameters};
-use sekisho::synth::{self, Kind};
+use sekisho::synth::{self, Kind, LookupOptions};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Synth {
@@ -17,6 +18,8 @@ pub(crate) enum Synth {
     Bulk(Plain),
     /// Every packet opens a flow of its own
     Flows(Plain),
+    /// Names asked for, with data hidden in some of them
+    Dns(Names),
     /// The days of an office with habits, as `eval --office` judges them
     Office(OfficeDays),
 }
@@ -37,6 +40,26 @@ pub(crate) struct Plain {
     #[arg(long, value_name = "N")]
     rate: Option<u64>,
     /// Other seeds, other traffic
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// The pcap file to write
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// Lookups of names.
+#[derive(Debug, Args)]
+pub(crate) struct Names {
+    /// Bytes a second that one host hides in names; 0 for none
+    #[arg(long, value_name = "BYTES", default_value_t = 50.0)]
+    rate: f64,
+    /// How long
+    #[arg(long, value_name = "LENGTH", default_value = "1h")]
+    duration: Period,
+    /// Hosts that ask as everybody does
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    hosts: u32,
+    /// Other seeds, other names
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// The pcap file to write
@@ -78,6 +101,13 @@ impl Plain {
         options.rate = self.rate.unwrap_or(options.rate);
         options.seed = self.seed;
         options
+    }
+}
+
+impl Names {
+    pub(crate) fn options(&self) -> LookupOptions {
+        let Self { rate, hosts, seed, .. } = *self;
+        LookupOptions { hosts, rate, length: self.duration.0, seed }
     }
 }
 

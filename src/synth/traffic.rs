@@ -357,7 +357,12 @@ fn tcp(ends: &Ends, by_client: bool, seq: u32, ack: u32, flags: u8) -> Transport
     Transport::Tcp(Tcp { from, to, seq, ack, flags, options: TcpOptions::None })
 }
 
-fn range(name: &'static str, least: u64, most: u64, given: u64) -> Result<(), SynthError> {
+pub(super) fn range(
+    name: &'static str,
+    least: u64,
+    most: u64,
+    given: u64,
+) -> Result<(), SynthError> {
     if (least..=most).contains(&given) {
         return Ok(());
     }
@@ -368,7 +373,7 @@ fn range(name: &'static str, least: u64, most: u64, given: u64) -> Result<(), Sy
 const MIX_PACKETS_PER_FLOW: u64 = 39;
 
 /// 2026-03-16 00:00 UTC, a Monday.
-const START: u64 = 1_773_619_200;
+pub(super) const START: u64 = 1_773_619_200;
 
 const FIRST_PORT: u16 = 1024;
 const PORTS: u64 = 64_000;
