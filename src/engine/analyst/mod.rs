@@ -1,25 +1,29 @@
 //! Folds deltas, judges, keeps incidents: one thread, deterministic, can be cloned and restored.
 
+mod kept;
+mod messages;
+
+pub use kept::Outgrown;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use thiserror::Error;
 
+use self::messages::CovertHabits;
 use super::worker::Reports;
 use crate::alert::{
-    self, Alert, ClosedBecause, Incidents, Labels, MachineFacts, RankingEntry, Record, Settled,
-    Severity, Summary, TopSender, Verdict, share,
+    self, Alert, ClosedBecause, Incidents, Labels, MachineFacts, RankingEntry, Record, Summary,
+    TopSender, share,
 };
-use crate::baseline::{self, Baseline, Habits, Profile, Unfit};
-use crate::covert::{self, Echoes, Lookups};
-use crate::detect::{Bits, Case, DnsCase, Family, Finding, IcmpCase, Measure, Subject, judge};
+use crate::baseline::{self, Baseline};
+use crate::covert::{ChannelDay, Echoes, Lookups};
+use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
 use crate::egress::{self, Crossing, Destination, Egress, Group, Place, Relays};
-use crate::flow::{Counters, FlowDelta};
+use crate::flow::FlowDelta;
 use crate::machines::Register;
-use crate::names::{Directory, Echo, Event, Query, Registry, Service, Turn, Who};
-use crate::net::{Addr, Endpoint, Protocol};
+use crate::names::{Directory, Event, Registry, Turn, Who};
+use crate::net::Addr;
 use crate::rules::RuleSet;
 use crate::time::{Day, PacketClock, Timestamp};
 
@@ -70,27 +74,6 @@ pub struct Analyst {
     records: Vec<Record>,
 }
 
-/// There is more in what was kept than this run has room for.
-#[derive(Debug, Error)]
-#[error("holds {kept} {what}, this run has room for {max}; give it more with {key}, or --memory")]
-pub struct Outgrown {
-    what: &'static str,
-    kept: usize,
-    max: usize,
-    key: &'static str,
-}
-
-/// What is normal on channels that are none for data.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
-struct CovertHabits {
-    /// Bytes told in names.
-    names: Habits,
-    /// Bytes told in echoes.
-    echoes: Habits,
-    /// Addresses pinged that do not reply.
-    sweeps: Habits,
-}
-
 impl Analyst {
     /// One that has seen nothing.
     pub fn new(options: Options) -> Self {
@@ -110,41 +93,6 @@ impl Analyst {
             has_counted_today: false,
             records: Vec::new(),
         }
-    }
-
-    /// Goes on from what another process kept.
-    ///
-    /// # Errors
-    /// When it was learned with more room than there is now.
-    pub fn resume(self, options: Options) -> Result<Self, Outgrown> {
-        let (egress, baseline) = (&options.egress, &options.baseline);
-        let (hosts, pairs, destinations) = self.baseline.sizes();
-        for (what, kept, max, key) in [
-            ("hosts", self.egress.hosts().len().max(hosts), egress.hosts_max, "limits.hosts_max"),
-            ("pairs of a day", self.egress.pairs().len(), egress.pairs_max, "limits.pairs_max"),
-            ("remembered pairs", pairs, baseline.pairs_max, "limits.pairs_remembered_max"),
-            ("destinations", destinations, baseline.destinations_max, "limits.destinations_max"),
-        ] {
-            if kept > max {
-                return Err(Outgrown { what, kept, max, key });
-            }
-        }
-        let internal = options.egress.internal.clone();
-        let is_as_before = self.incidents.budget().alerts_per_day() == options.alert.alerts_per_day;
-        let mut analyst = Self {
-            register: self.register.resume(internal, options.machines_max()),
-            floor_bytes: options.egress.floor_bytes,
-            egress: self.egress.resume(options.egress, |host| group(&options.rules, host)),
-            baseline: self.baseline.resume(options.baseline),
-            incidents: self.incidents.resume(options.alert),
-            directory: self.directory.resume(options.book_bytes_max, options.registry),
-            rules: options.rules,
-            ..self
-        };
-        if !is_as_before {
-            analyst.freeze_budget(analyst.egress.day());
-        }
-        Ok(analyst)
     }
 
     /// Takes what workers reported, in the order of the input: hears what was learned of names, adds
@@ -194,81 +142,6 @@ impl Analyst {
         let is_young = || self.baseline.is_young(host, to, day);
         if side == client && self.egress.join(&flow, host, (from, to), is_young) {
             self.incidents.rename(host, (from, to));
-        }
-    }
-
-    fn hear_query(&mut self, query: &Query) {
-        self.keep_time(query.at);
-        self.has_counted_today = true;
-        let owner = query.domain.as_ref().and_then(|name| self.directory.domain(name, query.at));
-        for touch in self.lookups.take(query, owner, self.egress.internal()) {
-            self.judge_lookups(&touch);
-        }
-    }
-
-    fn judge_lookups(&mut self, touch: &covert::Touch) {
-        let (host, day) = (touch.host, self.egress.day());
-        let Some(channel) = self.lookups.channels().get(host, touch.destination) else { return };
-        let case = DnsCase {
-            channel,
-            shared: self.lookups.shared(touch.destination),
-            domains: self.lookups.domains(host),
-            group: group(&self.rules, host),
-            habits: &self.habits.names,
-            day,
-        };
-        if !touch.is_due {
-            self.incidents.touch(&case);
-            return;
-        }
-        let who = Who { service: Some(Service::Dns), ..Who::default() };
-        let ends = (host, touch.destination, channel.peers.as_slice());
-        let labels = || {
-            let machine = machine(&self.register, host, self.clock.now());
-            labels(&self.rules, &self.directory, machine, ends, who)
-        };
-        let (is_suspicious, alert) = self.incidents.observe(&case, &case.judge(), labels);
-        self.records.extend(alert.map(record));
-        if is_suspicious && self.habits.names.age(host, day) >= LEARN_ALL_BEFORE {
-            self.lookups.mark(host, touch.destination);
-        }
-    }
-
-    fn hear_echo(&mut self, echo: &Echo) {
-        self.keep_time(echo.at);
-        self.has_counted_today = true;
-        let Some(touch) = self.echoes.take(echo, self.egress.internal()) else { return };
-        let (host, day) = (touch.host, self.egress.day());
-        let channel = self.echoes.channels().get(host, touch.destination);
-        let Some((channel, sweep)) = channel.zip(self.echoes.sweep(host)) else { return };
-        let case = IcmpCase {
-            channel,
-            channels: self.echoes.channels(),
-            sweep,
-            echoes: &self.habits.echoes,
-            sweeps: &self.habits.sweeps,
-            group: group(&self.rules, host),
-            day,
-        };
-        if !touch.is_due {
-            self.incidents.touch(&case);
-            return;
-        }
-        let finding = case.judge();
-        let ends = (host, touch.destination, channel.peers.as_slice());
-        let labels = || {
-            let machine = machine(&self.register, host, self.clock.now());
-            let peer = channel.peers.first();
-            let who = peer.map(|&peer| self.directory.who(host, peer, channel.first_at));
-            labels(&self.rules, &self.directory, machine, ends, who.unwrap_or_default())
-        };
-        let (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels);
-        self.records.extend(alert.map(record));
-        if is_suspicious && self.habits.echoes.age(host, day) >= LEARN_ALL_BEFORE {
-            match finding.subject {
-                Subject::Destination => self.echoes.mark(host, touch.destination),
-                Subject::Many => self.echoes.mark_sweep(host),
-            }
         }
     }
 
@@ -478,7 +351,7 @@ impl Analyst {
         for host_day in self.egress.close_day(next) {
             self.baseline.learn(&host_day);
         }
-        let most = |channels: &[covert::ChannelDay]| {
+        let most = |channels: &[ChannelDay]| {
             channels.iter().map(|channel| channel.clipped).max().unwrap_or(0)
         };
         let CovertHabits { names, echoes, sweeps } = &mut self.habits;
@@ -498,94 +371,9 @@ impl Analyst {
         self.records.drain(..)
     }
 
-    /// Takes a person's verdict on an incident, from its second day on until it is forgotten: an upload
-    /// that was in order teaches what is normal, a theft nothing.
-    pub fn settle(&mut self, incident: &str, verdict: Verdict) {
-        let Some(settled) = self.incidents.settle(incident, verdict, self.egress.day()) else {
-            return;
-        };
-        let Settled { host, destination, family, day, bytes, windows } = settled;
-        let habits = match family {
-            Family::Volume | Family::Server => None,
-            Family::Dns => Some(&mut self.habits.names),
-            Family::Icmp => Some(&mut self.habits.echoes),
-        };
-        if let Some(habits) = habits {
-            if let (Verdict::Benign, Some(to)) = (verdict, destination) {
-                habits.vouch(host, (to, day, bytes));
-            }
-            return;
-        }
-        match (verdict, destination) {
-            (Verdict::Benign, Some(to)) => self.baseline.vouch(host, (to, day, bytes), windows),
-            (Verdict::Benign, None) => self.baseline.vouch_many(group(&self.rules, host), bytes),
-            (Verdict::Theft, Some(to)) => self.baseline.disown(host, to, day),
-            // Of many, what was under suspicion taught nothing.
-            (Verdict::Theft, None) => {}
-        }
-    }
-
     /// What is normal here.
     pub fn baseline(&self) -> &Baseline {
         &self.baseline
-    }
-
-    /// What was learned of a host, as a document.
-    pub fn profile(&self, host: Addr) -> Option<Profile> {
-        self.baseline.profile(host, |to| self.directory.text(to))
-    }
-
-    /// Takes in what another sensor learned of a host, in place of what is known of it here.
-    ///
-    /// # Errors
-    /// When the document does not hold together.
-    pub fn adopt(&mut self, profile: &Profile) -> Result<(), Unfit> {
-        self.baseline.adopt(profile)?;
-        for known in &profile.destinations {
-            self.directory.learn_text(&known.key, known.first_seen);
-        }
-        Ok(())
-    }
-
-    /// How much of an upload by `host` to a destination that nobody knows would have left when it was told
-    /// of: bytes in all, bytes a second, from the day after the latest on. Tried on a fork; `None` where it
-    /// would not be told of.
-    pub fn rehearse(&self, host: Addr, bytes: u64, bytes_per_second: u64) -> Option<u64> {
-        let mut fork = self.clone();
-        let source = Endpoint { addr: host, port: 49_152 };
-        let stranger = (1..=254).map(|last| Addr::from_v4([198, 51, 100, last])).find(|&addr| {
-            self.baseline.prevalence(host, Destination::of_address(addr)).host_since.is_none()
-        })?;
-        let destination = Endpoint { addr: stranger, port: 443 };
-        let begin = self.now().plus(Duration::from_secs(86_400));
-        let mut sent = 0;
-        for second in 0.. {
-            let step = bytes_per_second.min(bytes - sent);
-            if step == 0 {
-                return None;
-            }
-            sent += step;
-            let out = Counters {
-                payload: step,
-                acked: step,
-                sent: step,
-                wire: step,
-                packets: 1,
-                ..Counters::default()
-            };
-            let at = begin.plus(Duration::from_secs(second));
-            let delta =
-                FlowDelta::new(source, destination, Protocol::TCP, at, [out, Counters::default()]);
-            fork.fold([&delta]);
-            let is_told = |record: Record| match record {
-                Record::Alert(alert) => alert.host.ip == host && alert.severity >= Severity::Medium,
-                Record::Ranking(_) | Record::Summary(_) => false,
-            };
-            if fork.drain().any(is_told) {
-                return Some(sent);
-            }
-        }
-        None
     }
 
     /// The latest packet time of all that was taken.

@@ -1,0 +1,97 @@
+//! What leaves where nobody looks for data: names and pings, summed and judged.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Analyst, LEARN_ALL_BEFORE, group, labels, machine, record};
+use crate::baseline::Habits;
+use crate::covert;
+use crate::detect::{DnsCase, IcmpCase, Subject};
+use crate::names::{Echo, Query, Service, Who};
+
+/// What is normal on channels that are none for data.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub(super) struct CovertHabits {
+    /// Bytes told in names.
+    pub(super) names: Habits,
+    /// Bytes told in echoes.
+    pub(super) echoes: Habits,
+    /// Addresses pinged that do not reply.
+    pub(super) sweeps: Habits,
+}
+
+impl Analyst {
+    pub(super) fn hear_query(&mut self, query: &Query) {
+        self.keep_time(query.at);
+        self.has_counted_today = true;
+        let owner = query.domain.as_ref().and_then(|name| self.directory.domain(name, query.at));
+        for touch in self.lookups.take(query, owner, self.egress.internal()) {
+            self.judge_lookups(&touch);
+        }
+    }
+
+    fn judge_lookups(&mut self, touch: &covert::Touch) {
+        let (host, day) = (touch.host, self.egress.day());
+        let Some(channel) = self.lookups.channels().get(host, touch.destination) else { return };
+        let case = DnsCase {
+            channel,
+            shared: self.lookups.shared(touch.destination),
+            domains: self.lookups.domains(host),
+            group: group(&self.rules, host),
+            habits: &self.habits.names,
+            day,
+        };
+        if !touch.is_due {
+            self.incidents.touch(&case);
+            return;
+        }
+        let who = Who { service: Some(Service::Dns), ..Who::default() };
+        let ends = (host, touch.destination, channel.peers.as_slice());
+        let labels = || {
+            let machine = machine(&self.register, host, self.clock.now());
+            labels(&self.rules, &self.directory, machine, ends, who)
+        };
+        let (is_suspicious, alert) = self.incidents.observe(&case, &case.judge(), labels);
+        self.records.extend(alert.map(record));
+        if is_suspicious && self.habits.names.age(host, day) >= LEARN_ALL_BEFORE {
+            self.lookups.mark(host, touch.destination);
+        }
+    }
+
+    pub(super) fn hear_echo(&mut self, echo: &Echo) {
+        self.keep_time(echo.at);
+        self.has_counted_today = true;
+        let Some(touch) = self.echoes.take(echo, self.egress.internal()) else { return };
+        let (host, day) = (touch.host, self.egress.day());
+        let channel = self.echoes.channels().get(host, touch.destination);
+        let Some((channel, sweep)) = channel.zip(self.echoes.sweep(host)) else { return };
+        let case = IcmpCase {
+            channel,
+            channels: self.echoes.channels(),
+            sweep,
+            echoes: &self.habits.echoes,
+            sweeps: &self.habits.sweeps,
+            group: group(&self.rules, host),
+            day,
+        };
+        if !touch.is_due {
+            self.incidents.touch(&case);
+            return;
+        }
+        let finding = case.judge();
+        let ends = (host, touch.destination, channel.peers.as_slice());
+        let labels = || {
+            let machine = machine(&self.register, host, self.clock.now());
+            let peer = channel.peers.first();
+            let who = peer.map(|&peer| self.directory.who(host, peer, channel.first_at));
+            labels(&self.rules, &self.directory, machine, ends, who.unwrap_or_default())
+        };
+        let (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels);
+        self.records.extend(alert.map(record));
+        if is_suspicious && self.habits.echoes.age(host, day) >= LEARN_ALL_BEFORE {
+            match finding.subject {
+                Subject::Destination => self.echoes.mark(host, touch.destination),
+                Subject::Many => self.echoes.mark_sweep(host),
+            }
+        }
+    }
+}
