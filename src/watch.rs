@@ -38,11 +38,7 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     );
     let settings = Settings::of(&keys).map_err(explained)?;
     let signals = Signals::listen().context("signals cannot be listened to")?;
-    let to = append(common)?;
-    let sink: Box<dyn Sink> = match settings.format {
-        Format::Text => Box::new(Bulletin::new(to)),
-        Format::Json => Box::new(JsonLines::new(to)),
-    };
+    let sink = sink(common, settings.format)?;
     let options = Options {
         run_for: watch.duration.map(|length| length.0),
         record: watch.write.clone(),
@@ -74,6 +70,15 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     post.sink.flush()?;
     let is_failure = watch.verdict.fail_on_alert && has_alerts;
     Ok(if is_failure { ExitCode::from(ALERTED) } else { ExitCode::SUCCESS })
+}
+
+/// Where alerts go.
+fn sink(common: &Common, format: Format) -> anyhow::Result<Box<dyn Sink>> {
+    let to = append(common)?;
+    Ok(match format {
+        Format::Text => Box::new(Bulletin::new(to)),
+        Format::Json => Box::new(JsonLines::new(to)),
+    })
 }
 
 /// As [`output`], but a sensor that starts again adds to what it told before.
@@ -204,11 +209,18 @@ impl Post {
         if self.told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// Reads the rules folder again. Bad rules change nothing.
+    /// Reads the rules folder again, and opens the output anew: it may have been moved away. Bad rules change
+    /// nothing, and an output that cannot be opened leaves the old one.
     fn reload(&mut self, watch: &Watch, analyst: &mut Analyst, now: Timestamp) {
         let read = || Settings::of(&keys(watch.keys(), &watch.common)?).map_err(explained);
         match self.bar.suspend(read) {
             Ok(settings) => {
+                if watch.common.output.is_some() {
+                    match sink(&watch.common, settings.format) {
+                        Ok(sink) => self.sink = sink,
+                        Err(error) => self.log(now, &format!("{error:#}; the old one stays open")),
+                    }
+                }
                 let options = settings.analyst;
                 let differs = analyst.reload(options.rules, options.alert.config_digest);
                 self.log(now, "rules reloaded");

@@ -179,6 +179,25 @@ fn bad_rules_change_nothing() {
     assert_eq!(after["destination"]["category"], "paste");
 }
 
+/// Whoever rotates the file of alerts moves it away and says so; what comes then is in a new one.
+#[test]
+fn the_output_is_opened_anew() {
+    let Some(place) = Namespace::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (output, rotated) = (folder.path().join("alerts"), folder.path().join("alerts.1"));
+    let mut watch = Watch::start(&place, &["-i", "lo", "-o", output.to_str().unwrap()]);
+    watch.hears("lo: capturing");
+    fs::rename(&output, &rotated).unwrap();
+    watch.process.signal("-HUP");
+    watch.hears("rules reloaded");
+    assert!(output.exists());
+    watch.process.signal("-TERM");
+    watch.ends();
+    let text = fs::read_to_string(&output).unwrap();
+    assert!(text.contains("sekisho.summary/1"), "{text}");
+    assert_eq!(fs::read_to_string(&rotated).unwrap(), "");
+}
+
 /// Who cannot keep up must say so: every packet is counted, or counted as lost, and alerts tell.
 #[test]
 fn what_is_lost_is_said() {
