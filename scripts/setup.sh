@@ -20,6 +20,7 @@ missing() {
 	command -v chromium >/dev/null || echo chromium
 	command -v ip >/dev/null || echo iproute2
 	command -v curl >/dev/null || echo curl
+	command -v iodine >/dev/null || echo iodine
 	command -v sysctl >/dev/null || echo procps
 }
 

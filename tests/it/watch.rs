@@ -179,6 +179,28 @@ fn bad_rules_change_nothing() {
     assert_eq!(after["destination"]["category"], "paste");
 }
 
+/// A tunnel of the real tool: told under its domain, by what its names say, and not as bytes to a server.
+#[test]
+fn a_tunnel_in_names_is_told_while_it_runs() {
+    let (Some(server), Some(client)) = (support::tool("iodined"), support::tool("iodine")) else {
+        return;
+    };
+    if !Path::new("/dev/net/tun").exists() {
+        return support::say_skipped("this kernel gives programs no interfaces (/dev/net/tun)");
+    }
+    let Some(lab) = Lab::new() else { return };
+    let mut watch = Watch::start(&lab.outside, &["-i", "tap0"]);
+    watch.hears("tap0: capturing");
+    let _server = lab.tunnel_server(&server, "t.tunnel.example");
+    let _client = lab.tunnel_client(&client, "t.tunnel.example");
+    let _upload = lab.upload_within("192.168.99.1", 100_000);
+    let is_much = |record: &Value| is_paging(record) && count(record, "bytes_out") > 20_000;
+    let alert = watch.tells(is_much);
+    assert_eq!((&alert["family"], &alert["host"]["ip"]), (&"dns".into(), &"10.20.1.37".into()));
+    assert_eq!(alert["destination"]["key"], "tunnel.example");
+    assert!(watch.told.iter().all(|record| record["family"] == "dns"), "{:#?}", watch.told);
+}
+
 /// Whoever rotates the file of alerts moves it away and says so; what comes then is in a new one.
 #[test]
 fn the_output_is_opened_anew() {

@@ -125,6 +125,53 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// The end of a tunnel in names, outside; it has 192.168.99.1 at its own end.
+    pub(super) fn tunnel_server(&self, program: &Path, domain: &str) -> Running {
+        let mut command = self.outside.command(program);
+        command.args(["-f", "-c", "-P", "secret", "192.168.99.1", domain]);
+        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Its other end, inside.
+    pub(super) fn tunnel_client(&self, program: &Path, domain: &str) -> Running {
+        let mut command = self.inside.command(program);
+        command.args(["-f", "-r", "-P", "secret", OUTSIDE, domain]);
+        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// A client that sends so many bytes that nothing compresses through a tunnel, as soon as it is there.
+    pub(super) fn upload_within(&self, addr: &str, bytes: u32) -> [Running; 2] {
+        let run = |place: &Namespace, program: &str, arguments: &[&str]| {
+            let mut command = place.command("python3");
+            Running(command.args(["-c", program]).args(arguments).spawn().unwrap())
+        };
+        [
+            run(&self.outside, SINK, &[]),
+            run(&self.inside, PERSISTENT_CLIENT, &[addr, &bytes.to_string()]),
+        ]
+    }
+}
+
+const SINK: &str = r#"
+import socket
+client, _ = socket.create_server(("", 9000)).accept()
+while client.recv(1 << 16):
+    pass
+"#;
+
+const PERSISTENT_CLIENT: &str = r#"
+import os, socket, sys, time
+while True:
+    try:
+        server = socket.create_connection((sys.argv[1], 9000), timeout=1)
+        break
+    except OSError:
+        time.sleep(0.2)
+server.settimeout(None)
+server.sendall(os.urandom(int(sys.argv[2])))
+"#;
+
 const SERVER: &str = r#"
 import socket, sys
 listener = socket.create_server((sys.argv[1], 8080))
