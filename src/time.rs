@@ -64,7 +64,6 @@ impl Timestamp {
 }
 
 /// RFC 3339 in UTC, with milliseconds unless a precision is asked for.
-/// RFC 3339 in UTC with milliseconds, as alerts show it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.*}", f.precision().unwrap_or(3), self.to_jiff())

@@ -293,16 +293,29 @@ impl Baseline {
             };
             host.pairs.insert(destination, pair);
         }
+        let max = self.options.pairs_per_host_max;
+        if host.pairs.len() > max {
+            let known = host.pairs.len();
+            return Err(Unfit(format!("{known} destinations: a host has at most {max} here")));
+        }
+        self.make_room_for(profile.host);
         let before = self.hosts.insert(profile.host, host).map(|before| before.pairs);
         let before = before.unwrap_or_default();
         let now = &self.hosts[&profile.host].pairs;
+        self.pairs = (self.pairs + now.len()).saturating_sub(before.len());
         for (to, pair) in now.iter().filter(|(to, _)| !before.contains_key(*to)) {
+            if !self.destinations.contains_key(to) {
+                let max = self.options.destinations_max;
+                let gone =
+                    make_room(&mut self.destinations, max, &mut self.hand, |known| known.last_day);
+                self.forgotten += u64::from(gone.is_some());
+            }
             let known = self.destinations.entry(*to).or_default();
             known.hosts += 1;
             known.last_day = known.last_day.max(pair.last_day);
             pair.days.oldest_first().into_iter().for_each(|bytes| known.days.add(bytes));
         }
-        self.pairs = (self.pairs + now.len()).saturating_sub(before.len());
+        self.forget_pairs();
         Ok(())
     }
 
@@ -451,13 +464,7 @@ impl Baseline {
     }
 
     fn learn_host(&mut self, day: &HostDay) {
-        if !self.hosts.contains_key(&day.host) {
-            let gone = make_room(&mut self.hosts, self.options.hosts_max, &mut self.hand, |host| {
-                host.last_day
-            });
-            self.pairs -= gone.as_ref().map_or(0, |host| host.pairs.len());
-            self.forgotten += u64::from(gone.is_some());
-        }
+        self.make_room_for(day.host);
         let host = self.hosts.entry(day.host).or_insert_with(|| HostHistory {
             first_day: day.day,
             last_day: day.day,
@@ -497,6 +504,15 @@ impl Baseline {
             );
         }
         self.forget_pairs();
+    }
+
+    fn make_room_for(&mut self, host: Addr) {
+        if !self.hosts.contains_key(&host) {
+            let max = self.options.hosts_max;
+            let gone = make_room(&mut self.hosts, max, &mut self.hand, |host| host.last_day);
+            self.pairs -= gone.as_ref().map_or(0, |host| host.pairs.len());
+            self.forgotten += u64::from(gone.is_some());
+        }
     }
 
     /// Keeps the pairs of all hosts below their limit.
@@ -645,6 +661,19 @@ mod tests {
         let mut baseline = Baseline::new(options);
         for day in 0..200 {
             baseline.learn(&host_day((day % 50) as u8, day, (day % 90) as u8, 1000));
+        }
+        // What another sensor learned takes no more room than there is either.
+        for host in 50..100 {
+            let mut profile =
+                baseline.profile(baseline.hosts()[0], |_| "far.example".to_owned()).unwrap();
+            profile.host = Addr::from_v4([10, 0, 0, host]);
+            profile.destinations.truncate(1);
+            profile.destinations.iter_mut().for_each(|to| to.key = format!("{host}.example"));
+            baseline.adopt(&profile).unwrap();
+            profile.destinations = vec![profile.destinations[0].clone(); 5];
+            let keyed = profile.destinations.iter_mut().zip(0..);
+            keyed.for_each(|(to, number)| to.key = format!("{number}.example"));
+            assert!(baseline.adopt(&profile).is_err());
         }
         assert!(baseline.hosts.len() <= 8 && baseline.destinations.len() <= 16);
         assert!(baseline.hosts.values().all(|host| host.pairs.len() <= 4));

@@ -72,11 +72,9 @@ impl Baseline {
                 for profile in profiles(&analyst, host)? {
                     match format {
                         FormatArg::Text => {
-                            let projections = UPLOADS.map(|bytes| Projection {
-                                bytes,
-                                left: analyst.rehearse(profile.host, bytes, RATE),
-                            });
-                            write_profile(&mut out, &profile, &projections)?;
+                            // A rehearsal goes through all that was learned: not for every host there is.
+                            let tried = if host.is_empty() { &[][..] } else { &UPLOADS };
+                            write_profile(&mut out, &profile, &tries(&analyst, &profile, tried))?;
                         }
                         FormatArg::Json => writeln!(out, "{}", serde_json::to_string(&profile)?)?,
                     }
@@ -90,12 +88,9 @@ impl Baseline {
             Self::Import { from, file } => {
                 let imported = read(file)?;
                 let mut state = State::write(&from.state)?;
-                let (settings, header) = from.settings(&state)?;
-                let loaded = match header {
-                    true => state.load(&settings.analyst)?.map(|(_, analyst)| analyst),
-                    false => None,
-                };
-                let mut analyst = loaded.unwrap_or_else(|| Analyst::new(settings.analyst));
+                let settings = from.settings(&state)?;
+                let learned = state.load(&settings.analyst)?.map(|(_, analyst)| analyst);
+                let mut analyst = learned.unwrap_or_else(|| Analyst::new(settings.analyst));
                 for (line, profile) in &imported {
                     let place = || format!("{}:{line}", file.display());
                     analyst.adopt(profile).with_context(place)?;
@@ -121,7 +116,7 @@ impl Baseline {
 impl Learned {
     fn analyst(&self) -> anyhow::Result<Analyst> {
         let mut state = State::read(&self.state)?;
-        let (settings, _) = self.settings(&state)?;
+        let settings = self.settings(&state)?;
         let loaded = state.load(&settings.analyst);
         for notice in state.notices() {
             eprintln!("sekisho: warning: {}", printable(notice));
@@ -131,17 +126,22 @@ impl Learned {
         Ok(analyst)
     }
 
-    /// Settings in the time zone that the state was learned in, and whether anything was.
-    fn settings(&self, state: &State) -> anyhow::Result<(Settings, bool)> {
+    /// Settings in the time zone that the state was learned in.
+    fn settings(&self, state: &State) -> anyhow::Result<Settings> {
         let mut keys = match &self.config {
             Some(path) => Keys::read(path)?,
             None => Keys::default(),
         };
-        let header = state.header()?;
-        let is_learned = header.is_some();
-        keys.timezone = header.map(|header| header.timezone).or(keys.timezone);
-        Ok((Settings::of(&keys)?, is_learned))
+        keys.timezone = state.header()?.map(|header| header.timezone).or(keys.timezone);
+        Ok(Settings::of(&keys)?)
     }
+}
+
+/// What would be seen of uploads of these sizes, the largest last: they begin alike, so one is tried.
+fn tries(analyst: &Analyst, profile: &Profile, sizes: &[u64]) -> Vec<Projection> {
+    let largest = sizes.last().and_then(|&bytes| analyst.rehearse(profile.host, bytes, RATE));
+    let of = |&bytes| Projection { bytes, left: largest.filter(|&left| left <= bytes) };
+    sizes.iter().map(of).collect()
 }
 
 fn profiles(analyst: &Analyst, hosts: &[IpAddr]) -> anyhow::Result<Vec<Profile>> {

@@ -57,12 +57,23 @@ impl State {
         &self.notices
     }
 
-    /// What the latest file says of itself; `None` where nothing was learned yet.
+    /// What the latest file that can be read says of itself; `None` where nothing was learned yet.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn header(&self) -> Result<Option<Header>, StateError> {
-        snapshot::header(&self.dir.join(LEARNED)).map(|found| found.map(|(header, _)| header))
+        let mut damage = None;
+        for name in [LEARNED, BEFORE] {
+            match snapshot::header(&self.dir.join(name)) {
+                Ok(None) => {}
+                Ok(Some((header, _))) => return Ok(Some(header)),
+                Err(error @ StateError::Damaged { .. }) => {
+                    damage.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        damage.map_or(Ok(None), Err)
     }
 
     /// The analyst as it was when the run before ended, with what people have said of its incidents since;
