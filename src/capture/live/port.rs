@@ -5,9 +5,10 @@ use std::time::Duration;
 use pcap::{Active, Capture, Packet, Stat};
 
 use super::super::reader::{BYTES_MAX, FRAMES_MAX};
+use super::clock;
 use super::error::Notice;
 use super::link::Link;
-use super::opener::{Opened, Refused, message};
+use super::opener::{BLOCK_MILLIS, Opened, Refused, message};
 use crate::frame::{Batch, Frame, FrameHead, LinkType};
 use crate::time::Timestamp;
 
@@ -47,6 +48,15 @@ struct Handle {
     is_up: bool,
     /// As counted last; libpcap counts in 32 bits.
     stat: Stat,
+    leaving: Option<Leaving>,
+}
+
+/// An interface that went away while the kernel still held frames of it.
+struct Leaving {
+    /// Later frames are another's: the socket goes on hearing an interface that changed its name.
+    at: Timestamp,
+    /// When the kernel has handed over all, of the machine's uptime.
+    until: Duration,
 }
 
 /// Frames that never reached us.
@@ -88,7 +98,7 @@ impl Port {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.state, State::Open(_))
+        matches!(&self.state, State::Open(handle) if handle.leaving.is_none())
     }
 
     pub(super) fn set_asked(&mut self) {
@@ -98,7 +108,7 @@ impl Port {
     /// Where to wait for frames: nowhere while some wait for other interfaces.
     pub(super) fn awaited(&self) -> Option<&Capture<Active>> {
         match &self.state {
-            State::Open(handle) if self.is_spent() => Some(&handle.capture),
+            State::Open(handle) if self.is_open() && self.is_spent() => Some(&handle.capture),
             State::Open(_) | State::Asked | State::Closed => None,
         }
     }
@@ -109,9 +119,9 @@ impl Port {
         match reply {
             Ok(Opened { capture, link_type, link }) => {
                 let stat = Stat { received: 0, dropped: 0, if_dropped: 0 };
-                let is_up = true;
-                self.state =
-                    State::Open(Box::new(Handle { capture, link_type, link, is_up, stat }));
+                let (is_up, leaving) = (true, None);
+                let handle = Handle { capture, link_type, link, is_up, stat, leaving };
+                self.state = State::Open(Box::new(handle));
                 self.said = None;
                 Some(Notice::Open { name })
             }
@@ -138,7 +148,7 @@ impl Port {
     pub(super) fn check(&mut self, uptime: Duration, tell: &mut impl FnMut(Notice)) {
         let State::Open(handle) = &mut self.state else { return };
         let name = || self.name.clone();
-        if let Some(then) = handle.link {
+        if let (Some(then), None) = (handle.link, &handle.leaving) {
             let gone = match Link::of(&self.name) {
                 None => Some("is gone, or has another name"),
                 Some(link) if link.index != then.index => Some("is another interface now"),
@@ -154,8 +164,7 @@ impl Port {
                 Some(_) => None,
             };
             if let Some(reason) = gone {
-                self.close(reason, tell);
-                return;
+                self.leave(reason, tell);
             }
         }
         self.count_lost();
@@ -166,13 +175,14 @@ impl Port {
     pub(super) fn fill(&mut self, batch: &mut Batch, tell: &mut impl FnMut(Notice)) {
         let State::Open(handle) = &mut self.state else { return };
         let before = batch.heads.len();
-        let Handle { capture, link_type, .. } = &mut **handle;
+        let Handle { capture, link_type, leaving, .. } = &mut **handle;
+        let last = leaving.as_ref().map_or(Timestamp::MAX, |leaving| leaving.at);
         let failed = loop {
             let some = FRAMES_AT_ONCE.min(FRAMES_MAX.saturating_sub(batch.heads.len()));
             if some == 0 || batch.bytes.len() >= BYTES_MAX {
                 break None;
             }
-            match capture.dispatch(Some(some), |packet| push(batch, *link_type, &packet)) {
+            match capture.dispatch(Some(some), |packet| push(batch, *link_type, last, &packet)) {
                 Ok(0) => break None,
                 Ok(_) => {}
                 Err(error) => break Some(message(error)),
@@ -188,8 +198,14 @@ impl Port {
                 tell(Notice::Joined { name, len, mtu: link.mtu });
             }
         }
-        if let Some(reason) = failed {
-            self.close(&reason, tell);
+        match (&handle.leaving, failed) {
+            (Some(leaving), _) if leaving.until <= clock::uptime() => {
+                self.count_lost();
+                self.state = State::Closed;
+            }
+            // What the kernel says once more of an interface that is gone is no news.
+            (Some(_), _) | (None, None) => {}
+            (None, Some(reason)) => self.leave(&reason, tell),
         }
     }
 
@@ -210,7 +226,8 @@ impl Port {
 
     /// Until when all frames are here; `None` when none will come.
     pub(super) fn horizon(&self) -> Option<Timestamp> {
-        (self.is_open() || !self.is_spent()).then_some(self.complete_until)
+        let has_more = matches!(self.state, State::Open(_)) || !self.is_spent();
+        has_more.then_some(self.complete_until)
     }
 
     /// The first frame that waits.
@@ -266,23 +283,27 @@ impl Port {
         (self.said_at, self.lost_since) = (Some(uptime), uptime);
     }
 
-    fn close(&mut self, reason: &str, tell: &mut impl FnMut(Notice)) {
-        self.count_lost();
-        self.state = State::Closed;
+    /// Closes it once the frames are there that came before it went away.
+    fn leave(&mut self, reason: &str, tell: &mut impl FnMut(Notice)) {
+        let State::Open(handle) = &mut self.state else { return };
+        let until = clock::uptime() + LAST_FRAMES;
+        handle.leaving = Some(Leaving { at: clock::now(), until });
         // That there is none of the name any more is no news then.
         self.said = Some(Refused::Missing);
         tell(Notice::Lost { name: self.name.clone(), reason: reason.to_owned() });
     }
 }
 
-fn push(batch: &mut Batch, link: LinkType, packet: &Packet<'_>) {
+fn push(batch: &mut Batch, link: LinkType, last: Timestamp, packet: &Packet<'_>) {
     let header = packet.header;
     let at = Timestamp::from_secs_nanos(
         header.ts.tv_sec.try_into().unwrap_or(0),
         // Asked for nanoseconds, libpcap puts them where microseconds would be.
         header.ts.tv_usec.try_into().unwrap_or(0),
     );
-    batch.push(Frame { at, link, wire_len: header.len, bytes: packet.data });
+    if at <= last {
+        batch.push(Frame { at, link, wire_len: header.len, bytes: packet.data });
+    }
 }
 
 /// Frames taken from the ring before their bytes are added up.
@@ -290,6 +311,9 @@ const FRAMES_AT_ONCE: usize = 64;
 
 /// More than any link's header with its VLAN tags.
 const HEADER_MAX: u32 = 64;
+
+/// How long the kernel holds back frames, and as long again.
+const LAST_FRAMES: Duration = Duration::from_millis(2 * BLOCK_MILLIS as u64);
 
 /// Losses go on being said so often.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(60);
