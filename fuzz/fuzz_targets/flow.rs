@@ -11,7 +11,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use sekisho::decode::{Segment, Tcp};
 use sekisho::flow::{FlowDelta, FlowKey, FlowTable, Options};
-use sekisho::net::{Addr, Endpoint, Protocol};
+use sekisho::net::{Addr, Endpoint, Protocol, Subnets};
 use sekisho::time::Timestamp;
 
 /// What the capture saw of one direction.
@@ -69,7 +69,7 @@ fuzz_target!(|input: ([u32; 2], Vec<(u8, u16, u16)>)| {
     let (key, client) = FlowKey::of(ends[0], ends[1], Protocol::TCP);
     let mut model = isn.map(|isn| Direction { isn, ..Direction::default() });
     let mut counted = [[0u64; 2]; 2];
-    let mut table = FlowTable::new(Options::default());
+    let mut table = FlowTable::new(Options::default(), Subnets::private());
     let mut now = Timestamp::from_secs_nanos(1_000_000, 0);
 
     let mut observe = |counted: &mut [[u64; 2]; 2], side: usize, seq, ack, flags, len| {

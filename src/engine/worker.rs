@@ -279,7 +279,7 @@ impl Worker {
     pub fn new(run: &Run, number: usize) -> Self {
         let shard = |shard| {
             (shard % run.workers.max(1) == number).then(|| Shard {
-                table: FlowTable::new(run.flow.clone()),
+                table: FlowTable::new(run.flow.clone(), run.internal.clone()),
                 duplicates: Duplicates::new(),
                 names: run.names.map(Names::new),
             })

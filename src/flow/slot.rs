@@ -39,8 +39,36 @@ pub(super) struct Slot {
     protocol: Protocol,
     opening: Opening,
     pub(super) phase: Phase,
-    /// Is it among those that report at the next tick? Also of one that holds no flow any more.
-    pub(super) is_listed: bool,
+    pub(super) listing: Listing,
+}
+
+/// Is a slot among those that report at the next tick, and which ends' sending puts it there? The first
+/// also of one that holds no flow any more.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Listing(u8);
+
+impl Listing {
+    const LISTED: u8 = 4;
+
+    /// Is on no list; what the ends send that are `inside`, the lesser first, puts it there.
+    pub(super) fn of(inside: [bool; 2]) -> Self {
+        Self(u8::from(inside[0]) | u8::from(inside[1]) << 1)
+    }
+
+    /// Does it report at the next tick what `side` sends?
+    #[inline]
+    fn awaits(self, side: Sender) -> bool {
+        self.0 >> side as u8 & 1 == 1
+    }
+
+    #[inline]
+    pub(super) fn is_listed(self) -> bool {
+        self.0 & Self::LISTED != 0
+    }
+
+    pub(super) fn set_listed(&mut self, is_listed: bool) {
+        self.0 = self.0 & !Self::LISTED | u8::from(is_listed) * Self::LISTED;
+    }
 }
 
 /// What is new since the last report, in short: nothing was sent again, and what was sent was seen. The
@@ -329,7 +357,7 @@ impl Slot {
                 },
             ),
             phase: Phase::Open,
-            is_listed: false,
+            listing: Listing::default(),
         }
     }
 
@@ -474,6 +502,16 @@ impl Slot {
         };
         let [low, high] = self.report.sent;
         is_due(&self.low, low) || is_due(&self.high, high)
+    }
+
+    /// Has an end sent something that is to be reported at the next tick?
+    #[inline]
+    pub(super) fn awaits_tick(&self, wide: Option<&Wide>) -> bool {
+        let sent = match wide {
+            Some(Wide { pending, .. }) => [pending.low.sent > 0, pending.high.sent > 0],
+            None => self.report.sent.map(|sent| sent > 0),
+        };
+        sent[0] && self.listing.awaits(Sender::Low) || sent[1] && self.listing.awaits(Sender::High)
     }
 
     /// Is there something to report of a flow that is held in short?

@@ -8,10 +8,10 @@ use crate::flow::delta::{FlowDelta, FlowEnd, TunnelEnds};
 use crate::flow::fragments::Fragments;
 use crate::flow::hash::FlowHasher;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
-use crate::flow::slot::{Phase, SHOWN_NO_MORE, Slot, Wide};
+use crate::flow::slot::{Listing, Phase, SHOWN_NO_MORE, Slot, Wide};
 use crate::flow::stream::Reach;
 use crate::flow::wheel::Wheel;
-use crate::net::{Endpoint, Protocol};
+use crate::net::{Endpoint, Protocol, Subnets};
 use crate::time::Timestamp;
 
 /// How flows are told apart, how long they live, how many there may be.
@@ -38,7 +38,8 @@ pub struct Options {
 /// When flows report what is new of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reporting {
-    /// While they run: at every tick, and at once when they have sent much.
+    /// While they run: at every tick in which an inside end has sent something, and at once when either
+    /// has sent much. The rest goes along with that, or waits for the flow's end.
     InFlight,
     /// At their end, and before only where the slot of a long one has no room for more.
     AtEnd,
@@ -119,6 +120,7 @@ pub struct Glimpse {
 #[derive(Debug, Clone)]
 pub struct FlowTable {
     options: Options,
+    internal: Subnets,
     index: Index,
     hasher: FlowHasher,
     slots: Arena<Slot>,
@@ -135,10 +137,12 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
-    /// An empty shard that holds its share of `options.flows_max`.
-    pub fn new(options: Options) -> Self {
+    /// An empty shard that holds its share of `options.flows_max`, for those to whom the networks
+    /// `internal` belong.
+    pub fn new(options: Options, internal: Subnets) -> Self {
         Self {
             options,
+            internal,
             index: Index::new(),
             hasher: FlowHasher::random(),
             slots: Arena::new(),
@@ -221,9 +225,9 @@ impl FlowTable {
         }
         let slot = &mut self.slots[index];
         slot.note(at, segment);
-        self.list(index);
-        let slot = &mut self.slots[index];
         if slot.count(sender, segment) {
+            self.list(index);
+            let slot = &self.slots[index];
             if slot.is_due(sender, self.options.reporting) {
                 self.report(index, None, &mut report);
             }
@@ -235,6 +239,7 @@ impl FlowTable {
         if was_open {
             self.settle_phase(index, at);
         }
+        self.list(index);
         if self.is_due(index, sender) {
             self.report(index, None, &mut report);
         }
@@ -304,7 +309,6 @@ impl FlowTable {
         sender: Sender,
         report: &mut impl FnMut(FlowDelta),
     ) {
-        self.list(index);
         let slot = &mut self.slots[index];
         slot.last_at = slot.last_at.max(at);
         match slot.wide {
@@ -404,7 +408,8 @@ impl FlowTable {
         }
         let mut slot = Slot::start(at, key, sender, segment);
         let free = self.slots.next_free();
-        slot.is_listed = free.is_some_and(|index| self.slots[index].is_listed);
+        slot.listing = Listing::of([key.low, key.high].map(|end| self.internal.contains(end.addr)));
+        slot.listing.set_listed(free.is_some_and(|index| self.slots[index].listing.is_listed()));
         let deadline = at.plus(self.idle_timeout(&slot)).as_secs() + 1;
         let index = self.slots.insert(slot);
         self.index.insert(place.hash, index);
@@ -495,12 +500,15 @@ impl FlowTable {
         }
     }
 
-    /// Takes note that the flow reports at the next tick.
+    /// Takes note that the flow reports at the next tick, if it has sent what does not wait.
     #[inline]
     fn list(&mut self, index: u32) {
         let slot = &mut self.slots[index];
-        if !slot.is_listed && self.options.reporting == Reporting::InFlight {
-            slot.is_listed = true;
+        if slot.listing.is_listed() || self.options.reporting == Reporting::AtEnd {
+            return;
+        }
+        if slot.awaits_tick((slot.wide != NIL).then(|| &self.wide[slot.wide])) {
+            slot.listing.set_listed(true);
             self.listed.push(index);
         }
     }
@@ -528,7 +536,7 @@ impl FlowTable {
                 prefetch_whole(slot);
             }
             let slot = &mut self.slots[index];
-            slot.is_listed = false;
+            slot.listing.set_listed(false);
             let wide = (slot.wide != NIL).then(|| &mut self.wide[slot.wide]);
             if slot.phase != Phase::Free && slot.has_news(wide.as_deref()) {
                 report(slot.take_delta(wide, None));
@@ -573,7 +581,7 @@ mod tests {
             let end = |last| Endpoint { addr: Addr::from_v4([10, 0, 0, last]), port: 7 };
             for (source, destination) in [(end(1), end(2)), (end(2), end(1))] {
                 for (kind, opener) in [(asks, source), (answers, destination)] {
-                    let mut table = FlowTable::new(Options::default());
+                    let mut table = FlowTable::new(Options::default(), Subnets::private());
                     let transport = [kind, 0, 0, 0, 0, 7, 0, 1];
                     let segment = Segment {
                         source,
@@ -606,7 +614,10 @@ mod tests {
     /// more memory than the flows that are held.
     #[test]
     fn a_flood_leaves_nothing_behind() {
-        let mut table = FlowTable::new(Options { flows_max: 100 * SHARDS, ..Options::default() });
+        let mut table = FlowTable::new(
+            Options { flows_max: 100 * SHARDS, ..Options::default() },
+            Subnets::private(),
+        );
         let end = |addr: u32| Endpoint { addr: Addr::from_v4(addr.to_be_bytes()), port: 7 };
         let (mut packets, now) = (0, Timestamp::from_secs_nanos(1_000_000, 0));
         let mut add = |delta: FlowDelta| packets += delta.low.packets + delta.high.packets;
@@ -617,11 +628,11 @@ mod tests {
                 protocol: if n % 2 == 0 { Protocol::UDP } else { Protocol::ICMP },
                 vlan: None,
                 tunnel: None,
-                ip_len: 28,
+                ip_len: 36,
                 identification: 0,
                 hop_limit: 64,
                 transport: &[],
-                payload_len: 0,
+                payload_len: 8,
                 header_len: 0,
                 tcp: None,
                 fragment: None,
@@ -632,5 +643,55 @@ mod tests {
         assert!(table.listed.len() <= 100, "{}", table.listed.len());
         table.end_all(now, FlowEnd::Eof, &mut add);
         assert_eq!(packets, 20_000);
+    }
+
+    /// What leaves is reported every second; a download is not news until it is large, or over.
+    #[test]
+    fn what_inside_ends_send_is_reported_at_the_tick() {
+        let inside = Endpoint { addr: Addr::from_v4([10, 0, 0, 1]), port: 50_000 };
+        let outside = Endpoint { addr: Addr::from_v4([203, 0, 113, 9]), port: 443 };
+        let segment = |(source, destination), payload_len| Segment {
+            source,
+            destination,
+            protocol: Protocol::UDP,
+            vlan: None,
+            tunnel: None,
+            ip_len: payload_len + 28,
+            identification: 0,
+            hop_limit: 64,
+            transport: &[],
+            payload_len,
+            header_len: 8,
+            tcp: None,
+            fragment: None,
+        };
+        let (out, back) = ((inside, outside), (outside, inside));
+        let mut table = FlowTable::new(Options::default(), Subnets::private());
+        let mut second = 1_000_000;
+        // What is reported at once, and at the tick after it.
+        let mut pass = |segments: &[Segment<'_>]| {
+            let (mut at_once, mut at_tick) = (Vec::new(), Vec::new());
+            let sent = |delta: FlowDelta| (delta.low.sent, delta.high.sent);
+            let now = Timestamp::from_secs_nanos(second, 0);
+            for segment in segments {
+                let place = table.place(segment);
+                table.observe(now, segment, place, false, |delta| at_once.push(sent(delta)));
+            }
+            second += 1;
+            let now = Timestamp::from_secs_nanos(second, 0);
+            table.tick(now, |delta| at_tick.push(sent(delta)));
+            (at_once, at_tick)
+        };
+
+        assert_eq!(pass(&[segment(out, 500)]), (vec![], vec![(500, 0)]));
+        assert_eq!(pass(&[segment(back, 1400)]), (vec![], vec![]));
+        assert_eq!(pass(&[segment(back, 1400), segment(out, 0)]), (vec![], vec![]));
+        assert_eq!(pass(&[segment(out, 7)]), (vec![], vec![(7, 2800)]));
+        assert_eq!(pass(&[segment(back, 1 << 20)]), (vec![(0, 1 << 20)], vec![]));
+        assert_eq!(pass(&[segment(back, 9)]), (vec![], vec![]));
+        let mut last = None;
+        let now = Timestamp::from_secs_nanos(1_000_100, 0);
+        table.end_all(now, FlowEnd::Eof, |delta| last = Some((delta.low.sent, delta.high.sent)));
+        assert_eq!(last, Some((0, 9)));
     }
 }
