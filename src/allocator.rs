@@ -23,6 +23,12 @@ pub(crate) fn give_back_at_once() {
     unsafe { sys::mi_option_set(PURGE_DELAY, 0) };
 }
 
+/// What runs for seconds pays more for clearing huge pages than it gains by them.
+pub(crate) fn go_without_huge_pages() {
+    // A kernel that cannot go without them does no harm.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
 /// `mi_option_purge_delay`, in milliseconds: the binding names only the option behind it.
 const PURGE_DELAY: sys::mi_option_t = sys::mi_option_use_numa_nodes - 1;
 

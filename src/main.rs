@@ -45,7 +45,11 @@ static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 fn main() -> ExitCode {
     allocator::give_back_at_once();
-    let outcome = match Cli::parse().mode {
+    let mode = Cli::parse().mode;
+    if !matches!(mode, Mode::Watch(_)) {
+        allocator::go_without_huge_pages();
+    }
+    let outcome = match mode {
         Mode::Replay(replay) => self::replay(&replay),
         Mode::Watch(watch) => watch::watch(&watch),
         Mode::Interfaces(list) => watch::interfaces(&list),

@@ -303,6 +303,11 @@ impl Incidents {
             })
     }
 
+    /// Is any incident of this host open?
+    pub fn has_open(&self, host: Addr) -> bool {
+        self.open.iter().any(|key| key.host == host)
+    }
+
     /// Keeps an open incident's counts true between looks.
     pub fn touch(&mut self, scene: &impl Scene) {
         if !self.open.is_empty() {

@@ -16,7 +16,7 @@ impl Hand {
     }
 }
 
-const SAMPLE: usize = 16;
+const SAMPLE: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -28,7 +28,7 @@ mod tests {
         assert_eq!(hand.next(0).count(), 0);
         assert_eq!(hand.next(3).count(), 3);
         let mut met = [0; 40];
-        for _ in 0..5 {
+        for _ in 0..10 {
             hand.next(40).for_each(|place| met[place] += 1);
         }
         assert_eq!(met, [2; 40]);

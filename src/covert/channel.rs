@@ -49,8 +49,8 @@ pub struct Channel<D> {
     /// What came back.
     pub back: Tally,
     /// The ends that the messages went to, as far as there is room: servers, and those that servers asked.
-    pub peers: SmallVec<[Addr; 4]>,
-    /// The flows that they came on: the first few.
+    pub peers: SmallVec<[Addr; 1]>,
+    /// The flows that they came on: the first few, once much was told.
     pub flows: SmallVec<[FlowBytes; 1]>,
     /// What only such channels have.
     pub detail: D,
@@ -114,6 +114,9 @@ impl<D: Default> Channel<D> {
 
     /// Keeps a flow as evidence.
     pub(super) fn keep_flow(&mut self, key: FlowKey, side: Sender, bytes: u32) {
+        if self.told() < FLOWS_KEPT_FROM {
+            return;
+        }
         let bytes_out = u64::from(bytes);
         if let Some(flow) = self.flows.iter_mut().find(|flow| flow.key == key) {
             flow.bytes_out += bytes_out;
@@ -158,12 +161,12 @@ pub struct Touch {
 /// Today's channels of all hosts: the heaviest, when there are more than there is room for.
 ///
 /// Of the next few the one that has told least makes room for one that begins, as in Space-Saving (Metwally,
-/// Agrawal and El Abbadi 2005), but for two things: the least of sixteen goes and not the least of all, and who
+/// Agrawal and El Abbadi 2005), but for two things: the least of eight goes and not the least of all, and who
 /// comes begins at nothing instead of at what was there. So no channel is ever thought larger than it is, and
-/// one that is forgotten loses what it had told, which was less than fifteen others had.
+/// one that is forgotten loses what it had told, which was less than seven others had.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Channels<D> {
-    channels: IndexMap<(Addr, Destination), Channel<D>, foldhash::fast::RandomState>,
+    channels: IndexMap<(Addr, Destination), Box<Channel<D>>, foldhash::fast::RandomState>,
     max: usize,
     hand: Hand,
     evicted: u64,
@@ -171,7 +174,9 @@ pub struct Channels<D> {
 
 impl<D: Default> Channels<D> {
     /// Memory that a channel takes at most, in bytes, with its place in an ordered map.
-    pub const CHANNEL_BYTES: usize = (size_of::<Channel<D>>() + 40) * 3 / 2
+    pub const CHANNEL_BYTES: usize = size_of::<Channel<D>>()
+        + 48 * 3 / 2
+        + PEERS_KEPT * size_of::<Addr>()
         + Distinct::HEAP_BYTES
         + FLOWS_KEPT * size_of::<FlowBytes>();
 
@@ -181,7 +186,7 @@ impl<D: Default> Channels<D> {
 
     /// A channel, if anything has been told on it today.
     pub fn get(&self, host: Addr, destination: Destination) -> Option<&Channel<D>> {
-        self.channels.get(&(host, destination))
+        self.channels.get(&(host, destination)).map(|channel| &**channel)
     }
 
     pub(super) fn get_mut(
@@ -189,12 +194,12 @@ impl<D: Default> Channels<D> {
         host: Addr,
         destination: Destination,
     ) -> Option<&mut Channel<D>> {
-        self.channels.get_mut(&(host, destination))
+        self.channels.get_mut(&(host, destination)).map(|channel| &mut **channel)
     }
 
     /// Today's channels of a host.
     pub fn of(&self, host: Addr) -> impl Iterator<Item = &Channel<D>> {
-        self.channels.values().filter(move |channel| channel.host == host)
+        self.channels.values().map(|channel| &**channel).filter(move |channel| channel.host == host)
     }
 
     /// Channels held.
@@ -228,27 +233,32 @@ impl<D: Default> Channels<D> {
         at: Timestamp,
     ) -> (&mut Channel<D>, bool) {
         let key = (host, destination);
-        let is_new = !self.channels.contains_key(&key);
-        if is_new && self.channels.len() >= self.max {
+        if let Some(known) = self.channels.get_index_of(&key) {
+            let channel = &mut self.channels[known];
+            channel.last_at = channel.last_at.max(at);
+            return (channel, false);
+        }
+        if self.channels.len() >= self.max {
             let sample = self.hand.next(self.channels.len());
             let least = sample.min_by_key(|&place| self.channels[place].told());
             self.evicted += u64::from(least.is_some());
             least.map(|place| self.channels.swap_remove_index(place));
         }
-        let channel =
-            self.channels.entry(key).or_insert_with(|| Channel::new(host, destination, at));
-        channel.last_at = channel.last_at.max(at);
-        (channel, is_new)
+        let channel = Box::new(Channel::new(host, destination, at));
+        (self.channels.entry(key).or_insert(channel), true)
     }
 
     /// Ends the day.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Channel<D>> + use<D> {
-        std::mem::take(&mut self.channels).into_values()
+        std::mem::take(&mut self.channels).into_values().map(|channel| *channel)
     }
 }
 
 /// Ends listed for a channel.
 const PEERS_KEPT: usize = 16;
+
+/// Bytes told from which flows are kept as evidence: few channels ever get there.
+const FLOWS_KEPT_FROM: u64 = 256;
 
 /// Flows kept as evidence for a channel.
 const FLOWS_KEPT: usize = 4;

@@ -179,12 +179,17 @@ impl Lookups {
         (is_new, is_relayed): (bool, bool),
         at: Timestamp,
     ) {
-        if !self.domains.contains_key(&owner) && self.domains.len() >= Self::DOMAINS_MAX {
-            let sample = self.hand.next(self.domains.len());
-            let oldest = sample.min_by_key(|&place| self.domains[place].last_at);
-            oldest.map(|place| self.domains.swap_remove_index(place));
-        }
-        let shared = self.domains.entry(owner).or_default();
+        let shared = match self.domains.get_index_of(&owner) {
+            Some(known) => &mut self.domains[known],
+            None => {
+                if self.domains.len() >= Self::DOMAINS_MAX {
+                    let sample = self.hand.next(self.domains.len());
+                    let oldest = sample.min_by_key(|&place| self.domains[place].last_at);
+                    oldest.map(|place| self.domains.swap_remove_index(place));
+                }
+                self.domains.entry(owner).or_default()
+            }
+        };
         shared.last_at = at;
         if is_relayed {
             return;

@@ -67,7 +67,7 @@ impl Listing {
     }
 
     pub(super) fn set_listed(&mut self, is_listed: bool) {
-        self.0 = self.0 & !Self::LISTED | u8::from(is_listed) * Self::LISTED;
+        self.0 = if is_listed { self.0 | Self::LISTED } else { self.0 & !Self::LISTED };
     }
 }
 

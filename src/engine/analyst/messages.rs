@@ -30,6 +30,9 @@ impl Analyst {
     }
 
     fn judge_lookups(&mut self, touch: &covert::Touch) {
+        if !touch.is_due && !self.incidents.has_open(touch.host) {
+            return;
+        }
         let (host, day) = (touch.host, self.egress.day());
         let Some(channel) = self.lookups.channels().get(host, touch.destination) else { return };
         let case = DnsCase {
@@ -61,6 +64,9 @@ impl Analyst {
         self.keep_time(echo.at);
         self.has_counted_today = true;
         let Some(touch) = self.echoes.take(echo, self.egress.internal()) else { return };
+        if !touch.is_due && !self.incidents.has_open(touch.host) {
+            return;
+        }
         let (host, day) = (touch.host, self.egress.day());
         let channel = self.echoes.channels().get(host, touch.destination);
         let Some((channel, sweep)) = channel.zip(self.echoes.sweep(host)) else { return };
