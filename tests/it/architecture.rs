@@ -31,6 +31,26 @@ fn modules_use_what_the_table_allows() {
     assert!(wrong.is_empty(), "against docs/architecture.md:\n{}", wrong.join("\n"));
 }
 
+/// Nothing that a packet passes is shared between threads: what synchronises them would be paid by each.
+#[test]
+fn the_packet_path_takes_no_lock() {
+    let stages = ["frame", "decode", "flow", "names", "machines", "arena", "net", "time"];
+    let is_lock = |token: &str| {
+        let locks = ["Mutex", "RwLock", "RefCell", "Condvar", "mpsc", "dashmap", "Once"];
+        locks.contains(&token) || token.starts_with("Atomic")
+    };
+    let mut searched = 0;
+    for source in sources() {
+        if stages.contains(&source.module.as_str()) || source.file == "engine/worker.rs" {
+            searched += 1;
+            let lock = source.tokens.iter().find(|token| is_lock(token));
+            assert_eq!(lock, None, "{}", source.file);
+        }
+    }
+    assert!(searched > 30, "only {searched} files");
+    assert!(sources().iter().flat_map(|source| &source.tokens).any(|token| is_lock(token)));
+}
+
 /// `pcap` types that leave `capture` would tie every stage to libpcap.
 #[test]
 fn crates_stay_where_the_table_puts_them() {

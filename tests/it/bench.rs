@@ -171,6 +171,28 @@ fn synthetic_traffic_is_sound() {
     }
 }
 
+/// Whatever tables need is asked for when flows, hosts and names are new: four times the packets of the same
+/// flows ask for no more. Some tens are the threads' and the clock's.
+#[test]
+fn a_packet_of_a_known_flow_allocates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let allocations = |kind: &str, packets: u32, stage: &str| {
+        let path = folder.path().join(format!("{kind}-{packets}.pcap"));
+        let file = path.to_str().unwrap();
+        let size = ["--packets", &packets.to_string(), "--flows", "100", "--hosts", "20"];
+        good(&[&["synth", kind, "--rate", "20000", "-o", file], &size[..]].concat());
+        let report = bench(&["--from", "disk", "--stages", stage, file]);
+        let a_packet = &report["runs"][0]["stages"][0]["allocations_per_packet"];
+        (a_packet.as_f64().unwrap() * f64::from(packets)).round() as i64
+    };
+    for kind in ["min", "bulk"] {
+        for stage in ["flow", "names", "egress", "detect"] {
+            let [few, many] = [50_000, 200_000].map(|packets| allocations(kind, packets, stage));
+            assert!(few > 0 && many - few < 64, "{kind}, {stage}: {few} grew to {many}");
+        }
+    }
+}
+
 /// A file in which one stage takes half as long again, three loops long, on an unchanged machine.
 #[test]
 fn a_slower_stage_is_told_from_noise() {
