@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho::config::{Format, Keys};
+use sekisho::machines::Identity;
 use sekisho::sink::FlowFormat;
 
 pub(crate) use baseline::Baseline;
@@ -130,6 +131,9 @@ pub(crate) struct Common {
     /// Databases of autonomous systems and countries, in the MaxMind DB format of any vendor
     #[arg(long, env = "SEKISHO_MMDB", value_name = "FILE,...", value_delimiter = ',')]
     mmdb: Option<Vec<PathBuf>>,
+    /// What makes a host [default: machine]
+    #[arg(long, value_enum, env = "SEKISHO_IDENTITY")]
+    identity: Option<IdentityArg>,
     /// Worker threads, or auto [default: auto; bench: 1]
     #[arg(long, env = "SEKISHO_WORKERS", value_name = "N|auto")]
     workers: Option<String>,
@@ -180,9 +184,27 @@ impl Common {
             internal: self.internal.clone(),
             rules: self.rules.clone(),
             mmdb: self.mmdb.clone(),
+            identity: self.identity.map(Into::into),
             workers: self.workers.clone(),
             memory: self.memory.clone(),
             ..Keys::default()
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum IdentityArg {
+    /// An address
+    Address,
+    /// All addresses of a machine, where that is sure
+    Machine,
+}
+
+impl From<IdentityArg> for Identity {
+    fn from(identity: IdentityArg) -> Self {
+        match identity {
+            IdentityArg::Address => Self::Address,
+            IdentityArg::Machine => Self::Machine,
         }
     }
 }

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::capture::live;
+use crate::machines::Identity;
 use crate::names::{Registry, RegistryError};
 use crate::net::Subnets;
 use crate::rules::units::{ByteSize, UnitError};
@@ -53,8 +54,8 @@ pub struct Keys {
     pub workers: Option<String>,
     /// How to tell.
     pub format: Option<Format>,
-    /// What makes a host, where hosts are listed.
-    pub identity: Option<census::Identity>,
+    /// What makes a host: `machine`, or `address`.
+    pub identity: Option<Identity>,
     /// The sensor's name in alerts.
     pub sensor: Option<String>,
     /// Memory to take at most, as in `2GB`, divided into the limits that are not given.
@@ -252,6 +253,7 @@ impl Settings {
                 baseline,
                 alert,
                 rules,
+                identity: keys.identity.unwrap_or_default(),
                 book_bytes_max: names::Options::default().book_bytes_max,
                 registry,
             },
@@ -341,7 +343,7 @@ fn baseline_options(limits: &Limits) -> baseline::Options {
 }
 
 /// Names make an entry of the census large: a limit that is meant for sums alone does not raise its own.
-fn census_options(limits: &Limits, identity: Option<census::Identity>) -> census::Options {
+fn census_options(limits: &Limits, identity: Option<Identity>) -> census::Options {
     let default = census::Options::default();
     census::Options {
         hosts_max: limits.hosts_max.unwrap_or(usize::MAX).min(default.hosts_max),
@@ -416,7 +418,8 @@ fn digest(
     for (kind, built_at) in registry.editions() {
         digest.update(format!("{kind} {built_at} "));
     }
-    digest.update(format!("{budget} {:?} {limits:?} {:?}", keys.timezone, keys.flow));
+    let identity = keys.identity.unwrap_or_default();
+    digest.update(format!("{budget} {:?} {limits:?} {:?} {identity:?}", keys.timezone, keys.flow));
     let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }

@@ -15,14 +15,14 @@ use super::record::{
 use super::scene::{Scene, Sent};
 use super::text;
 use crate::detect::{Bits, DETECTORS, Family, Finding, Subject};
-use crate::egress::{Destination, FlowBytes, WindowSums};
+use crate::egress::{Destination, FlowBytes, HostKey, WindowSums};
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
 
 /// What makes two findings one incident. Without a destination it is about many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Key {
-    pub(super) host: Addr,
+    pub(super) host: HostKey,
     pub(super) destination: Option<Destination>,
     pub(super) family: Family,
 }
@@ -58,6 +58,9 @@ pub(super) struct Facts {
     today: Sent,
     finding: Finding,
     flows: SmallVec<[FlowBytes; 1]>,
+    /// The host's address, and those that it was seen to send from.
+    addr: Addr,
+    sources: Vec<Addr>,
     peers: Vec<Addr>,
     /// Destinations, of an incident about many.
     destinations: usize,
@@ -187,6 +190,7 @@ impl Incident {
         let elapsed = self.facts.last.since(self.started);
         let destination = self.facts.destination(key);
         let machine = &self.facts.labels.machine;
+        let ips = self.facts.addresses();
         let supporting = finding.terms.iter().skip(1).filter(|term| term.bits > Bits::default());
         Alert {
             schema: "sekisho.alert/1",
@@ -204,10 +208,11 @@ impl Incident {
             detectors: fired(finding).collect(),
             summary: self.facts.summary(key, out.sent, elapsed),
             host: HostFacts {
-                ip: key.host,
-                ips: [&[key.host], machine.others.as_slice()].concat(),
+                ip: self.facts.addr,
+                ips,
                 mac: machine.mac.clone(),
                 name: machine.name.clone(),
+                disputed: machine.is_disputed,
                 role: self.facts.labels.role.clone(),
             },
             started: self.started,
@@ -231,7 +236,7 @@ impl Incident {
             left_when_raised: self.left_when_raised,
             revisions: self.revisions.clone(),
             flows: self.facts.flows.iter().map(flow_facts).collect(),
-            pivot: pivot(key, &destination.ips),
+            pivot: pivot(&self.facts.sources, &destination.ips),
             destination,
             health: Health::of_pair(&out, packets_in),
             sensor: Sensor {
@@ -253,6 +258,8 @@ impl Facts {
             today: Sent::default(),
             finding: finding.clone(),
             flows: SmallVec::new(),
+            addr: scene.addr(),
+            sources: Vec::new(),
             peers: Vec::new(),
             destinations: 0,
             first_seen: finding.known.host_since.unwrap_or(first_at),
@@ -284,7 +291,17 @@ impl Facts {
         if self.finding.subject == Subject::Many {
             self.started = self.started.min(sight.first_at);
         }
+        self.addr = scene.addr();
+        meet(&mut self.sources, &[&[self.addr], &sight.sources[..]].concat(), SOURCES_KEPT);
         self.meet(&sight.peers);
+    }
+
+    /// All addresses of the host: the one it goes by, those that sent, and the others of the machine.
+    fn addresses(&self) -> Vec<Addr> {
+        let mut addresses = vec![self.addr];
+        meet(&mut addresses, &self.sources, usize::MAX);
+        meet(&mut addresses, &self.labels.machine.addresses, usize::MAX);
+        addresses
     }
 
     /// Is one of these among the outside ends?
@@ -294,11 +311,7 @@ impl Facts {
 
     /// Takes note of outside ends.
     fn meet(&mut self, peers: &[Addr]) {
-        for peer in peers {
-            if self.peers.len() < PEERS_KEPT && !self.peers.contains(peer) {
-                self.peers.push(*peer);
-            }
-        }
+        meet(&mut self.peers, peers, PEERS_KEPT);
     }
 
     fn destination(&self, key: &Key) -> DestinationFacts {
@@ -347,7 +360,7 @@ impl Facts {
                 let to = key.destination.map(|_| self.labels.key.as_str());
                 let evidence = self.finding.terms.first().map(|term| &term.evidence);
                 evidence.map_or_else(String::new, |evidence| {
-                    text::told(key.host, to, sent, elapsed, evidence)
+                    text::told(self.addr, to, sent, elapsed, evidence)
                 })
             }
         }
@@ -369,7 +382,7 @@ impl Facts {
         let (window_secs, history_max, days) = self.finding.busiest_window();
         format!(
             "{} has sent {} to {to} ({}) in {}; {}",
-            key.host,
+            self.addr,
             text::bytes(sent),
             self.acquaintance(key, days),
             text::duration(elapsed),
@@ -451,18 +464,28 @@ fn flow_facts(flow: &FlowBytes) -> FlowFacts {
     }
 }
 
-fn pivot(key: &Key, ips: &[Addr]) -> Pivot {
+/// Takes note of addresses, as far as there is room.
+fn meet(known: &mut Vec<Addr>, addrs: &[Addr], max: usize) {
+    for addr in addrs {
+        if known.len() < max && !known.contains(addr) {
+            known.push(*addr);
+        }
+    }
+}
+
+fn pivot(sources: &[Addr], ips: &[Addr]) -> Pivot {
     let field = |addr: &Addr| if addr.to_ip().is_ipv6() { "ipv6.addr" } else { "ip.addr" };
     let ips = &ips[..ips.len().min(PIVOT_DESTINATIONS)];
     let any_of = |texts: Vec<String>, or: &str| match texts.len() {
         1 => texts.concat(),
         _ => format!("({})", texts.join(or)),
     };
-    let hosts = any_of(ips.iter().map(|ip| format!("host {ip}")).collect(), " or ");
-    let fields = any_of(ips.iter().map(|ip| format!("{}=={ip}", field(ip))).collect(), " || ");
+    let hosts = |ips: &[Addr]| any_of(ips.iter().map(|ip| format!("host {ip}")).collect(), " or ");
+    let is_it = |ip: &Addr| format!("{}=={ip}", field(ip));
+    let fields = |ips: &[Addr]| any_of(ips.iter().map(is_it).collect(), " || ");
     Pivot {
-        bpf: format!("host {} and {hosts}", key.host),
-        wireshark: format!("{}=={} && {fields}", field(&key.host), key.host),
+        bpf: format!("{} and {}", hosts(sources), hosts(ips)),
+        wireshark: format!("{} && {}", fields(sources), fields(ips)),
     }
 }
 
@@ -488,3 +511,6 @@ const REVISIONS_KEPT: usize = 32;
 /// Outside ends listed in an incident, and in its filters.
 const PEERS_KEPT: usize = 256;
 const PIVOT_DESTINATIONS: usize = 20;
+
+/// Inside addresses listed in an incident.
+const SOURCES_KEPT: usize = 20;

@@ -13,7 +13,7 @@ use super::record::{Alert, ClosedBecause, Kind};
 use super::scene::Scene;
 use super::text;
 use crate::detect::{Bits, Case, Family, Finding, Subject};
-use crate::egress::{Destination, WindowSums};
+use crate::egress::{Destination, HostKey, WindowSums};
 use crate::names::Who;
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
@@ -39,7 +39,7 @@ pub struct Options {
 pub struct Labels {
     /// The host's declared role.
     pub role: Option<String>,
-    /// The machine that the host's address is one of.
+    /// The machine that the host is, or whose address it is.
     pub machine: MachineFacts,
     /// The destination's category.
     pub category: Option<String>,
@@ -56,12 +56,15 @@ pub struct Labels {
 /// What is known of a machine inside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineFacts {
-    /// Its other addresses.
-    pub others: Vec<Addr>,
+    /// All its addresses.
+    pub addresses: Vec<Addr>,
     /// Its hardware address, where it is sure.
     pub mac: Option<String>,
     /// What it called itself.
     pub name: Option<String>,
+    /// Does more than one machine claim its address?
+    #[serde(default)]
+    pub is_disputed: bool,
 }
 
 impl Default for Options {
@@ -89,7 +92,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
     /// The inside end.
-    pub host: Addr,
+    pub host: HostKey,
     /// The outside end; of many, none is said.
     pub destination: Option<Destination>,
     /// The kind of upload.
@@ -115,7 +118,7 @@ pub struct Incidents {
     /// Largest score of each pair today in each kind of counting, and the threshold it was above.
     peaks: IndexMap<Key, (Bits, Option<Bits>), foldhash::fast::RandomState>,
     /// Each host's best of the day.
-    best: IndexMap<Addr, Best, foldhash::fast::RandomState>,
+    best: IndexMap<HostKey, Best, foldhash::fast::RandomState>,
     /// Of this run.
     #[serde(skip)]
     paged: u64,
@@ -124,6 +127,7 @@ pub struct Incidents {
 /// A host's best verdict of the day.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Best {
+    addr: Addr,
     finding: Finding,
     destination: Destination,
     threshold: Bits,
@@ -131,9 +135,13 @@ struct Best {
 }
 
 impl Best {
+    fn worth(&self) -> (Bits, u64) {
+        (self.finding.score, self.finding.bytes())
+    }
+
     fn into_entry(
         self,
-        host: Addr,
+        host: HostKey,
         day: Day,
         text_of: impl FnOnce(Destination) -> String,
     ) -> RankingEntry {
@@ -141,7 +149,8 @@ impl Best {
             schema: "sekisho.ranking/1",
             day,
             rank: 0,
-            host,
+            host: self.addr,
+            mac: host.mac().map(|mac| mac.to_string()),
             score_bits: self.finding.score,
             threshold_bits: self.threshold,
             why: self.finding.terms.iter().map(text::why).collect(),
@@ -278,7 +287,7 @@ impl Incidents {
     }
 
     /// Is an incident open that this destination could be part of?
-    pub fn is_open(&self, host: Addr, destination: Destination) -> bool {
+    pub fn is_open(&self, host: HostKey, destination: Destination) -> bool {
         !self.open.is_empty()
             && [Some(destination), None].into_iter().any(|destination| {
                 [Family::Volume, Family::Server]
@@ -295,7 +304,7 @@ impl Incidents {
             Some(flow) if flow.key.end(flow.side.other()).port == DNS_PORT => Family::Dns,
             Some(_) | None => return false,
         };
-        let host = case.host.addr();
+        let host = case.host.key();
         let peers = case.pair.peers();
         !self.open.is_empty()
             && self.open.iter().filter(|key| key.host == host && key.family == family).any(|key| {
@@ -304,7 +313,7 @@ impl Incidents {
     }
 
     /// Is any incident of this host open?
-    pub fn has_open(&self, host: Addr) -> bool {
+    pub fn has_open(&self, host: HostKey) -> bool {
         self.open.iter().any(|key| key.host == host)
     }
 
@@ -322,7 +331,7 @@ impl Incidents {
     }
 
     /// Hosts and destinations of incidents that `day` was counted under; of many, none is said.
-    pub fn counted_on(&self, day: Day) -> Vec<(Addr, Option<Destination>)> {
+    pub fn counted_on(&self, day: Day) -> Vec<(HostKey, Option<Destination>)> {
         let of_day = self.incidents.iter().filter(|(_, incident)| incident.facts.day == day);
         of_day.map(|(key, _)| (key.host, key.destination)).collect()
     }
@@ -399,7 +408,7 @@ impl Incidents {
     }
 
     /// Follows what a host has sent from one destination to another, of which it turned out to be.
-    pub fn rename(&mut self, host: Addr, (from, to): (Destination, Destination)) {
+    pub fn rename(&mut self, host: HostKey, (from, to): (Destination, Destination)) {
         for family in [Family::Volume, Family::Server] {
             let old = Key { host, destination: Some(from), family };
             let new = Key { destination: Some(to), ..old };
@@ -415,13 +424,52 @@ impl Incidents {
         }
         let old = Key { host, destination: Some(from), family: Family::Volume };
         if let Some((score, alarmed_at)) = self.peaks.swap_remove(&old) {
-            let key = Key { destination: Some(to), ..old };
-            let peak = self.peaks.entry(key).or_insert((Bits::default(), None));
-            *peak = (peak.0.max(score), peak.1.or(alarmed_at));
+            self.peak(Key { destination: Some(to), ..old }, score, alarmed_at);
         }
         if let Some(best) = self.best.get_mut(&host).filter(|best| best.destination == from) {
             best.destination = to;
         }
+    }
+
+    /// Follows what an address has sent to the machine that it turned out to be of. An incident of which the
+    /// machine has one of its own stays by itself until it is quiet.
+    pub fn unite(&mut self, from: HostKey, to: HostKey) {
+        let first = Key { host: from, destination: None, family: Family::Volume };
+        let of_host = self.incidents.range(first..).take_while(|(key, _)| key.host == from);
+        let keys: Vec<Key> = of_host.map(|(key, _)| *key).collect();
+        for old in keys {
+            let new = Key { host: to, ..old };
+            let is_sum = matches!(old.family, Family::Volume | Family::Server);
+            if !is_sum || self.incidents.contains_key(&new) {
+                continue;
+            }
+            if let Some(incident) = self.incidents.remove(&old) {
+                self.incidents.insert(new, incident);
+            }
+            if self.open.remove(&old) {
+                self.open.insert(new);
+            }
+        }
+        // Whoever has a peak has a best too.
+        let Some(best) = self.best.swap_remove(&from) else { return };
+        let known = self.best.entry(to).or_insert_with(|| best.clone());
+        let alerted = known.alerted || best.alerted;
+        if best.worth() > known.worth() {
+            *known = best;
+        }
+        known.alerted = alerted;
+        let peaks: Vec<Key> = self.peaks.keys().filter(|key| key.host == from).copied().collect();
+        for old in peaks {
+            if let Some((score, alarmed_at)) = self.peaks.swap_remove(&old) {
+                self.peak(Key { host: to, ..old }, score, alarmed_at);
+            }
+        }
+    }
+
+    /// Takes note of a peak of a pair, among others of it.
+    fn peak(&mut self, key: Key, score: Bits, alarmed_at: Option<Bits>) {
+        let peak = self.peaks.entry(key).or_insert((Bits::default(), None));
+        *peak = (peak.0.max(score), peak.1.or(alarmed_at));
     }
 
     /// Sets the threshold for the coming day.
@@ -442,11 +490,11 @@ impl Incidents {
                 peak.1 = Some(threshold);
             }
         }
-        let worth = |finding: &Finding| (finding.score, finding.bytes());
         let known = self.best.get(&host);
-        if known.is_none_or(|best| worth(finding) > worth(&best.finding)) {
+        if known.is_none_or(|best| (finding.score, finding.bytes()) > best.worth()) {
             let alerted = known.is_some_and(|best| best.alerted);
-            let best = Best { finding: finding.clone(), destination, threshold, alerted };
+            let addr = scene.addr();
+            let best = Best { addr, finding: finding.clone(), destination, threshold, alerted };
             self.best.insert(host, best);
         }
     }

@@ -17,8 +17,10 @@ pub struct RankingEntry {
     pub day: Day,
     /// Place among that day's hosts, from 1.
     pub rank: usize,
-    /// The host.
+    /// The host's address; of several, the one that it sent most from.
     pub host: Addr,
+    /// Its hardware address, where its addresses are judged as one machine.
+    pub mac: Option<String>,
     /// Its best score of the day.
     pub score_bits: Bits,
     /// The score from which an incident paged that day.
@@ -49,7 +51,9 @@ impl Ranking {
     pub fn finish(self) -> Vec<RankingEntry> {
         let mut entries = self.entries;
         entries.sort_by(|a, b| {
-            (b.score_bits, b.bytes_out).cmp(&(a.score_bits, a.bytes_out)).then(a.host.cmp(&b.host))
+            (b.score_bits, b.bytes_out)
+                .cmp(&(a.score_bits, a.bytes_out))
+                .then_with(|| (a.host, &a.mac).cmp(&(b.host, &b.mac)))
         });
         for (place, entry) in entries.iter_mut().enumerate() {
             entry.rank = place + 1;

@@ -127,14 +127,17 @@ pub enum Severity {
 /// The inside end.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct HostFacts {
-    /// Its address.
+    /// Its address; of several, the one that most was sent from at the latest look.
     pub ip: Addr,
-    /// All addresses of the machine, where these are sure: this one first. Sums are of this one.
+    /// All addresses of the machine, where these are sure: this one first, then those that sent to the
+    /// destination. Sums are of all of them.
     pub ips: Vec<Addr>,
     /// Its hardware address, where it is sure.
     pub mac: Option<String>,
     /// What it last called itself, if it did.
     pub name: Option<String>,
+    /// Does more than one machine claim its address? Then sums are of that address alone.
+    pub disputed: bool,
     /// Its declared role, if any.
     pub role: Option<String>,
 }

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::covert::Channel;
 use crate::detect::{self, Bits, Case, DnsCase, Family, Finding, IcmpCase, Subject};
-use crate::egress::{Destination, FlowBytes, Pair};
+use crate::egress::{Destination, FlowBytes, HostKey, Pair};
 use crate::flow::Counters;
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
@@ -13,7 +13,9 @@ use crate::time::{Day, Timestamp};
 /// A host and a destination, as an incident sees them.
 pub trait Scene {
     /// The inside host.
-    fn host(&self) -> Addr;
+    fn host(&self) -> HostKey;
+    /// Its address; of several, the one that most was sent from.
+    fn addr(&self) -> Addr;
     /// The outside end.
     fn destination(&self) -> Destination;
     /// Today.
@@ -41,6 +43,8 @@ pub struct Sight {
     pub sent: Sent,
     /// The flows that sent most.
     pub flows: SmallVec<[FlowBytes; 1]>,
+    /// The inside addresses that they came from.
+    pub sources: SmallVec<[Addr; 4]>,
     /// The outside ends.
     pub peers: Vec<Addr>,
     /// How many destinations there are.
@@ -87,15 +91,24 @@ impl Sight {
             first_at: channel.first_at,
             sent: Sent::told(channel, bytes),
             flows: channel.flows.clone(),
+            sources: sources(channel),
             peers: channel.peers.to_vec(),
             destinations: 1,
         }
     }
 }
 
+fn sources<D>(channel: &Channel<D>) -> SmallVec<[Addr; 4]> {
+    channel.flows.iter().map(FlowBytes::source).chain([channel.addr]).collect()
+}
+
 impl Scene for Case<'_> {
-    fn host(&self) -> Addr {
-        self.host.addr()
+    fn host(&self) -> HostKey {
+        self.host.key()
+    }
+
+    fn addr(&self) -> Addr {
+        self.pair.flows.first().map_or(self.host.addr(), FlowBytes::source)
     }
 
     fn destination(&self) -> Destination {
@@ -124,18 +137,21 @@ impl Scene for Case<'_> {
             first_at: pair.first_at,
             sent: Sent::of(pair),
             flows: pair.flows.clone(),
+            sources: pair.sources(),
             peers: pair.peers().to_vec(),
             destinations: 1,
         };
         if subject == Subject::Many {
             (sight.sent, sight.destinations) = (Sent::default(), 0);
             sight.peers.clear();
+            sight.sources.clear();
             let young = |pair: &&Pair| pair.is_young && !pair.is_served();
             for pair in self.pairs.of(self.host).filter(young) {
                 sight.sent = sight.sent.plus(&Sent::of(pair));
                 sight.first_at = sight.first_at.min(pair.first_at);
                 sight.destinations += usize::from(pair.out.sent > 0);
                 sight.peers.extend(pair.peers());
+                sight.sources.extend(pair.sources());
             }
         }
         sight
@@ -151,8 +167,12 @@ impl Scene for Case<'_> {
 }
 
 impl Scene for DnsCase<'_> {
-    fn host(&self) -> Addr {
+    fn host(&self) -> HostKey {
         self.channel.host
+    }
+
+    fn addr(&self) -> Addr {
+        self.channel.addr
     }
 
     fn destination(&self) -> Destination {
@@ -189,8 +209,12 @@ impl Scene for DnsCase<'_> {
 }
 
 impl Scene for IcmpCase<'_> {
-    fn host(&self) -> Addr {
+    fn host(&self) -> HostKey {
         self.channel.host
+    }
+
+    fn addr(&self) -> Addr {
+        self.channel.addr
     }
 
     fn destination(&self) -> Destination {
@@ -232,6 +256,7 @@ impl Scene for IcmpCase<'_> {
                     first_at: self.sweep.first_at,
                     sent: Sent { out: counters, ..Sent::default() },
                     flows: self.channel.flows.clone(),
+                    sources: sources(self.channel),
                     destinations: peers.len(),
                     peers,
                 }

@@ -79,6 +79,8 @@ pub struct Summary {
     pub bytes_outside: u64,
     /// Bytes between inside relays and the outside, on behalf of hosts that have them in their own sums.
     pub bytes_relayed: u64,
+    /// How often an address was claimed by a second machine, and stood alone from then on.
+    pub addresses_disputed: u64,
     /// Networks taken for inside.
     pub internal: Vec<String>,
     /// Hosts that sent most, largest first.
@@ -96,8 +98,10 @@ pub struct Summary {
 /// A host and what it sent.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TopSender {
-    /// The host.
+    /// The host's address; of several, the one that was seen last.
     pub host: Addr,
+    /// Its hardware address, where its addresses are summed as one machine.
+    pub mac: Option<String>,
     /// All it sent to the outside.
     pub bytes_out: u64,
     /// All it received from the outside.

@@ -9,8 +9,7 @@ use super::history::make_room;
 use super::tail::{Histogram, Ring, Samples, Tail};
 use crate::arena::Hand;
 use crate::covert::ChannelDay;
-use crate::egress::{Destination, Group};
-use crate::net::Addr;
+use crate::egress::{Destination, Group, HostKey};
 use crate::time::{Day, Timestamp};
 
 /// References of one kind of channel; one sample is one day of a host, of a destination for one host, or of
@@ -19,9 +18,9 @@ use crate::time::{Day, Timestamp};
 pub struct Habits {
     /// Of the hosts of a group, the most that one told one destination in a day.
     groups: BTreeMap<Group, Histogram>,
-    hosts: IndexMap<Addr, Habit, foldhash::fast::RandomState>,
+    hosts: IndexMap<HostKey, Habit, foldhash::fast::RandomState>,
     destinations: IndexMap<Destination, Known, foldhash::fast::RandomState>,
-    pairs: IndexMap<(Addr, Destination), Habit, foldhash::fast::RandomState>,
+    pairs: IndexMap<(HostKey, Destination), Habit, foldhash::fast::RandomState>,
     hand: Hand,
     forgotten: u64,
 }
@@ -64,7 +63,7 @@ pub struct Familiar {
 #[derive(Debug, Clone, Copy)]
 pub struct Asker {
     /// The host.
-    pub host: Addr,
+    pub host: HostKey,
     /// The hosts that it is compared with.
     pub group: Group,
     /// How many hosts it speaks for: more than one where it asks on behalf of others who are not seen.
@@ -97,7 +96,7 @@ impl Habits {
     /// Learns from a finished day of a host: what it told whom. `largest` is the most it told at once.
     pub fn learn(
         &mut self,
-        (host, group): (Addr, Group),
+        (host, group): (HostKey, Group),
         day: Day,
         largest: u64,
         channels: &[ChannelDay],
@@ -131,7 +130,7 @@ impl Habits {
 
     /// Takes what was told on a channel on one day for a sample, though it was under suspicion: somebody says that
     /// it was in order.
-    pub fn vouch(&mut self, host: Addr, (to, day, told): (Destination, Day, u64)) {
+    pub fn vouch(&mut self, host: HostKey, (to, day, told): (Destination, Day, u64)) {
         if let Some(habit) = self.pairs.get_mut(&(host, to)) {
             habit.add(day, told);
         }
@@ -140,13 +139,40 @@ impl Habits {
         }
     }
 
+    /// What was learned of one host is another's from now on, which has nothing of its own: it turned out to be
+    /// it.
+    pub fn pass_on(&mut self, from: HostKey, to: HostKey) {
+        if !self.hosts.contains_key(&to) {
+            self.lend(from, to);
+            self.hosts.swap_remove(&from);
+            self.pairs.retain(|(host, _), _| *host != from);
+        }
+    }
+
+    /// What was learned of one host is known of another too, unless that has later habits of its own.
+    pub fn lend(&mut self, from: HostKey, to: HostKey) {
+        let Some(habit) = self.hosts.get(&from).cloned() else { return };
+        if self.hosts.get(&to).is_some_and(|own| own.last_day >= habit.last_day) {
+            return;
+        }
+        let of_host = self.pairs.iter().filter(|((host, _), _)| *host == from);
+        let pairs: Vec<_> = of_host.map(|(&(_, at), habit)| (at, habit.clone())).collect();
+        self.forgotten += make_place(&mut self.hosts, &to, Self::HOSTS_MAX, &mut self.hand);
+        self.hosts.insert(to, habit);
+        for (at, habit) in pairs {
+            let pair = (to, at);
+            self.forgotten += make_place(&mut self.pairs, &pair, Self::PAIRS_MAX, &mut self.hand);
+            self.pairs.insert(pair, habit);
+        }
+    }
+
     /// Days since the host was first heard; 0 for one that was not.
-    pub fn age(&self, host: Addr, today: Day) -> u32 {
+    pub fn age(&self, host: HostKey, today: Day) -> u32 {
         self.hosts.get(&host).map_or(0, |host| today.since(host.first_day).max(0).cast_unsigned())
     }
 
     /// What is known of a channel.
-    pub fn familiar(&self, host: Addr, destination: Destination) -> Familiar {
+    pub fn familiar(&self, host: HostKey, destination: Destination) -> Familiar {
         let (of_host, pair) = (self.hosts.get(&host), self.pairs.get(&(host, destination)));
         Familiar {
             host_days: of_host.map_or(0, |host| host.days),
@@ -159,7 +185,7 @@ impl Habits {
 
     /// Hosts that have told a destination something in the `days` before `today`.
     pub fn hosts_within(&self, destination: Destination, today: Day, days: i32) -> usize {
-        let is_it = |(pair, habit): (&(Addr, Destination), &Habit)| {
+        let is_it = |(pair, habit): (&(HostKey, Destination), &Habit)| {
             pair.1 == destination && today.since(habit.last_day) <= days
         };
         self.pairs.iter().filter(|&each| is_it(each)).count()

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::profile::{DestinationProfile, Profile, Unfit, WindowProfile};
 use super::tail::{Histogram, Ring, Samples, Tail};
 use crate::arena::Hand;
-use crate::egress::{Destination, Group, HostDay, PairDay, WINDOWS, WindowSums};
-use crate::net::Addr;
+use crate::egress::{Destination, Group, HostDay, HostKey, PairDay, WINDOWS, WindowSums};
 use crate::time::{Day, Timestamp};
 
 /// How much is remembered.
@@ -55,7 +54,7 @@ pub struct Baseline {
     #[serde(skip)]
     options: Options,
     groups: BTreeMap<Group, GroupHistory>,
-    hosts: IndexMap<Addr, HostHistory, foldhash::fast::RandomState>,
+    hosts: IndexMap<HostKey, HostHistory, foldhash::fast::RandomState>,
     destinations: IndexMap<Destination, DestinationHistory, foldhash::fast::RandomState>,
     /// Pairs of all hosts.
     pairs: usize,
@@ -184,7 +183,7 @@ impl Baseline {
     /// was learned of it under suspicion, and so are the host's windows with it.
     pub fn vouch(
         &mut self,
-        host: Addr,
+        host: HostKey,
         (to, day, bytes): (Destination, Day, u64),
         windows: WindowSums,
     ) {
@@ -208,7 +207,7 @@ impl Baseline {
 
     /// A person says that an upload which ended on `day` was a theft. Is that day the first on which the host
     /// met the destination, they have not met: what is sent there next is as new as the first time.
-    pub fn disown(&mut self, host: Addr, to: Destination, day: Day) {
+    pub fn disown(&mut self, host: HostKey, to: Destination, day: Day) {
         let Some(host) = self.hosts.get_mut(&host) else { return };
         if host.pairs.get(&to).is_some_and(|known| known.first_day >= day) {
             host.pairs.swap_remove(&to);
@@ -219,15 +218,48 @@ impl Baseline {
         }
     }
 
-    /// All hosts remembered, in the order of their addresses.
-    pub fn hosts(&self) -> Vec<Addr> {
-        let mut hosts: Vec<Addr> = self.hosts.keys().copied().collect();
+    /// What was learned of one host is another's from now on, which has no history of its own: it turned out
+    /// to be it.
+    pub fn pass_on(&mut self, from: HostKey, to: HostKey) {
+        if self.hosts.contains_key(&to) {
+            return;
+        }
+        if let Some(history) = self.hosts.swap_remove(&from) {
+            self.pairs -= history.pairs.len();
+            self.take_over(history, to);
+        }
+    }
+
+    /// What was learned of one host is known of another too, unless that has a later history of its own: for
+    /// want of knowing better it is judged as the same.
+    pub fn lend(&mut self, from: HostKey, to: HostKey) {
+        let Some(history) = self.hosts.get(&from) else { return };
+        if self.hosts.get(&to).is_none_or(|own| own.last_day < history.last_day) {
+            self.take_over(history.clone(), to);
+        }
+    }
+
+    fn take_over(&mut self, history: HostHistory, to: HostKey) {
+        self.make_room_for(to);
+        self.pairs += history.pairs.len();
+        let before = self.hosts.insert(to, history);
+        self.pairs -= before.map_or(0, |before| before.pairs.len());
+        self.forget_pairs();
+    }
+
+    /// All hosts remembered, addresses in their order before machines.
+    pub fn hosts(&self) -> Vec<HostKey> {
+        let mut hosts: Vec<HostKey> = self.hosts.keys().copied().collect();
         hosts.sort_unstable();
         hosts
     }
 
     /// What was learned of a host, as a document; `text_of` puts a destination into words.
-    pub fn profile(&self, host: Addr, text_of: impl Fn(Destination) -> String) -> Option<Profile> {
+    pub fn profile(
+        &self,
+        host: HostKey,
+        text_of: impl Fn(Destination) -> String,
+    ) -> Option<Profile> {
         let known = self.hosts.get(&host)?;
         let mut destinations: Vec<DestinationProfile> = known
             .pairs
@@ -340,17 +372,17 @@ impl Baseline {
     }
 
     /// Days since the host was first seen; 0 for one that was not.
-    pub fn age(&self, host: Addr, today: Day) -> u32 {
+    pub fn age(&self, host: HostKey, today: Day) -> u32 {
         self.hosts.get(&host).map_or(0, |host| today.since(host.first_day).max(0).cast_unsigned())
     }
 
     /// Days on which the host sent something, today aside.
-    pub fn days(&self, host: Addr) -> u32 {
+    pub fn days(&self, host: HostKey) -> u32 {
         self.hosts.get(&host).map_or(0, |host| host.days)
     }
 
     /// Who has sent to this destination before today.
-    pub fn prevalence(&self, host: Addr, destination: Destination) -> Prevalence {
+    pub fn prevalence(&self, host: HostKey, destination: Destination) -> Prevalence {
         let pair = self.hosts.get(&host).and_then(|host| host.pairs.get(&destination));
         Prevalence {
             host_since: pair.map(|pair| pair.first_at),
@@ -367,21 +399,27 @@ impl Baseline {
 
     /// Is the destination on probation for this host: first seen less than seven days ago, but not in
     /// the host's own first three days?
-    pub fn is_young(&self, host: Addr, destination: Destination, today: Day) -> bool {
+    pub fn is_young(&self, host: HostKey, destination: Destination, today: Day) -> bool {
         let Some(history) = self.hosts.get(&host) else { return false };
         let first = history.pairs.get(&destination).map_or(today, |pair| pair.first_day);
         first.since(history.first_day) >= PROBATION_STARTS_AFTER && today.since(first) < PROBATION
     }
 
     /// Largest sums of the host's sliding windows on the days remembered, rounded down.
-    pub fn windows_largest(&self, host: Addr) -> WindowSums {
+    pub fn windows_largest(&self, host: HostKey) -> WindowSums {
         self.hosts
             .get(&host)
             .map_or([0; 4], |host| std::array::from_fn(|at| host.windows[at].largest()))
     }
 
     /// How likely is a day with this much to one destination that the host knows?
-    pub fn usual_destination(&self, group: Group, host: Addr, to: Destination, bytes: u64) -> Tail {
+    pub fn usual_destination(
+        &self,
+        group: Group,
+        host: HostKey,
+        to: Destination,
+        bytes: u64,
+    ) -> Tail {
         let mut tail = self.top(group, bytes);
         if let Some(known) = self.destinations.get(&to)
             && known.hosts >= 3
@@ -413,7 +451,7 @@ impl Baseline {
     }
 
     /// How likely is a day with this much answered to one outside client?
-    pub fn served(&self, group: Group, host: Addr, bytes: u64) -> Tail {
+    pub fn served(&self, group: Group, host: HostKey, bytes: u64) -> Tail {
         let mut tail = Tail::prior(bytes);
         if let Some(group) = self.groups.get(&group) {
             tail = tail.refine(&group.client, bytes, 20.0);
@@ -422,7 +460,7 @@ impl Baseline {
     }
 
     /// How likely is a day on which window number `window` holds this much?
-    pub fn window(&self, group: Group, host: Addr, window: usize, bytes: u64) -> Tail {
+    pub fn window(&self, group: Group, host: HostKey, window: usize, bytes: u64) -> Tail {
         let mut tail = Tail::prior(bytes);
         if let Some(group) = self.groups.get(&group) {
             tail = tail.refine(&group.windows[window], bytes, 20.0);
@@ -432,7 +470,7 @@ impl Baseline {
 
     /// Share of big uploads that go where their host had not sent much before: by the age of the
     /// host, then by destination (DETECTION 4.1, 4.2).
-    pub fn novelty_share(&self, group: Group, host: Addr, to: Destination, today: Day) -> f64 {
+    pub fn novelty_share(&self, group: Group, host: HostKey, to: Destination, today: Day) -> f64 {
         let age = age_bucket(self.age(host, today));
         let seen =
             self.groups.get(&group).map_or(MarkCount::default(), |group| group.big_uploads[age]);
@@ -506,7 +544,7 @@ impl Baseline {
         self.forget_pairs();
     }
 
-    fn make_room_for(&mut self, host: Addr) {
+    fn make_room_for(&mut self, host: HostKey) {
         if !self.hosts.contains_key(&host) {
             let max = self.options.hosts_max;
             let gone = make_room(&mut self.hosts, max, &mut self.hand, |host| host.last_day);
@@ -603,10 +641,11 @@ const PROBATION_STARTS_AFTER: i32 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Addr;
 
     fn host_day(host: u8, day: i32, to: u8, bytes: u64) -> HostDay {
         HostDay {
-            host: Addr::from_v4([10, 0, 0, host]),
+            host: HostKey::Address(Addr::from_v4([10, 0, 0, host])),
             group: Group::UNDECLARED,
             day: Day(day),
             windows_max: [bytes; 4],
@@ -630,7 +669,7 @@ mod tests {
     #[test]
     fn a_daily_upload_becomes_usual() {
         let mut baseline = Baseline::new(Options::default());
-        let host = Addr::from_v4([10, 0, 0, 1]);
+        let host = HostKey::Address(Addr::from_v4([10, 0, 0, 1]));
         let p = |baseline: &Baseline| {
             baseline.usual_destination(Group::UNDECLARED, host, destination(9), 200_000_000).p
         };
@@ -644,7 +683,7 @@ mod tests {
     #[test]
     fn probation_lasts_a_week_and_spares_the_first_days() {
         let mut baseline = Baseline::new(Options::default());
-        let host = Addr::from_v4([10, 0, 0, 1]);
+        let host = HostKey::Address(Addr::from_v4([10, 0, 0, 1]));
         assert!(!baseline.is_young(host, destination(1), Day(100)));
         baseline.learn(&host_day(1, 100, 1, 1000));
         baseline.learn(&host_day(1, 104, 2, 1000));
@@ -666,7 +705,7 @@ mod tests {
         for host in 50..100 {
             let mut profile =
                 baseline.profile(baseline.hosts()[0], |_| "far.example".to_owned()).unwrap();
-            profile.host = Addr::from_v4([10, 0, 0, host]);
+            profile.host = HostKey::Address(Addr::from_v4([10, 0, 0, host]));
             profile.destinations.truncate(1);
             profile.destinations.iter_mut().for_each(|to| to.key = format!("{host}.example"));
             baseline.adopt(&profile).unwrap();

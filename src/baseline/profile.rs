@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::net::Addr;
+use crate::egress::HostKey;
 use crate::time::{Day, Timestamp};
 
 /// What is normal for a host, by its finished days: `sekisho.baseline/1`.
@@ -16,8 +16,8 @@ use crate::time::{Day, Timestamp};
 pub struct Profile {
     /// Always `sekisho.baseline/1`.
     pub schema: String,
-    /// Who.
-    pub host: Addr,
+    /// Who: an address, or a machine by its hardware address.
+    pub host: HostKey,
     /// The first day on record.
     pub first_day: Day,
     /// The latest.

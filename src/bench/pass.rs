@@ -14,7 +14,7 @@ use super::stage::Stage;
 use crate::alert::Summary;
 use crate::capture::{Polled, Source};
 use crate::decode::{Rejects, decode};
-use crate::egress::{Egress, Group, Spot};
+use crate::egress::{Egress, Group, HostKey, Spot};
 use crate::engine::{self, Analyst, Position, Reports, Run, WorkerCounters};
 use crate::flow::FlowDelta;
 use crate::frame::Batch;
@@ -198,8 +198,8 @@ impl Sums {
 
     fn fold(&mut self, deltas: &[(Position, FlowDelta)]) {
         for group in deltas.chunks(GROUP) {
-            let mut spots: SmallVec<[_; GROUP]> =
-                group.iter().map(|(_, delta)| self.egress.place(delta, |place| place)).collect();
+            let place = |(_, delta): &_| self.egress.place(delta, |place| place, HostKey::Address);
+            let mut spots: SmallVec<[_; GROUP]> = group.iter().map(place).collect();
             for ((_, delta), spot) in group.iter().zip(&mut spots) {
                 self.egress.approach(delta, spot);
             }

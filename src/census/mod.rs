@@ -20,8 +20,6 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 pub use destination::{DestinationRecord, HostShare};
 pub use host::{DestinationShare, HintSource, HostRecord, NameHint, RoleSource};
@@ -31,7 +29,7 @@ use self::bounded::Bounded;
 use self::destination::{Destination, Owner};
 use self::host::{Host, View};
 use crate::egress::{FlowRecord, Scope};
-use crate::machines::{Claim, Mac, Register};
+use crate::machines::{Claim, Identity, Mac, Register};
 use crate::names::Registry;
 use crate::net::{Addr, Subnets};
 use crate::rules::RuleSet;
@@ -47,17 +45,6 @@ pub struct Options {
     pub pairs_max: usize,
     /// What makes a host.
     pub identity: Identity,
-}
-
-/// What makes a host.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Identity {
-    /// An address.
-    Address,
-    /// A machine with all its addresses where that is sure, else an address.
-    #[default]
-    Machine,
 }
 
 impl Default for Options {

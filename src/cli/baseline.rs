@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use sekisho::baseline::Profile;
 use sekisho::config::{Keys, Settings};
+use sekisho::egress::HostKey;
 use sekisho::engine::Analyst;
-use sekisho::net::Addr;
 use sekisho::sink::{Projection, printable, write_profile};
 use sekisho::state::{State, StateError};
 
@@ -23,8 +22,8 @@ pub(crate) enum Baseline {
     Show {
         #[command(flatten)]
         from: Learned,
-        /// Its address; all hosts where none is given
-        host: Vec<IpAddr>,
+        /// Its address, or its hardware address; all hosts where none is given
+        host: Vec<HostKey>,
         /// How to tell
         #[arg(long, value_enum, default_value_t = FormatArg::Text)]
         format: FormatArg,
@@ -34,7 +33,7 @@ pub(crate) enum Baseline {
         #[command(flatten)]
         from: Learned,
         /// Whose; all hosts where none is given
-        host: Vec<IpAddr>,
+        host: Vec<HostKey>,
     },
     /// Take in what another sensor exported, in place of what is known of these hosts
     Import {
@@ -144,10 +143,14 @@ fn tries(analyst: &Analyst, profile: &Profile, sizes: &[u64]) -> Vec<Projection>
     sizes.iter().map(of).collect()
 }
 
-fn profiles(analyst: &Analyst, hosts: &[IpAddr]) -> anyhow::Result<Vec<Profile>> {
+fn profiles(analyst: &Analyst, hosts: &[HostKey]) -> anyhow::Result<Vec<Profile>> {
     let all = || analyst.baseline().hosts();
-    let named = hosts.iter().copied().map(Addr::from);
-    let hosts = if hosts.is_empty() { all() } else { named.collect() };
+    // Of a machine's address the machine is meant.
+    let meant = |&host: &HostKey| match host {
+        HostKey::Address(addr) => analyst.host_of(addr, analyst.now()),
+        HostKey::Machine(_) => host,
+    };
+    let hosts = if hosts.is_empty() { all() } else { hosts.iter().map(meant).collect() };
     let profile = |host| {
         analyst.profile(host).ok_or_else(|| anyhow!("{host}: no finished day of it was learned"))
     };
@@ -177,7 +180,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<(usize, Profile)>> {
 }
 
 fn diff(out: &mut impl Write, was: Vec<Profile>, now: Vec<Profile>) -> anyhow::Result<()> {
-    let by_host = |profiles: Vec<Profile>| -> BTreeMap<Addr, Profile> {
+    let by_host = |profiles: Vec<Profile>| -> BTreeMap<HostKey, Profile> {
         profiles.into_iter().map(|profile| (profile.host, profile)).collect()
     };
     let (was, now) = (by_host(was), by_host(now));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use sekisho::census::{Identity, Order};
+use sekisho::census::Order;
 use sekisho::config::Keys;
 
 use super::Common;
@@ -29,9 +29,6 @@ pub(crate) struct Census {
     /// Print so many of them [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
-    /// What makes a host [default: machine]
-    #[arg(long, value_enum, env = "SEKISHO_IDENTITY")]
-    pub(crate) identity: Option<IdentityArg>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -39,24 +36,7 @@ pub(crate) struct Census {
 impl Census {
     /// What was typed, as keys of the configuration.
     pub(crate) fn keys(&self) -> Keys {
-        Keys { identity: self.identity.map(Into::into), ..self.common.keys() }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum IdentityArg {
-    /// An address
-    Address,
-    /// All addresses of a machine, where that is sure
-    Machine,
-}
-
-impl From<IdentityArg> for Identity {
-    fn from(identity: IdentityArg) -> Self {
-        match identity {
-            IdentityArg::Address => Self::Address,
-            IdentityArg::Machine => Self::Machine,
-        }
+        self.common.keys()
     }
 }
 

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::distinct::Distinct;
 use crate::arena::Hand;
-use crate::egress::{Destination, FlowBytes};
+use crate::egress::{Destination, FlowBytes, HostKey};
 use crate::flow::{FlowKey, Sender};
 use crate::net::Addr;
 use crate::time::Timestamp;
@@ -37,7 +37,9 @@ impl Tally {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Channel<D> {
     /// The inside host.
-    pub host: Addr,
+    pub host: HostKey,
+    /// Its address; of several, the one that was seen last.
+    pub addr: Addr,
     /// The domain that is asked for, or the address that is pinged.
     pub destination: Destination,
     /// The first message.
@@ -74,9 +76,14 @@ pub struct ChannelDay {
 }
 
 impl<D: Default> Channel<D> {
-    pub(super) fn new(host: Addr, destination: Destination, at: Timestamp) -> Self {
+    pub(super) fn new(
+        (host, addr): (HostKey, Addr),
+        destination: Destination,
+        at: Timestamp,
+    ) -> Self {
         Self {
             host,
+            addr,
             destination,
             first_at: at,
             last_at: at,
@@ -151,7 +158,7 @@ impl<D: Default> Channel<D> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Touch {
     /// The inside host.
-    pub host: Addr,
+    pub host: HostKey,
     /// Who was told.
     pub destination: Destination,
     /// Has enough been added, or enough time gone by, to judge the channel again?
@@ -166,7 +173,7 @@ pub struct Touch {
 /// one that is forgotten loses what it had told, which was less than seven others had.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Channels<D> {
-    channels: IndexMap<(Addr, Destination), Box<Channel<D>>, foldhash::fast::RandomState>,
+    channels: IndexMap<(HostKey, Destination), Box<Channel<D>>, foldhash::fast::RandomState>,
     max: usize,
     hand: Hand,
     evicted: u64,
@@ -185,20 +192,20 @@ impl<D: Default> Channels<D> {
     }
 
     /// A channel, if anything has been told on it today.
-    pub fn get(&self, host: Addr, destination: Destination) -> Option<&Channel<D>> {
+    pub fn get(&self, host: HostKey, destination: Destination) -> Option<&Channel<D>> {
         self.channels.get(&(host, destination)).map(|channel| &**channel)
     }
 
     pub(super) fn get_mut(
         &mut self,
-        host: Addr,
+        host: HostKey,
         destination: Destination,
     ) -> Option<&mut Channel<D>> {
         self.channels.get_mut(&(host, destination)).map(|channel| &mut **channel)
     }
 
     /// Today's channels of a host.
-    pub fn of(&self, host: Addr) -> impl Iterator<Item = &Channel<D>> {
+    pub fn of(&self, host: HostKey) -> impl Iterator<Item = &Channel<D>> {
         self.channels.values().map(|channel| &**channel).filter(move |channel| channel.host == host)
     }
 
@@ -218,7 +225,7 @@ impl<D: Default> Channels<D> {
     }
 
     /// Puts a channel under suspicion: what is told on it from now on teaches nothing.
-    pub fn mark(&mut self, host: Addr, destination: Destination) {
+    pub fn mark(&mut self, host: HostKey, destination: Destination) {
         if let Some(channel) = self.channels.get_mut(&(host, destination)) {
             let told = channel.told();
             channel.clipped.get_or_insert(told);
@@ -228,7 +235,7 @@ impl<D: Default> Channels<D> {
     /// The channel, and whether it begins.
     pub(super) fn open(
         &mut self,
-        host: Addr,
+        (host, addr): (HostKey, Addr),
         destination: Destination,
         at: Timestamp,
     ) -> (&mut Channel<D>, bool) {
@@ -236,6 +243,7 @@ impl<D: Default> Channels<D> {
         if let Some(known) = self.channels.get_index_of(&key) {
             let channel = &mut self.channels[known];
             channel.last_at = channel.last_at.max(at);
+            channel.addr = addr;
             return (channel, false);
         }
         if self.channels.len() >= self.max {
@@ -244,7 +252,7 @@ impl<D: Default> Channels<D> {
             self.evicted += u64::from(least.is_some());
             least.map(|place| self.channels.swap_remove_index(place));
         }
-        let channel = Box::new(Channel::new(host, destination, at));
+        let channel = Box::new(Channel::new((host, addr), destination, at));
         (self.channels.entry(key).or_insert(channel), true)
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{Channel, ChannelDay, Channels, Tally, Touch};
 use super::distinct::mix;
-use crate::egress::Destination;
+use crate::egress::{Destination, HostKey};
 use crate::names::Echo;
 use crate::net::{Addr, Subnets};
 use crate::time::Timestamp;
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Echoes {
     channels: Channels<Pings>,
-    hosts: IndexMap<Addr, Sweep, foldhash::fast::RandomState>,
+    hosts: IndexMap<HostKey, Sweep, foldhash::fast::RandomState>,
     key: u64,
 }
 
@@ -69,7 +69,7 @@ pub struct Sweep {
 #[derive(Debug, Clone)]
 pub struct EchoDay {
     /// Who.
-    pub host: Addr,
+    pub host: HostKey,
     /// What it told whom.
     pub channels: Vec<ChannelDay>,
     /// Addresses that it pinged and that never replied, before it fell under suspicion.
@@ -138,8 +138,14 @@ impl Echoes {
     pub const BYTES_MAX: usize = Self::CHANNELS_MAX * Channels::<Pings>::CHANNEL_BYTES
         + Self::HOSTS_MAX * (size_of::<Sweep>() + 40) * 3 / 2;
 
-    /// Takes an echo. Those that do not cross the border are not counted.
-    pub fn take(&mut self, echo: &Echo, internal: &Subnets) -> Option<Touch> {
+    /// Takes an echo; `who` says whose address the inside one is. Those that do not cross the border are not
+    /// counted.
+    pub fn take(
+        &mut self,
+        echo: &Echo,
+        internal: &Subnets,
+        who: impl FnOnce(Addr) -> HostKey,
+    ) -> Option<Touch> {
         let (from, to) = (echo.flow.end(echo.sender).addr, echo.flow.end(echo.sender.other()).addr);
         let is_out = match (internal.contains(from), internal.contains(to)) {
             (true, false) => true,
@@ -149,7 +155,8 @@ impl Echoes {
         if self.key == 0 {
             self.key = mix(echo.at.as_nanos()) | 1;
         }
-        let (host, peer) = if is_out { (from, to) } else { (to, from) };
+        let (addr, peer) = if is_out { (from, to) } else { (to, from) };
+        let host = who(addr);
         let destination = Destination::of_address(peer);
         if !is_out && self.channels.get(host, destination).is_none() && echo.is_reply {
             return None;
@@ -158,7 +165,7 @@ impl Echoes {
             return None;
         }
         let sweep = self.hosts.entry(host).or_insert_with(|| Sweep::new(echo.at));
-        let (channel, _) = self.channels.open(host, destination, echo.at);
+        let (channel, _) = self.channels.open((host, addr), destination, echo.at);
         channel.meet(peer);
         let tally = if is_out { &mut channel.out } else { &mut channel.back };
         tally.add(echo.bytes);
@@ -196,17 +203,17 @@ impl Echoes {
     }
 
     /// All that a host pings outside today.
-    pub fn sweep(&self, host: Addr) -> Option<&Sweep> {
+    pub fn sweep(&self, host: HostKey) -> Option<&Sweep> {
         self.hosts.get(&host)
     }
 
     /// Puts a channel under suspicion.
-    pub fn mark(&mut self, host: Addr, destination: Destination) {
+    pub fn mark(&mut self, host: HostKey, destination: Destination) {
         self.channels.mark(host, destination);
     }
 
     /// Puts under suspicion how many addresses a host pings.
-    pub fn mark_sweep(&mut self, host: Addr) {
+    pub fn mark_sweep(&mut self, host: HostKey) {
         if let Some(sweep) = self.hosts.get_mut(&host) {
             let unanswered = sweep.unanswered();
             sweep.clipped.get_or_insert(unanswered);
@@ -216,7 +223,7 @@ impl Echoes {
     /// Ends the day: what each host has told, in the order in which the hosts began to ping.
     pub fn close_day(&mut self) -> Vec<EchoDay> {
         let hosts = std::mem::take(&mut self.hosts);
-        let mut days: IndexMap<Addr, EchoDay, foldhash::fast::RandomState> = hosts
+        let mut days: IndexMap<HostKey, EchoDay, foldhash::fast::RandomState> = hosts
             .into_iter()
             .map(|(host, sweep)| {
                 let unanswered =

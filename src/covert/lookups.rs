@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::channel::{Channel, ChannelDay, Channels, Touch};
 use super::distinct::mix;
 use crate::arena::Hand;
-use crate::egress::Destination;
+use crate::egress::{Destination, HostKey};
 use crate::names::{Query, Told};
 use crate::net::{Addr, Subnets};
 use crate::time::Timestamp;
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Lookups {
     channels: Channels<Names>,
-    hosts: IndexMap<Addr, Asking, foldhash::fast::RandomState>,
+    hosts: IndexMap<HostKey, Asking, foldhash::fast::RandomState>,
     domains: IndexMap<Destination, Shared, foldhash::fast::RandomState>,
     hand: Hand,
     /// What servers inside were asked lately: digests of server and name, each in its own place.
@@ -53,7 +53,7 @@ struct Asking {
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Shared {
     /// The first few hosts, with how many bytes each has told.
-    hosts: SmallVec<[(Addr, u64); 4]>,
+    hosts: SmallVec<[(HostKey, u64); 4]>,
     /// How many hosts there are.
     count: u32,
     last_at: Timestamp,
@@ -63,14 +63,15 @@ pub struct Shared {
 #[derive(Debug, Clone)]
 pub struct LookupDay {
     /// Who.
-    pub host: Addr,
+    pub host: HostKey,
     /// What it told whom; those who were told less than [`Lookups::LEARNED`] left out.
     pub channels: Vec<ChannelDay>,
 }
 
 /// A query, as it counts.
 struct Counted {
-    host: Addr,
+    host: HostKey,
+    addr: Addr,
     server: Addr,
     /// Is the server outside, so that the name leaves here?
     leaves: bool,
@@ -97,15 +98,19 @@ impl Lookups {
     pub const LEARNED: u64 = 256;
     /// Memory that all of it takes at most, in bytes.
     pub const BYTES_MAX: usize = Self::CHANNELS_MAX * Channels::<Names>::CHANNEL_BYTES
-        + Self::DOMAINS_MAX * (size_of::<Shared>() + HOSTS_SHOWN * 24 + 40) * 3 / 2
+        + Self::DOMAINS_MAX
+            * (size_of::<Shared>() + HOSTS_SHOWN * size_of::<(HostKey, u64)>() + 40)
+            * 3
+            / 2
         + Self::HOSTS_MAX * (size_of::<Asking>() + 40) * 3 / 2
         + ASKED * size_of::<u64>();
 
-    /// Takes a query, for whose domain this is the owner. What neither leaves nor is asked of one who could
+    /// Takes a query of this host, for whose domain this is the owner. What neither leaves nor is asked of one who could
     /// pass it on is not counted.
     pub fn take(
         &mut self,
         query: &Query,
+        host: HostKey,
         owner: Option<Destination>,
         internal: &Subnets,
     ) -> SmallVec<[Touch; 2]> {
@@ -119,8 +124,8 @@ impl Lookups {
         if self.key == 0 {
             self.key = mix(query.at.as_nanos()) | 1;
         }
-        let (host, server) = (client.addr, server.addr);
-        let counted = |told| Counted { host, server, leaves, told };
+        let (addr, server) = (client.addr, server.addr);
+        let counted = |told| Counted { host, addr, server, leaves, told };
         let below = owner.map(|owner| self.count(query, owner, &counted(query.below)));
         // Under no suffix that is listed the name need not even be somebody's: whoever is asked hears all.
         let is_for_server = leaves && !query.is_listed;
@@ -130,12 +135,12 @@ impl Lookups {
     }
 
     fn count(&mut self, query: &Query, owner: Destination, counted: &Counted) -> Touch {
-        let &Counted { host, server, leaves, told } = counted;
-        let is_relayed = self.is_asked(host, told);
+        let &Counted { host, addr, server, leaves, told } = counted;
+        let is_relayed = self.is_asked(addr, told);
         if !leaves {
             self.note_asked(server, told);
         }
-        let (channel, is_new) = self.channels.open(host, owner, query.at);
+        let (channel, is_new) = self.channels.open((host, addr), owner, query.at);
         channel.meet(server);
         if query.is_response {
             channel.back.add(query.bytes);
@@ -175,7 +180,7 @@ impl Lookups {
     fn share(
         &mut self,
         owner: Destination,
-        (host, bytes): (Addr, u64),
+        (host, bytes): (HostKey, u64),
         (is_new, is_relayed): (bool, bool),
         at: Timestamp,
     ) {
@@ -208,7 +213,7 @@ impl Lookups {
     }
 
     /// Puts a channel under suspicion.
-    pub fn mark(&mut self, host: Addr, owner: Destination) {
+    pub fn mark(&mut self, host: HostKey, owner: Destination) {
         self.channels.mark(host, owner);
     }
 
@@ -218,14 +223,14 @@ impl Lookups {
     }
 
     /// Domains that a host has asked for today, those again that were forgotten meanwhile.
-    pub fn domains(&self, host: Addr) -> u64 {
+    pub fn domains(&self, host: HostKey) -> u64 {
         self.hosts.get(&host).map_or(0, |asking| asking.domains)
     }
 
     /// Ends the day: what each host has told, in the order in which the hosts began to ask.
     pub fn close_day(&mut self) -> Vec<LookupDay> {
         let hosts = std::mem::take(&mut self.hosts);
-        let mut days: IndexMap<Addr, LookupDay, foldhash::fast::RandomState> = hosts
+        let mut days: IndexMap<HostKey, LookupDay, foldhash::fast::RandomState> = hosts
             .into_keys()
             .map(|host| (host, LookupDay { host, channels: Vec::new() }))
             .collect();
@@ -274,7 +279,7 @@ impl Default for Lookups {
 
 impl Shared {
     /// What other hosts have told the domain today, of the first few in bytes.
-    pub fn others(&self, host: Addr) -> impl Iterator<Item = u64> {
+    pub fn others(&self, host: HostKey) -> impl Iterator<Item = u64> {
         self.hosts.iter().filter(move |(known, _)| *known != host).map(|&(_, bytes)| bytes)
     }
 
@@ -358,8 +363,8 @@ mod tests {
         Destination::of_address(Addr::from_v4(number.to_be_bytes()))
     }
 
-    fn host() -> Addr {
-        Addr::from_v4(HOST)
+    fn host() -> HostKey {
+        HostKey::Address(Addr::from_v4(HOST))
     }
 
     /// A flood of names under a million domains, and one tunnel in its midst: the flood takes no more room than
@@ -369,9 +374,9 @@ mod tests {
         let mut lookups = Lookups::default();
         let (internal, tunnel) = (Subnets::private(), owner(u32::MAX));
         for number in 0..1_000_000u64 {
-            lookups.take(&query(number, 20), Some(owner(number as u32)), &internal);
+            lookups.take(&query(number, 20), host(), Some(owner(number as u32)), &internal);
             if number % 1000 == 0 {
-                lookups.take(&query(number, 500), Some(tunnel), &internal);
+                lookups.take(&query(number, 500), host(), Some(tunnel), &internal);
             }
         }
         assert_eq!(lookups.channels.len(), Lookups::CHANNELS_MAX);
@@ -392,7 +397,7 @@ mod tests {
                 let mut lookups = Lookups::default();
                 for &(number, _) in names {
                     let query = query(number, number as u32 * 8);
-                    lookups.take(&query, Some(owner(1)), &Subnets::private());
+                    lookups.take(&query, host(), Some(owner(1)), &Subnets::private());
                 }
                 lookups.channels.get(host(), owner(1)).map_or(0, Channel::told)
             };

@@ -301,7 +301,7 @@ impl Finding {
 
 /// Judges one pair by these sums.
 pub fn judge(case: Case<'_>, measure: Measure) -> Finding {
-    let known = case.baseline.prevalence(case.host.addr(), case.pair.destination);
+    let known = case.baseline.prevalence(case.host.key(), case.pair.destination);
     let (subject, main) = volume::of_destinations(case, &measure, &known);
     let subject_bytes = match subject {
         Subject::Destination => measure.bytes,

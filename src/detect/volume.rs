@@ -33,7 +33,7 @@ pub(super) fn of_destinations(
 /// The least likely of the host's windows against its own days: at half weight, for it sees the same
 /// bytes. No window counts more than the `subject` sent: a theft elsewhere is not this one's fault.
 pub(super) fn of_host(case: Case<'_>, measure: &Measure, subject: u64) -> Term {
-    let (host, group) = (case.host.addr(), case.host.group());
+    let (host, group) = (case.host.key(), case.host.group());
     let tails = measure
         .windows
         .iter()
@@ -53,7 +53,7 @@ pub(super) fn of_host(case: Case<'_>, measure: &Measure, subject: u64) -> Term {
 }
 
 fn of_destination(case: Case<'_>, measure: &Measure, known: &Prevalence) -> Term {
-    let (host, group, to) = (case.host.addr(), case.host.group(), case.pair.destination);
+    let (host, group, to) = (case.host.key(), case.host.group(), case.pair.destination);
     let (bytes, days) = (measure.bytes, case.baseline.days(host));
     if case.pair.is_served() {
         let tail = case.baseline.served(group, host, bytes);

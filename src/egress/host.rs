@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::key::HostKey;
 use super::pairs::{List, Moved, Pair, next_look};
 use super::window::{WindowSums, Windows};
 use super::{Destination, Group};
@@ -12,6 +13,7 @@ use crate::time::{Day, Timestamp};
 /// What an inside host sends to the outside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Host {
+    key: HostKey,
     addr: Addr,
     group: Group,
     /// Of this run.
@@ -45,7 +47,7 @@ struct Today {
 #[derive(Debug, Clone)]
 pub struct HostDay {
     /// Who.
-    pub host: Addr,
+    pub host: HostKey,
     /// Its group.
     pub group: Group,
     /// When.
@@ -89,8 +91,9 @@ impl PairDay {
 }
 
 impl Host {
-    pub(super) fn new(addr: Addr, group: Group) -> Self {
+    pub(super) fn new(key: HostKey, addr: Addr, group: Group) -> Self {
         Self {
+            key,
             addr,
             group,
             total_out: Counters::default(),
@@ -102,7 +105,12 @@ impl Host {
         }
     }
 
-    /// Its address.
+    /// Who it is.
+    pub fn key(&self) -> HostKey {
+        self.key
+    }
+
+    /// Its address; of several, the one that was seen last.
     pub fn addr(&self) -> Addr {
         self.addr
     }
@@ -132,6 +140,11 @@ impl Host {
         self.total_out.packets > 0 || self.total_in > 0
     }
 
+    /// Is there anything that would be missed?
+    pub(super) fn holds_anything(&self) -> bool {
+        self.was_seen() || self.windows != Windows::new()
+    }
+
     /// Bytes in each sliding window now.
     pub fn windows(&self) -> WindowSums {
         self.windows.sums()
@@ -154,7 +167,7 @@ impl Host {
 
     /// Asks for what [`Host::send`] looks at.
     pub(super) fn prefetch(&self, at: Timestamp) {
-        crate::arena::prefetch_whole(&self.addr);
+        crate::arena::prefetch_whole(&self.key);
         crate::arena::prefetch_whole(&self.today);
         self.windows.prefetch(at);
     }
@@ -164,7 +177,9 @@ impl Host {
         self.today.is_marked = true;
     }
 
-    pub(super) fn receive(&mut self, bytes: u64) {
+    /// Notes from or to which of its addresses something goes, and what it received.
+    pub(super) fn receive(&mut self, addr: Addr, bytes: u64) {
+        self.addr = addr;
         self.total_in += bytes;
     }
 
@@ -216,6 +231,29 @@ impl Host {
         }
     }
 
+    /// Takes out all that was counted, its pairs too: another turned out to be it.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.key, self.addr, self.group))
+    }
+
+    /// Takes all that was counted of another, but for its pairs.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.total_out.add(&other.total_out);
+        self.total_in += other.total_in;
+        self.largest = self.largest.into_iter().chain(other.largest).max_by_key(|&(_, most)| most);
+        self.windows.absorb(&other.windows);
+        let (today, theirs) = (&mut self.today, &other.today);
+        today.young_out += theirs.young_out;
+        today.young_clipped += theirs.young_clipped;
+        today.bytes_out += theirs.bytes_out;
+        today.is_marked |= theirs.is_marked;
+        today.next_look = 0;
+        let sums = if today.is_marked { WindowSums::default() } else { self.windows.sums() };
+        for (at, max) in today.windows_max.iter_mut().enumerate() {
+            *max = sums[at].max(theirs.windows_max[at]).max(*max);
+        }
+    }
+
     /// Ends the day, in which it had these pairs; `None` when it sent nothing in it.
     pub(super) fn close_day<'p>(
         &mut self,
@@ -230,7 +268,7 @@ impl Host {
         let largest = days.iter().map(|pair| (pair.destination, pair.bytes_out));
         self.largest = self.largest.into_iter().chain(largest).max_by_key(|&(_, bytes)| bytes);
         (today.bytes_out > 0).then_some(HostDay {
-            host: self.addr,
+            host: self.key,
             group: self.group,
             day,
             windows_max: today.windows_max,

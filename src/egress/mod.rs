@@ -3,6 +3,7 @@
 
 mod border;
 mod host;
+mod key;
 mod ledger;
 mod pairs;
 mod record;
@@ -11,6 +12,7 @@ mod window;
 
 pub use border::{Crossing, Place, Scope};
 pub use host::{HOST_BYTES, Host, HostDay, PairDay};
+pub use key::{HostKey, NoHost};
 pub use ledger::Ledger;
 pub use pairs::{FlowBytes, PAIR_BYTES, Pair, Pairs};
 pub use record::{FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
@@ -92,7 +94,7 @@ pub struct Totals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Touch {
     /// The inside host that sent something.
-    pub host: Addr,
+    pub host: HostKey,
     /// To whom.
     pub destination: Destination,
     /// Has enough been added, or enough time gone by, to judge the pair again?
@@ -106,6 +108,8 @@ pub struct Touch {
 #[derive(Debug, Clone, Copy)]
 pub struct Spot {
     place: Place,
+    /// Who the inside host is, where the border is crossed.
+    host: Option<HostKey>,
     /// Hashes, then numbers, of host and pair.
     hashes: (u32, u32),
     numbers: (u32, u32),
@@ -134,8 +138,8 @@ pub struct Egress {
     #[serde(skip)]
     hasher: foldhash::fast::RandomState,
     pairs: Pairs,
-    /// Hosts that sent something today, in order of their first sending, by number and address.
-    active: Vec<(u32, Addr)>,
+    /// Hosts that sent something today, in order of their first sending, by number and key.
+    active: Vec<(u32, HostKey)>,
     /// Where the search for something to forget goes on.
     hand: Hand,
     /// Days cut short because their host made room for another.
@@ -166,20 +170,17 @@ impl Egress {
 
     /// Lives again, as another process kept it. `group_of` is asked anew for every host.
     #[must_use]
-    pub fn resume(mut self, options: Options, group_of: impl Fn(Addr) -> Group) -> Self {
+    pub fn resume(mut self, options: Options, group_of: impl Fn(HostKey) -> Group) -> Self {
         self.calendar = Calendar::new(options.timezone.clone());
         self.options = options;
-        let mut addrs = Vec::with_capacity(self.hosts.len());
-        for (number, host) in self.hosts.held_mut() {
-            host.regroup(group_of(host.addr()));
-            addrs.push((number, host.addr()));
+        for (_, host) in self.hosts.held_mut() {
+            host.regroup(group_of(host.key()));
         }
-        let of = |(number, addr)| (self.hasher.hash_one(Addr::to_bits(addr)), number);
-        for (hash, number) in addrs.iter().copied().map(of) {
-            self.index.insert((hash >> 32) as u32, number);
+        for (number, host) in self.hosts.held() {
+            self.index.insert(hash(&self.hasher, host.key()), number);
         }
         let hosts = &self.hosts;
-        self.pairs.resume(|host| hosts[host].addr());
+        self.pairs.resume(|host| hosts[host].key());
         self
     }
 
@@ -192,26 +193,43 @@ impl Egress {
     }
 
     /// Says where a delta belongs, and asks for what [`Egress::approach`] looks at. `route` corrects its
-    /// place by what is known of its ends.
+    /// place by what is known of its ends, `who` says whose address the inside one is.
     ///
     /// The two steps before [`Egress::fold`] only bring memory nearer. To be called for some deltas
     /// each, so that their cache misses overlap.
-    pub fn place(&self, delta: &FlowDelta, route: impl FnOnce(Place) -> Place) -> Spot {
+    pub fn place(
+        &self,
+        delta: &FlowDelta,
+        route: impl FnOnce(Place) -> Place,
+        who: impl FnOnce(Addr) -> HostKey,
+    ) -> Spot {
         let place = route(Place::of(&self.options.internal, &delta.key));
-        let mut hashes = (0, 0);
+        let mut spot = Spot { place, host: None, hashes: (0, 0), numbers: (NIL, NIL) };
         if let Place::Border(Crossing { host, destination, .. }) = place {
-            hashes = (self.hash(host), self.pairs.hash(host, destination));
-            self.index.prefetch(hashes.0);
-            self.pairs.prefetch(hashes.1);
+            let host = who(host);
+            spot.host = Some(host);
+            spot.hashes = (hash(&self.hasher, host), self.pairs.hash(host, destination));
+            self.index.prefetch(spot.hashes.0);
+            self.pairs.prefetch(spot.hashes.1);
         }
-        Spot { place, hashes, numbers: (NIL, NIL) }
+        spot
     }
 
     /// Says anew where a delta belongs: something was learned since.
-    pub fn reroute(&self, delta: &FlowDelta, spot: &mut Spot, route: impl FnOnce(Place) -> Place) {
+    pub fn reroute(
+        &self,
+        delta: &FlowDelta,
+        spot: &mut Spot,
+        route: impl FnOnce(Place) -> Place,
+        who: impl FnOnce(Addr) -> HostKey,
+    ) {
         let place = route(Place::of(&self.options.internal, &delta.key));
-        if place != spot.place {
-            *spot = self.place(delta, |_| place);
+        let host = match place {
+            Place::Border(Crossing { host, .. }) => Some(who(host)),
+            Place::Inside | Place::Outside | Place::Relayed(_) => None,
+        };
+        if (place, host) != (spot.place, spot.host) {
+            *spot = self.place(delta, |_| place, |addr| host.unwrap_or(HostKey::Address(addr)));
         }
     }
 
@@ -232,8 +250,8 @@ impl Egress {
         &mut self,
         delta: &FlowDelta,
         spot: Spot,
-        group_of: impl FnOnce(Addr) -> Group,
-        is_young: impl FnOnce(Addr, Destination) -> bool,
+        group_of: impl FnOnce(HostKey) -> Group,
+        is_young: impl FnOnce(HostKey, Destination) -> bool,
     ) -> Option<Touch> {
         let bytes = delta.low.sent + delta.high.sent;
         let crossing = match spot.place {
@@ -257,29 +275,30 @@ impl Egress {
         self.totals.bytes_out_seen += out.payload;
         self.totals.bytes_in += back.sent;
         let (addr, destination) = (crossing.host, crossing.destination);
+        let key = spot.host.unwrap_or(HostKey::Address(addr));
         let host_at = match self.hosts.get(spot.numbers.0) {
-            Some(host) if host.addr() == addr => spot.numbers.0,
-            Some(_) | None => self
-                .number_of(addr, spot.hashes.0)
-                .unwrap_or_else(|| self.start_host(Host::new(addr, group_of(addr)), spot.hashes.0)),
+            Some(host) if host.key() == key => spot.numbers.0,
+            Some(_) | None => self.number_of(key, spot.hashes.0).unwrap_or_else(|| {
+                self.start_host(Host::new(key, addr, group_of(key)), spot.hashes.0)
+            }),
         };
         let host = &mut self.hosts[host_at];
-        host.receive(back.sent);
+        host.receive(addr, back.sent);
         let known = self.pairs.find(host_at, destination, spot.hashes.1, spot.numbers.1);
-        let touch = |pair_at, is_due| Touch { host: addr, destination, is_due, host_at, pair_at };
+        let touch = |pair_at, is_due| Touch { host: key, destination, is_due, host_at, pair_at };
         if out.sent == 0 {
             let pair_at = known?;
             self.pairs.get_mut(pair_at).receive(back);
             return Some(touch(pair_at, false));
         }
         if !host.is_active() {
-            self.active.push((host_at, addr));
+            self.active.push((host_at, key));
         }
         let pair_at = known.unwrap_or_else(|| {
             if self.pairs.len() >= self.options.pairs_max {
                 self.forget_pair(host_at);
             }
-            let is_young = is_young(addr, destination);
+            let is_young = is_young(key, destination);
             let span = (delta.started_at, delta.last_at);
             self.pairs.start((host_at, &mut self.hosts[host_at]), destination, span, is_young)
         });
@@ -315,11 +334,11 @@ impl Egress {
     pub fn join(
         &mut self,
         flow: &FlowKey,
-        host: Addr,
+        host: HostKey,
         (from, to): (Destination, Destination),
         is_young: impl FnOnce() -> bool,
     ) -> bool {
-        let Some(host_at) = self.number_of(host, self.hash(host)) else { return false };
+        let Some(host_at) = self.number_of(host, hash(&self.hasher, host)) else { return false };
         let host = &mut self.hosts[host_at];
         let Some(moved) = self.pairs.join(flow, (host_at, host), (from, to), is_young) else {
             return false;
@@ -328,17 +347,43 @@ impl Egress {
         true
     }
 
+    /// Counts all that an address sent today as a machine's, whose it turned out to be. What stays behind is a
+    /// host that sent nothing.
+    pub fn unite(
+        &mut self,
+        from: Addr,
+        to: HostKey,
+        group_of: impl FnOnce(HostKey) -> Group,
+        is_young: impl Fn(Destination) -> bool,
+    ) {
+        let from = HostKey::Address(from);
+        let of = hash(&self.hasher, from);
+        let Some(host) = self.number_of(from, of).map(|number| &self.hosts[number]) else { return };
+        if from == to || !host.holds_anything() {
+            return;
+        }
+        let (addr, hash) = (host.addr(), hash(&self.hasher, to));
+        let to_at = self
+            .number_of(to, hash)
+            .unwrap_or_else(|| self.start_host(Host::new(to, addr, group_of(to)), hash));
+        // It may just have made room.
+        let Some(from_at) = self.number_of(from, of) else { return };
+        let moved = self.hosts[from_at].take();
+        let host = &mut self.hosts[to_at];
+        if moved.is_active() && !host.is_active() {
+            self.active.push((to_at, to));
+        }
+        host.absorb(&moved);
+        self.pairs.hand_over((from, moved.list), (to_at, host), is_young);
+    }
+
     /// Today's pairs.
     pub fn pairs(&self) -> &Pairs {
         &self.pairs
     }
 
-    fn hash(&self, host: Addr) -> u32 {
-        (self.hasher.hash_one(host.to_bits()) >> 32) as u32
-    }
-
-    fn number_of(&self, host: Addr, hash: u32) -> Option<u32> {
-        self.index.find(hash, |number| self.hosts[number].addr() == host)
+    fn number_of(&self, host: HostKey, hash: u32) -> Option<u32> {
+        self.index.find(hash, |number| self.hosts[number].key() == host)
     }
 
     fn start_host(&mut self, host: Host, hash: u32) -> u32 {
@@ -362,7 +407,7 @@ impl Egress {
 
     /// Hosts that sent something today, in order of their first sending.
     pub fn active(&self) -> impl Iterator<Item = &Host> {
-        let is_it = |(number, addr)| Some(&self.hosts[number]).filter(|host| host.addr() == addr);
+        let is_it = |(number, key)| Some(&self.hosts[number]).filter(|host| host.key() == key);
         self.active.iter().copied().filter_map(is_it)
     }
 
@@ -382,9 +427,9 @@ impl Egress {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// A host by its address.
-    pub fn host(&self, addr: Addr) -> Option<&Host> {
-        self.number_of(addr, self.hash(addr)).map(|number| &self.hosts[number])
+    /// A host.
+    pub fn host(&self, host: HostKey) -> Option<&Host> {
+        self.number_of(host, hash(&self.hasher, host)).map(|number| &self.hosts[number])
     }
 
     /// All hosts in order of appearance, those that took the place of another in its.
@@ -422,9 +467,9 @@ impl Egress {
         let list = self.hosts[number].list;
         let day = self.close_host(number, self.day);
         self.forgotten.extend(day);
-        let addr = self.hosts[number].addr();
-        self.pairs.forget_all(addr, list);
-        self.index.remove(self.hash(addr), number);
+        let key = self.hosts[number].key();
+        self.pairs.forget_all(key, list);
+        self.index.remove(hash(&self.hasher, key), number);
         self.hosts.free(number);
         self.totals.hosts_evicted += 1;
     }
@@ -439,4 +484,8 @@ impl Egress {
             self.totals.pairs_evicted += 1;
         }
     }
+}
+
+fn hash(hasher: &foldhash::fast::RandomState, host: HostKey) -> u32 {
+    (hasher.hash_one(host.to_bits()) >> 32) as u32
 }

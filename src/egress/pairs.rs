@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::Destination;
 use super::host::Host;
+use super::key::HostKey;
 use crate::arena::{Arena, Index, NIL, prefetch_whole};
 use crate::flow::{Counters, FlowDelta, FlowKey, Sender};
 use crate::net::Addr;
@@ -56,6 +57,13 @@ pub struct FlowBytes {
     pub bytes_out: u64,
 }
 
+impl FlowBytes {
+    /// The inside address.
+    pub fn source(&self) -> Addr {
+        self.key.end(self.side).addr
+    }
+}
+
 impl Pair {
     /// Did the outside end open the flows that carried most of the bytes? Then the host is a server
     /// to this destination, and what it sent are answers.
@@ -73,6 +81,18 @@ impl Pair {
             }
         }
         peers
+    }
+
+    /// The addresses that the host sent from in these flows, each once.
+    pub fn sources(&self) -> SmallVec<[Addr; FLOWS_KEPT]> {
+        let mut sources = SmallVec::new();
+        for flow in &self.flows {
+            let source = flow.source();
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        sources
     }
 
     /// Producer–consumer ratio of the day, (sent − received) / (sent + received), from −1 to 1
@@ -209,11 +229,11 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// Finds again what another process kept: `addr_of` answers the address of a host.
-    pub(super) fn resume(&mut self, addr_of: impl Fn(u32) -> Addr) {
+    /// Finds again what another process kept: `key_of` answers who a host is.
+    pub(super) fn resume(&mut self, key_of: impl Fn(u32) -> HostKey) {
         let mut index = Index::new();
         for (number, pair) in self.pairs.held() {
-            index.insert(self.hash(addr_of(pair.host), pair.destination), number);
+            index.insert(self.hash(key_of(pair.host), pair.destination), number);
         }
         self.index = index;
     }
@@ -233,7 +253,7 @@ impl Pairs {
         self.index.len()
     }
 
-    pub(super) fn hash(&self, host: Addr, destination: Destination) -> u32 {
+    pub(super) fn hash(&self, host: HostKey, destination: Destination) -> u32 {
         let hash = self.hasher.hash_one((host.to_bits(), destination.to_bits()));
         (hash >> 32) as u32
     }
@@ -284,7 +304,7 @@ impl Pairs {
         is_young: bool,
     ) -> u32 {
         let number = self.pairs.insert(Pair::new(host, destination, span, is_young));
-        self.index.insert(self.hash(of.addr(), destination), number);
+        self.index.insert(self.hash(of.key(), destination), number);
         of.list.young += u32::from(is_young);
         self.append(&mut of.list, number);
         number
@@ -299,14 +319,14 @@ impl Pairs {
         (from, to): (Destination, Destination),
         is_young: impl FnOnce() -> bool,
     ) -> Option<Moved> {
-        let hash = self.hash(of.addr(), from);
+        let hash = self.hash(of.key(), from);
         let from = self.find(host, from, hash, NIL)?;
         let is_its = |pair: &Pair| matches!(&pair.flows[..], [only] if only.key == *flow && only.bytes_out == pair.out.sent);
         if !is_its(&self.pairs[from]) {
             return None;
         }
         let moved = self.pairs[from].take();
-        let hash = self.hash(of.addr(), to);
+        let hash = self.hash(of.key(), to);
         let at = self.find(host, to, hash, NIL).unwrap_or_else(|| {
             self.start((host, of), to, (moved.first_at, moved.last_at), is_young())
         });
@@ -318,6 +338,47 @@ impl Pairs {
             was_young: moved.is_young,
             is_young: joined.is_young,
         })
+    }
+
+    /// Moves all pairs of one host, of which `list` they are, to another, who turned out to be it. Says of each
+    /// what that changes.
+    pub(super) fn hand_over(
+        &mut self,
+        (from, list): (HostKey, List),
+        (host, of): (u32, &mut Host),
+        is_young: impl Fn(Destination) -> bool,
+    ) {
+        let mut next = list.first;
+        while next != NIL {
+            let number = next;
+            let pair = &mut self.pairs[number];
+            next = pair.next;
+            let destination = pair.destination;
+            let asked = pair.out.sent - pair.served;
+            let taught = pair.clipped.unwrap_or(pair.out.sent).saturating_sub(pair.served);
+            let was_young = pair.is_young;
+            let hash = self.hash(of.key(), destination);
+            let is_young = match self.find(host, destination, hash, NIL) {
+                Some(known) => {
+                    let moved = self.pairs[number].take();
+                    self.free(from, number);
+                    let known = &mut self.pairs[known];
+                    known.absorb(&moved);
+                    known.is_young
+                }
+                None => {
+                    self.index.remove(self.hash(from, destination), number);
+                    self.index.insert(hash, number);
+                    let pair = &mut self.pairs[number];
+                    (pair.host, pair.is_young) = (host, is_young(destination));
+                    let is_young = pair.is_young;
+                    of.list.young += u32::from(is_young);
+                    self.append(&mut of.list, number);
+                    is_young
+                }
+            };
+            of.move_young(&Moved { asked, taught, was_young, is_young });
+        }
     }
 
     /// Forgets the smallest of a host's first few pairs. The others go to the end of its list.
@@ -334,12 +395,12 @@ impl Pairs {
             }
         }
         host.list.young -= u32::from(self.pairs[smallest].is_young);
-        self.free(host.addr(), smallest);
+        self.free(host.key(), smallest);
         true
     }
 
     /// Forgets all pairs of a host.
-    pub(super) fn forget_all(&mut self, host: Addr, list: List) {
+    pub(super) fn forget_all(&mut self, host: HostKey, list: List) {
         let mut number = list.first;
         while number != NIL {
             let next = self.pairs[number].next;
@@ -380,7 +441,7 @@ impl Pairs {
         list.len += 1;
     }
 
-    fn free(&mut self, host: Addr, number: u32) {
+    fn free(&mut self, host: HostKey, number: u32) {
         let pair = &mut self.pairs[number];
         (pair.host, pair.flows) = (NIL, SmallVec::new());
         let destination = pair.destination;

@@ -55,6 +55,20 @@ impl Windows {
         }
     }
 
+    /// Adds all that others hold, as if it had been added here.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        for window in 0..WINDOWS.len() {
+            let newest = other.newest[window];
+            // The newest first: what is then left of the others is within one window of it.
+            for slot in (newest.saturating_sub(SLOTS as u64 - 1)..=newest).rev() {
+                let bytes = other.slots[window][slot_at(slot)];
+                if bytes > 0 && slot + SLOTS as u64 > self.newest[window] {
+                    self.slide(window, slot, bytes);
+                }
+            }
+        }
+    }
+
     /// The sums as they were after the latest addition.
     pub fn sums(&self) -> WindowSums {
         self.sums
@@ -153,6 +167,22 @@ mod tests {
                     prop_assert!(least <= got && got <= most, "{least} {got} {most}");
                 }
             }
+        }
+
+        /// Two hosts that turn out to be one have sent what one would have.
+        #[test]
+        fn two_are_one(steps in prop::collection::vec((0u64..5000, 0u64..1000, any::<bool>()), 1..80)) {
+            let (mut now, mut one, mut other, mut both) =
+                (10_000, Windows::new(), Windows::new(), Windows::new());
+            for (step, bytes, is_one) in steps {
+                now += step;
+                if is_one { &mut one } else { &mut other }.add(at(now), bytes);
+                both.add(at(now), bytes);
+            }
+            one.absorb(&other);
+            // Slides to the latest, where nothing was added to either.
+            one.add(at(now), 0);
+            prop_assert_eq!(one.sums(), both.sums());
         }
     }
 }

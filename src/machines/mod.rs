@@ -25,14 +25,28 @@ mod netbios;
 mod register;
 
 pub use claim::{Claim, ClaimSource, Says};
-pub use mac::Mac;
+pub use mac::{Mac, NoMac};
 pub use register::Register;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::decode::{Resolution, Segment};
 use crate::flow::FlowKey;
 use crate::names::address_owners;
 use crate::net::Protocol;
 use crate::time::Timestamp;
+
+/// What makes a host.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// An address.
+    Address,
+    /// A machine with all its addresses where that is sure, else an address.
+    #[default]
+    Machine,
+}
 
 /// Is every packet of this flow to be heard?
 pub fn is_heard(key: &FlowKey) -> bool {

@@ -43,6 +43,7 @@ pub struct Register {
     /// Where the searches for something to forget go on.
     hands: (Hand, Hand),
     forgotten: u64,
+    disputes: u64,
 }
 
 /// What is known of a machine.
@@ -62,6 +63,8 @@ struct Machine {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Address {
     mac: Option<Mac>,
+    /// Since when it has been the bearer's.
+    since: Timestamp,
     heard_at: Timestamp,
     /// The end of the bearer's lease, if there was one.
     lease_until: Option<Timestamp>,
@@ -94,6 +97,7 @@ impl Register {
             addresses: IndexMap::default(),
             hands: Default::default(),
             forgotten: 0,
+            disputes: 0,
         }
     }
 
@@ -126,6 +130,33 @@ impl Register {
         let address = self.addresses.get(&addr).filter(|address| !address.is_second_hand)?;
         let machine = self.machines.get(&address.mac?)?;
         (!machine.is_router && machine.many_until == Timestamp::EPOCH).then_some(address.mac?)
+    }
+
+    /// The machine that has had an IPv4 address for a day, if that is sure, and has it for longer than any other
+    /// that it claims.
+    ///
+    /// So nobody can forge that his address is at an interface that has one of its own, to be taken for the
+    /// other before he says who he is.
+    pub fn long_bearer(&self, addr: Addr, at: Timestamp) -> Option<Mac> {
+        let address = self.addresses.get(&addr).filter(|address| address.since.plus(DAY) <= at)?;
+        let mac = address.mac.filter(|&mac| self.first_v4(mac, at) == Some(addr))?;
+        self.bearer(addr, at).filter(|&bearer| bearer == mac)
+    }
+
+    /// Of the IPv4 addresses that a machine claimed within a day, the one before the others.
+    pub fn first_v4(&self, mac: Mac, at: Timestamp) -> Option<Addr> {
+        let mut lately = self.machines.get(&mac)?.v4.iter();
+        lately.find(|(_, heard_at)| heard_at.plus(DAY) > at).map(|&(addr, _)| addr)
+    }
+
+    /// Do several machines claim an address?
+    pub fn is_disputed(&self, addr: Addr, at: Timestamp) -> bool {
+        self.addresses.get(&addr).is_some_and(|address| address.disputed_until > at)
+    }
+
+    /// How often an address of which it was sure became disputed.
+    pub fn disputes(&self) -> u64 {
+        self.disputes
     }
 
     /// Is it a router's?
@@ -180,7 +211,7 @@ impl Register {
                 address.lease_until = lease_until.or(address.lease_until);
             }
             None => {
-                (address.mac, address.heard_at) = (Some(mac), at);
+                (address.mac, address.since, address.heard_at) = (Some(mac), at, at);
                 address.lease_until = lease_until;
             }
             Some(_) => {
@@ -189,10 +220,12 @@ impl Register {
                     || lease.is_some() && address.lease_until.is_some_and(has_run_out);
                 address.is_second_hand = true;
                 if is_over {
-                    (address.mac, address.heard_at) = (Some(mac), at);
+                    (address.mac, address.since, address.heard_at) = (Some(mac), at, at);
                     address.lease_until = lease_until;
                 } else {
+                    let is_new = address.disputed_until <= at;
                     address.disputed_until = at.plus(DAY);
+                    self.disputes += u64::from(is_new);
                 }
             }
         }
@@ -230,8 +263,9 @@ impl Machine {
         }
     }
 
+    /// Those of IPv4 first, the latest first.
     fn claimed(&self) -> impl Iterator<Item = Addr> {
-        self.v4.iter().chain(&self.v6).map(|&(addr, _)| addr)
+        self.v4.iter().rev().chain(self.v6.iter().rev()).map(|&(addr, _)| addr)
     }
 
     /// Notes an address that it claims, and whether these are too many for one machine.
@@ -256,6 +290,7 @@ impl Address {
     fn new(at: Timestamp) -> Self {
         Self {
             mac: None,
+            since: at,
             heard_at: at,
             lease_until: None,
             disputed_until: Timestamp::EPOCH,

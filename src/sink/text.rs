@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use super::{Sink, printable};
 use crate::alert::{
-    Alert, ClosedBecause, RankingEntry, Record, Severity, Summary, bytes_text, duration_text,
+    Alert, ClosedBecause, HostFacts, RankingEntry, Record, Severity, Summary, bytes_text,
+    duration_text,
 };
 use crate::net::Addr;
 
@@ -16,7 +17,7 @@ pub struct Text<W> {
     /// The latest alert of each incident.
     incidents: BTreeMap<String, Alert>,
     /// Each host's best day.
-    best: BTreeMap<Addr, RankingEntry>,
+    best: BTreeMap<(Addr, Option<String>), RankingEntry>,
 }
 
 impl<W: Write> Text<W> {
@@ -88,7 +89,8 @@ impl<W: Write> Sink for Text<W> {
                 self.incidents.insert(alert.incident.clone(), (**alert).clone());
             }
             Record::Ranking(entry) => {
-                let best = self.best.entry(entry.host).or_insert_with(|| (**entry).clone());
+                let host = (entry.host, entry.mac.clone());
+                let best = self.best.entry(host).or_insert_with(|| (**entry).clone());
                 if entry.score_bits > best.score_bits {
                     *best = (**entry).clone();
                 }
@@ -228,6 +230,7 @@ pub(super) fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
         alert.started,
         alert.incident,
     )?;
+    machine(to, &alert.host)?;
     let raised =
         alert.revisions.iter().find(|revision| revision.bytes_out >= alert.left_when_raised);
     let share = alert.left_when_raised as f64 / alert.bytes_out.max(1) as f64 * 100.0;
@@ -271,6 +274,21 @@ pub(super) fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Which machine the host is, where that is known.
+fn machine(to: &mut impl Write, host: &HostFacts) -> io::Result<()> {
+    if host.disputed {
+        writeln!(to, "         machine not sure: others claim {} too", host.ip)?;
+    }
+    let Some(mac) = &host.mac else { return Ok(()) };
+    let others: Vec<String> = host.ips.iter().skip(1).map(Addr::to_string).collect();
+    writeln!(
+        to,
+        "         machine {mac}{}{}",
+        host.name.as_deref().map_or_else(String::new, |name| format!(" ({name})")),
+        if others.is_empty() { String::new() } else { format!(", also {}", others.join(", ")) },
+    )
 }
 
 fn signed(bits: f64) -> String {

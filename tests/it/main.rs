@@ -10,6 +10,7 @@ mod cli;
 mod corpus;
 mod eval;
 mod flows;
+mod identity;
 mod incidents;
 mod laws;
 mod machines;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use sekisho::alert::{ClosedBecause, RankingEntry, Record, Summary};
 use sekisho::config::{Keys, Settings};
+use sekisho::egress::HostKey;
 use sekisho::engine::Analyst;
 use sekisho::flow::{Counters, FlowDelta, FlowEnd, FlowKey, Sender};
 use sekisho::names::{Answer, Event, Facts, Name, NameSource, Options, Registry, Service};
@@ -243,8 +244,12 @@ fn what_a_relay_sends_beyond_what_it_was_asked_is_its_own() {
     for _ in 0..100 {
         analyst.fold([&delta_of(outer, at, 1_000_000, false)]);
     }
-    let sent =
-        |host| analyst.egress().host(Addr::from_v4(host)).map_or(0, |host| host.total_out().sent);
+    let sent = |host| {
+        analyst
+            .egress()
+            .host(HostKey::Address(Addr::from_v4(host)))
+            .map_or(0, |host| host.total_out().sent)
+    };
     assert_eq!(sent(HOST), 1_000_000);
     assert!((80_000_000..90_000_000).contains(&sent(PROXY)), "{}", sent(PROXY));
     assert_eq!(analyst.egress().totals().bytes_relayed + sent(PROXY), 100_000_000);
@@ -351,7 +356,7 @@ proptest! {
                     analyst.hear(&Event::Answer(Box::new(answer)));
                 }
             }
-            let host = analyst.egress().host(Addr::from_v4(HOST));
+            let host = analyst.egress().host(HostKey::Address(Addr::from_v4(HOST)));
             let pairs = host.map(|host| analyst.egress().pairs().of(host));
             let by_pair: u64 = pairs.into_iter().flatten().map(|pair| pair.out.sent).sum();
             prop_assert_eq!(by_pair, sent);

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Analyst, Options, group};
+use super::hosts::group;
+use super::{Analyst, Options};
 use crate::alert::{Record, Settled, Severity, Verdict};
 use crate::baseline::{Profile, Unfit};
 use crate::detect::Family;
-use crate::egress::Destination;
+use crate::egress::{Destination, HostKey};
 use crate::flow::{Counters, FlowDelta};
+use crate::machines::Identity;
 use crate::net::{Addr, Endpoint, Protocol};
 
 /// There is more in what was kept than this run has room for.
@@ -42,16 +44,24 @@ impl Analyst {
         }
         let internal = options.egress.internal.clone();
         let is_as_before = self.incidents.budget().alerts_per_day() == options.alert.alerts_per_day;
+        let now = self.clock.now();
+        let register = self.register.resume(internal, options.machines_max());
         let mut analyst = Self {
-            register: self.register.resume(internal, options.machines_max()),
             floor_bytes: options.egress.floor_bytes,
-            egress: self.egress.resume(options.egress, |host| group(&options.rules, host)),
+            egress: self
+                .egress
+                .resume(options.egress, |host| group(&options.rules, &register, host, now)),
             baseline: self.baseline.resume(options.baseline),
             incidents: self.incidents.resume(options.alert),
             directory: self.directory.resume(options.book_bytes_max, options.registry),
             rules: options.rules,
+            identity: options.identity,
+            register,
             ..self
         };
+        if analyst.identity == Identity::Address {
+            analyst.part();
+        }
         if !is_as_before {
             analyst.freeze_budget(analyst.egress.day());
         }
@@ -78,7 +88,7 @@ impl Analyst {
         }
         match (verdict, destination) {
             (Verdict::Benign, Some(to)) => self.baseline.vouch(host, (to, day, bytes), windows),
-            (Verdict::Benign, None) => self.baseline.vouch_many(group(&self.rules, host), bytes),
+            (Verdict::Benign, None) => self.baseline.vouch_many(self.group(host), bytes),
             (Verdict::Theft, Some(to)) => self.baseline.disown(host, to, day),
             // Of many, what was under suspicion taught nothing.
             (Verdict::Theft, None) => {}
@@ -86,7 +96,7 @@ impl Analyst {
     }
 
     /// What was learned of a host, as a document.
-    pub fn profile(&self, host: Addr) -> Option<Profile> {
+    pub fn profile(&self, host: HostKey) -> Option<Profile> {
         self.baseline.profile(host, |to| self.directory.text(to))
     }
 
@@ -105,14 +115,23 @@ impl Analyst {
     /// How much of an upload by `host` to a destination that nobody knows would have left when it was told
     /// of: bytes in all, bytes a second, from the day after the latest on. Tried on a fork; `None` where it
     /// would not be told of.
-    pub fn rehearse(&self, host: Addr, bytes: u64, bytes_per_second: u64) -> Option<u64> {
+    pub fn rehearse(&self, host: HostKey, bytes: u64, bytes_per_second: u64) -> Option<u64> {
         let mut fork = self.clone();
-        let source = Endpoint { addr: host, port: 49_152 };
+        let begin = self.now().plus(Duration::from_secs(86_400));
+        let addr = match host {
+            HostKey::Address(addr) => addr,
+            HostKey::Machine(mac) => {
+                self.register.addresses_of(mac, begin).next().unwrap_or_else(|| {
+                    fork.lend(host, HostKey::Address(NOBODYS));
+                    NOBODYS
+                })
+            }
+        };
+        let source = Endpoint { addr, port: 49_152 };
         let stranger = (1..=254).map(|last| Addr::from_v4([198, 51, 100, last])).find(|&addr| {
             self.baseline.prevalence(host, Destination::of_address(addr)).host_since.is_none()
         })?;
         let destination = Endpoint { addr: stranger, port: 443 };
-        let begin = self.now().plus(Duration::from_secs(86_400));
         let mut sent = 0;
         for second in 0.. {
             let step = bytes_per_second.min(bytes - sent);
@@ -133,7 +152,7 @@ impl Analyst {
                 FlowDelta::new(source, destination, Protocol::TCP, at, [out, Counters::default()]);
             fork.fold([&delta]);
             let is_told = |record: Record| match record {
-                Record::Alert(alert) => alert.host.ip == host && alert.severity >= Severity::Medium,
+                Record::Alert(alert) => alert.host.ip == addr && alert.severity >= Severity::Medium,
                 Record::Ranking(_) | Record::Summary(_) => false,
             };
             if fork.drain().any(is_told) {
@@ -143,3 +162,6 @@ impl Analyst {
         None
     }
 }
+
+/// An inside address for a machine of which none is sure: one that has to be made up (RFC 3927).
+const NOBODYS: Addr = Addr::from_v4([169, 254, 0, 1]);

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Analyst, LEARN_ALL_BEFORE, group, labels, machine, record};
+use super::hosts::{host_of, machine, role};
+use super::{Analyst, LEARN_ALL_BEFORE, labels, record};
 use crate::baseline::Habits;
 use crate::covert;
 use crate::detect::{DnsCase, IcmpCase, Subject};
@@ -24,7 +25,8 @@ impl Analyst {
         self.keep_time(query.at);
         self.has_counted_today = true;
         let owner = query.domain.as_ref().and_then(|name| self.directory.domain(name, query.at));
-        for touch in self.lookups.take(query, owner, self.egress.internal()) {
+        let host = self.host_of(query.flow.end(query.client).addr, query.at);
+        for touch in self.lookups.take(query, host, owner, self.egress.internal()) {
             self.judge_lookups(&touch);
         }
     }
@@ -39,7 +41,7 @@ impl Analyst {
             channel,
             shared: self.lookups.shared(touch.destination),
             domains: self.lookups.domains(host),
-            group: group(&self.rules, host),
+            group: self.group(host),
             habits: &self.habits.names,
             day,
         };
@@ -48,10 +50,12 @@ impl Analyst {
             return;
         }
         let who = Who { service: Some(Service::Dns), ..Who::default() };
-        let ends = (host, touch.destination, channel.peers.as_slice());
+        let ends = (touch.destination, channel.peers.as_slice());
         let labels = || {
-            let machine = machine(&self.register, host, self.clock.now());
-            labels(&self.rules, &self.directory, machine, ends, who)
+            let now = self.clock.now();
+            let machine = machine(&self.register, (host, channel.addr), now);
+            let of_host = (role(&self.rules, &self.register, host, now), machine);
+            labels(&self.rules, &self.directory, of_host, ends, who)
         };
         let (is_suspicious, alert) = self.incidents.observe(&case, &case.judge(), labels);
         self.records.extend(alert.map(record));
@@ -63,7 +67,8 @@ impl Analyst {
     pub(super) fn hear_echo(&mut self, echo: &Echo) {
         self.keep_time(echo.at);
         self.has_counted_today = true;
-        let Some(touch) = self.echoes.take(echo, self.egress.internal()) else { return };
+        let who = |addr| host_of(self.identity, &self.register, addr, echo.at);
+        let Some(touch) = self.echoes.take(echo, self.egress.internal(), who) else { return };
         if !touch.is_due && !self.incidents.has_open(touch.host) {
             return;
         }
@@ -76,7 +81,7 @@ impl Analyst {
             sweep,
             echoes: &self.habits.echoes,
             sweeps: &self.habits.sweeps,
-            group: group(&self.rules, host),
+            group: self.group(host),
             day,
         };
         if !touch.is_due {
@@ -84,12 +89,14 @@ impl Analyst {
             return;
         }
         let finding = case.judge();
-        let ends = (host, touch.destination, channel.peers.as_slice());
+        let ends = (touch.destination, channel.peers.as_slice());
         let labels = || {
-            let machine = machine(&self.register, host, self.clock.now());
+            let now = self.clock.now();
+            let machine = machine(&self.register, (host, channel.addr), now);
+            let of_host = (role(&self.rules, &self.register, host, now), machine);
             let peer = channel.peers.first();
-            let who = peer.map(|&peer| self.directory.who(host, peer, channel.first_at));
-            labels(&self.rules, &self.directory, machine, ends, who.unwrap_or_default())
+            let who = peer.map(|&peer| self.directory.who(channel.addr, peer, channel.first_at));
+            labels(&self.rules, &self.directory, of_host, ends, who.unwrap_or_default())
         };
         let (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels);
         self.records.extend(alert.map(record));

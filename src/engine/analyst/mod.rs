@@ -1,5 +1,6 @@
 //! Folds deltas, judges, keeps incidents: one thread, deterministic, can be cloned and restored.
 
+mod hosts;
 mod kept;
 mod messages;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use self::hosts::{group, machine, role};
 use self::messages::CovertHabits;
 use super::worker::Reports;
 use crate::alert::{
@@ -19,12 +21,12 @@ use crate::alert::{
 use crate::baseline::{self, Baseline};
 use crate::covert::{ChannelDay, Echoes, Lookups};
 use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
-use crate::egress::{self, Crossing, Destination, Egress, Group, Place, Relays};
+use crate::egress::{self, Crossing, Destination, Egress, Place, Relays};
 use crate::flow::FlowDelta;
-use crate::machines::Register;
+use crate::machines::{Identity, Register};
 use crate::names::{Directory, Event, Registry, Turn, Who};
 use crate::net::Addr;
-use crate::rules::RuleSet;
+use crate::rules::{Role, RuleSet};
 use crate::time::{Day, PacketClock, Timestamp};
 
 /// What the analyst goes by.
@@ -38,6 +40,8 @@ pub struct Options {
     pub alert: alert::Options,
     /// What the operator says of networks and destinations.
     pub rules: Arc<RuleSet>,
+    /// What makes a host.
+    pub identity: Identity,
     /// Bytes kept of what hosts call addresses.
     pub book_bytes_max: usize,
     /// What databases say of addresses.
@@ -62,6 +66,8 @@ pub struct Analyst {
     directory: Directory,
     register: Register,
     relays: Relays,
+    #[serde(skip)]
+    identity: Identity,
     #[serde(skip, default = "shipped")]
     rules: Arc<RuleSet>,
     clock: PacketClock,
@@ -88,6 +94,7 @@ impl Analyst {
             incidents: Incidents::new(options.alert),
             directory: Directory::new(options.book_bytes_max, options.registry),
             relays: Relays::default(),
+            identity: options.identity,
             rules: options.rules,
             clock: PacketClock::default(),
             has_counted_today: false,
@@ -102,10 +109,11 @@ impl Analyst {
         let mut claims = reports.claims.iter().peekable();
         let deltas = reports.deltas.iter().map(|(position, delta)| (position, delta));
         self.run(deltas, |analyst, position| {
-            while let Some((_, claim)) = claims.next_if(|(at, _)| at < position) {
-                analyst.register.hear(claim);
-            }
             let mut has_heard = false;
+            while let Some((_, claim)) = claims.next_if(|(at, _)| at < position) {
+                analyst.hear_claim(claim);
+                has_heard = true;
+            }
             while let Some((_, event)) = events.next_if(|(at, _)| at < position) {
                 analyst.hear(event);
                 has_heard |= matches!(event, Event::Facts(..) | Event::Answer(_));
@@ -113,7 +121,7 @@ impl Analyst {
             has_heard
         });
         events.for_each(|(_, event)| self.hear(event));
-        claims.for_each(|(_, claim)| self.register.hear(claim));
+        claims.for_each(|(_, claim)| self.hear_claim(claim));
         if let Some(now) = reports.idle_at {
             self.advance(now);
         }
@@ -138,7 +146,7 @@ impl Analyst {
         let Some(Turn { flow, client, from, to }) = turn else { return };
         let place = Place::of(self.egress.internal(), &flow);
         let Place::Border(Crossing { host, side, .. }) = place else { return };
-        let day = self.egress.day();
+        let (host, day) = (self.host_of(host, self.clock.now()), self.egress.day());
         let is_young = || self.baseline.is_young(host, to, day);
         if side == client && self.egress.join(&flow, host, (from, to), is_young) {
             self.incidents.rename(host, (from, to));
@@ -162,7 +170,8 @@ impl Analyst {
         while deltas.peek().is_some() {
             let some = deltas.by_ref().take(GROUP);
             group.extend(some.map(|(place, delta)| {
-                let spot = self.egress.place(delta, |place| self.route(delta, place));
+                let who = |addr| self.host_of(addr, delta.last_at);
+                let spot = self.egress.place(delta, |place| self.route(delta, place), who);
                 (place, delta, spot)
             }));
             for (_, delta, spot) in &mut group {
@@ -173,7 +182,9 @@ impl Analyst {
                 has_heard |= hear(self, place);
                 // What relays may carry changes with every delta.
                 if has_heard || !self.relays.is_empty() {
-                    self.egress.reroute(delta, &mut spot, |place| self.route(delta, place));
+                    let route = |place| self.route(delta, place);
+                    let who = |addr| self.host_of(addr, delta.last_at);
+                    self.egress.reroute(delta, &mut spot, route, who);
                 }
                 self.judge(delta, spot);
                 if delta.end.is_some() {
@@ -243,11 +254,11 @@ impl Analyst {
         self.keep_time(if is_news { delta.last_at } else { self.clock.now() });
         let (now, day) = (self.clock.now(), self.egress.day());
         self.has_counted_today = true;
-        let (rules, baseline) = (&self.rules, &self.baseline);
+        let (rules, register, baseline) = (&self.rules, &self.register, &self.baseline);
         let touch = self.egress.fold(
             delta,
             spot,
-            |host| group(rules, host),
+            |host| group(rules, register, host, now),
             |host, to| baseline.is_young(host, to, day),
         );
         for day in self.egress.take_forgotten() {
@@ -270,11 +281,12 @@ impl Analyst {
         if !is_covered {
             let peers = pair.peers();
             let labels = || {
-                let machine = machine(&self.register, touch.host, now);
-                let who =
-                    peers.first().map(|&peer| self.directory.who(touch.host, peer, pair.first_at));
-                let ends = (touch.host, touch.destination, peers.as_slice());
-                labels(&self.rules, &self.directory, machine, ends, who.unwrap_or_default())
+                let addr = pair.sources().first().copied().unwrap_or(host.addr());
+                let machine = machine(&self.register, (touch.host, addr), now);
+                let of_host = (role(&self.rules, &self.register, touch.host, now), machine);
+                let who = peers.first().map(|&peer| self.directory.who(addr, peer, pair.first_at));
+                let ends = (touch.destination, peers.as_slice());
+                labels(&self.rules, &self.directory, of_host, ends, who.unwrap_or_default())
             };
             let alert;
             (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels);
@@ -354,13 +366,15 @@ impl Analyst {
         let most = |channels: &[ChannelDay]| {
             channels.iter().map(|channel| channel.clipped).max().unwrap_or(0)
         };
+        let (rules, register, now) = (&self.rules, &self.register, self.clock.now());
+        let group = |host| group(rules, register, host, now);
         let CovertHabits { names, echoes, sweeps } = &mut self.habits;
         for of in self.lookups.close_day() {
-            let asker = (of.host, group(&self.rules, of.host));
+            let asker = (of.host, group(of.host));
             names.learn(asker, day, most(&of.channels), &of.channels);
         }
         for of in self.echoes.close_day() {
-            let asker = (of.host, group(&self.rules, of.host));
+            let asker = (of.host, group(of.host));
             echoes.learn(asker, day, most(&of.channels), &of.channels);
             sweeps.learn(asker, day, of.unanswered, &[]);
         }
@@ -386,11 +400,11 @@ impl Analyst {
         self.incidents.budget().threshold()
     }
 
-    /// The verdict on what a host has sent today to the owner of an address, as things are; `None` when it
-    /// has sent nothing there. Of several owners who share the address it is the one who got most. It
+    /// The verdict on what the host with an address has sent today to the owner of another, as things are;
+    /// `None` when it has sent nothing there. Of several owners who share the address it is the one who got most. It
     /// changes nothing.
     pub fn verdict(&self, host: Addr, peer: Addr) -> Option<Finding> {
-        let host = self.egress.host(host)?;
+        let host = self.egress.host(self.host_of(host, self.now()))?;
         let pairs = self.egress.pairs().of(host).filter(|pair| pair.peers().contains(&peer));
         let pair = pairs.max_by_key(|pair| pair.out.sent)?;
         let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
@@ -417,6 +431,7 @@ impl Analyst {
         summary.bytes_inside = totals.bytes_inside;
         summary.bytes_outside = totals.bytes_outside;
         summary.bytes_relayed = totals.bytes_relayed;
+        summary.addresses_disputed = self.register.disputes();
         let unseen = totals.bytes_out.saturating_sub(totals.bytes_out_seen);
         summary.health.lost = Some(share(unseen, totals.bytes_out));
         summary.budget = self.incidents.budget().alerts_per_day();
@@ -428,9 +443,13 @@ impl Analyst {
     fn top_senders(&self) -> Vec<TopSender> {
         let mut hosts: Vec<&egress::Host> =
             self.egress.hosts().filter(|host| host.total_out().sent > 0).collect();
-        hosts.sort_by_key(|host| (std::cmp::Reverse(host.total_out().sent), host.addr()));
+        let place = |host: &egress::Host| {
+            (std::cmp::Reverse(host.total_out().sent), host.addr(), host.key())
+        };
+        hosts.sort_by_key(|host| place(host));
         let sender = |host: &&egress::Host| TopSender {
             host: host.addr(),
+            mac: host.key().mac().map(|mac| mac.to_string()),
             bytes_out: host.total_out().sent,
             bytes_in: host.total_in(),
             destination: self.egress.largest(host).map(|(to, _)| self.directory.text(to)),
@@ -482,16 +501,11 @@ fn record(alert: Alert) -> Record {
     Record::Alert(Box::new(alert))
 }
 
-/// Hosts of one declared role are one group.
-fn group(rules: &RuleSet, host: Addr) -> Group {
-    rules.networks.role_of(host).map_or(Group::UNDECLARED, |role| Group(role as u8 + 1))
-}
-
 fn labels(
     rules: &RuleSet,
     directory: &Directory,
-    machine: MachineFacts,
-    (host, destination, peers): (Addr, Destination, &[Addr]),
+    (role, machine): (Option<Role>, MachineFacts),
+    (destination, peers): (Destination, &[Addr]),
     who: Who,
 ) -> Labels {
     let who = who.of(destination);
@@ -501,7 +515,7 @@ fn labels(
     let category = said.or_else(named).and_then(|name| rules.destinations.category_of_domain(name));
     let of_address = || peers.iter().find_map(|&peer| rules.destinations.category_of(peer));
     Labels {
-        role: rules.networks.role_of(host).map(|role| role.to_string()),
+        role: role.map(|role| role.to_string()),
         machine,
         category: category.or_else(of_address).map(|category| category.to_string()),
         asn: peers.iter().find_map(|&peer| directory.registry().system(peer)),
@@ -511,19 +525,6 @@ fn labels(
             .map(str::to_owned),
         key,
         who,
-    }
-}
-
-/// The machine that has an address now.
-fn machine(register: &Register, host: Addr, now: Timestamp) -> MachineFacts {
-    let mac = register.bearer(host, now);
-    let others = mac.into_iter().flat_map(|mac| register.addresses_of(mac, now));
-    let of_machine = mac.map_or(&[][..], |mac| register.names_of(mac));
-    let name = of_machine.last().or_else(|| register.names_at(host).last());
-    MachineFacts {
-        others: others.filter(|&addr| addr != host).collect(),
-        mac: mac.map(|mac| mac.to_string()),
-        name: name.map(|(name, _)| name.to_string()),
     }
 }
 
