@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
+use proptest::prelude::*;
 use sekisho::alert::Record;
 use sekisho::capture::memory::MemorySource;
-use sekisho::capture::{FileSource, Options};
+use sekisho::capture::{FileSource, Options, Source};
 use sekisho::census::{Census, HostRecord, Order};
 use sekisho::config::{Keys, Settings};
 use sekisho::egress::Ledger;
@@ -17,6 +18,7 @@ use sekisho::machines::{Claim, ClaimSource, Says};
 use sekisho::net::Addr;
 use sekisho::time::Timestamp;
 
+use crate::laws::pcap;
 use crate::support::{corpus, tool};
 
 /// Captures of access networks: no tunnels, nothing broken.
@@ -339,4 +341,71 @@ fn a_recorded_machine_has_its_names_and_addresses() {
     let text = String::from_utf8(told.stdout).unwrap();
     let named = text.lines().filter(|line| line.contains(r#""source":"dhcp""#)).count();
     assert!(named > 0, "{text}");
+}
+
+/// What happens on a link, with the seconds that pass before it.
+#[derive(Debug, Clone, Copy)]
+enum Happening {
+    Claims(u8, u8),
+    Neighbour(u8, u8),
+    Uploads(u8, u16),
+    UploadsV6(u8, u16),
+    Waits(u16),
+}
+
+fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+    let one = prop_oneof![
+        3 => (1..4u8, 1..5u8).prop_map(|(mac, addr)| Happening::Claims(mac, addr)),
+        3 => (1..4u8, 1..5u8).prop_map(|(mac, addr)| Happening::Neighbour(mac, addr)),
+        4 => (1..5u8, 1..1400u16).prop_map(|(addr, bytes)| Happening::Uploads(addr, bytes)),
+        4 => (1..5u8, 1..1400u16).prop_map(|(addr, bytes)| Happening::UploadsV6(addr, bytes)),
+        1 => (1..50_000u16).prop_map(Happening::Waits),
+    ];
+    prop::collection::vec(one, 1..100)
+}
+
+/// Every alert and every ranking.
+fn judged<S: Source<Error: std::fmt::Debug>>(source: &mut S, workers: usize) -> Vec<Record> {
+    let settings = Settings::of(&Keys::default()).unwrap();
+    let mut analyst = Analyst::new(settings.analyst);
+    let run = Run { workers, ..settings.run };
+    let mut told = Vec::new();
+    replay(source, &run, &mut analyst, |_, records| told.extend(records)).unwrap();
+    told.retain(|record| !matches!(record, Record::Summary(_)));
+    told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+
+    /// Whose an address is when a report comes depends on packets alone: not on who counted them, nor on how
+    /// many were read at once, nor on where files end.
+    #[test]
+    fn any_workers_and_batches_know_the_same_machines(happenings in happenings()) {
+        let mut recording = Recording::default();
+        for happening in happenings {
+            let interface = |number| [2, 0, 0, 0, 0, number];
+            match happening {
+                Happening::Claims(mac, addr) => recording.arp(interface(mac), [10, 0, 0, addr]),
+                Happening::Neighbour(mac, addr) => recording.neighbour(interface(mac), privacy(addr)),
+                Happening::Uploads(addr, bytes) => recording.upload([10, 0, 0, addr], bytes.into()),
+                Happening::UploadsV6(addr, bytes) => recording.upload_v6(privacy(addr), bytes.into()),
+                Happening::Waits(secs) => recording.secs += u64::from(secs),
+            }
+        }
+        let frames = recording.batch;
+        let one = judged(&mut MemorySource::new(frames.clone(), usize::MAX), 1);
+        for (workers, batch) in [(1, 1), (2, 3), (8, 40)] {
+            let mut source = MemorySource::new(frames.clone(), batch);
+            prop_assert_eq!(&judged(&mut source, workers), &one);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (half, all) = (frames.heads.len() / 2, frames.heads.len());
+        let parts = [0..half, half..all].map(|which| {
+            let path = folder.path().join(format!("{}.pcap", which.start + 1));
+            std::fs::write(&path, pcap(&frames, which)).unwrap();
+            path
+        });
+        prop_assert_eq!(&judged(&mut FileSource::open(&parts, Options::default()).unwrap(), 2), &one);
+    }
 }
