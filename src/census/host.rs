@@ -232,7 +232,8 @@ impl Host {
             self.clients = self.clients.and(Clients::One(view.other()));
             // Multicast DNS and its like are asked and answered by everybody.
             self.served.extend(service.filter(|&is| is != Service::Dns || view.port() == DNS_PORT));
-            self.has_connected |= record.name_source == Some(NameSource::HttpConnect);
+            self.has_connected |=
+                matches!(record.name_source, Some(NameSource::HttpConnect | NameSource::Socks));
         } else {
             self.used.extend(service);
         }

@@ -79,10 +79,14 @@ pub enum NameSource {
     TlsSni,
     /// The same of QUIC.
     QuicSni,
+    /// The same of DTLS.
+    DtlsSni,
     /// The `Host` header or the absolute target of an HTTP/1 request.
     HttpHost,
     /// The target of a CONNECT request to a proxy.
     HttpConnect,
+    /// The target of a SOCKS request to a proxy.
+    Socks,
     /// A DNS answer that this host got for this address before.
     Dns,
     /// The first name of the server's certificate.
@@ -93,7 +97,7 @@ impl NameSource {
     /// Does the client say here, in clear text and unasked, whom it takes its peer for? Only then can
     /// that be compared with what DNS and certificate say.
     pub fn is_sni(self) -> bool {
-        matches!(self, Self::TlsSni | Self::QuicSni)
+        matches!(self, Self::TlsSni | Self::QuicSni | Self::DtlsSni)
     }
 
     /// Its word, as JSON has it.
@@ -101,8 +105,10 @@ impl NameSource {
         match self {
             Self::TlsSni => "tls-sni",
             Self::QuicSni => "quic-sni",
+            Self::DtlsSni => "dtls-sni",
             Self::HttpHost => "http-host",
             Self::HttpConnect => "http-connect",
+            Self::Socks => "socks",
             Self::Dns => "dns",
             Self::TlsCertificate => "tls-certificate",
         }

@@ -5,11 +5,13 @@ use std::mem;
 use super::Piece;
 use super::cursor::Cursor;
 use super::dns;
+use super::dtls;
 use super::facts::{Facts, NameSource};
 use super::http::Request;
 use super::ja4::{Carrier, Digests, ja4};
 use super::quic;
 use super::service::{self, Guess, Service};
+use super::socks::Socks;
 use super::start::{START_MAX, Start};
 use super::tls::{self, ClientHello, Handshake, Message, ServerFlight};
 use super::upgrade::{self, Upgrade};
@@ -296,6 +298,7 @@ impl Look {
             Service::Unknown => None,
             Service::Tls => self.read_tls(0, (bytes, is_over), shared),
             Service::Http => self.read_http(bytes, is_over),
+            Service::Socks => self.read_socks(bytes),
             Service::Ssh => self.read_ssh(sender, bytes, is_over),
             Service::Dns => Some(self.read_dns(sender, side, bytes)),
             Service::Smtp | Service::Imap | Service::Pop3 | Service::Ftp | Service::Rdp
@@ -383,6 +386,17 @@ impl Look {
         self.facts.asks_proxy = request.is_proxied;
         self.facts.client = request.user_agent.map(|agent| shown(&agent));
         self.has_news = true;
+        None
+    }
+
+    fn read_socks(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.facts.name.is_none()
+            && let Socks::Asks(Some(name)) = Socks::of(bytes)
+        {
+            self.facts.name = Some((name, NameSource::Socks));
+            self.facts.asks_proxy = true;
+            self.has_news = true;
+        }
         None
     }
 
@@ -518,6 +532,21 @@ impl Look {
     fn set_service(&mut self, service: Service) {
         self.facts.service = service;
         self.has_news = true;
+    }
+}
+
+/// What the first datagram of DTLS says.
+pub(super) fn of_dtls(seen_at: Timestamp, piece: &Piece<'_>) -> Facts {
+    let facts = Facts { seen_at, service: Service::Dtls, ..Facts::default() };
+    let Some(hello) = dtls::Hello::of(piece.bytes) else { return facts };
+    let hello = hello.read();
+    Facts {
+        has_hello: true,
+        has_ech: hello.has_ech,
+        alpn: hello.alpn.iter().take(Facts::ALPN_MAX).map(|it| shown(it)).collect(),
+        name: hello.server_name.map(|name| (name, NameSource::DtlsSni)),
+        named_by: Some(piece.sender),
+        ..facts
     }
 }
 

@@ -28,6 +28,7 @@ mod cursor;
 mod destination;
 mod directory;
 mod dns;
+mod dtls;
 mod echo;
 mod facts;
 mod ftp;
@@ -39,6 +40,7 @@ mod query;
 mod quic;
 mod registry;
 mod service;
+mod socks;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -297,6 +299,11 @@ impl Names {
                 tell(is(Service::Dns));
                 learn(key, piece.at, piece.sender, (piece.bytes.len(), message), tell);
                 return Gaze::Kept;
+            }
+            Sign::Is(Service::Dtls) => {
+                place.map(|place| self.watch.remove(place));
+                tell(Event::Facts(*key, Box::new(look::of_dtls(seen_at, piece))));
+                return Gaze::Done;
             }
             Sign::Is(service) if service != Service::Quic => {
                 place.map(|place| self.watch.remove(place));

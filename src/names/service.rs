@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dns;
 use super::quic;
+use super::socks::Socks;
 use super::tls;
 
 /// An application protocol.
@@ -41,6 +42,8 @@ pub enum Service {
     Http2,
     /// QUIC, version 1 or 2 (RFC 9000, RFC 9369).
     Quic,
+    /// A proxy's protocol: SOCKS, versions 4 and 5 (RFC 1928).
+    Socks,
     /// Secure shell (RFC 4253).
     Ssh,
     /// File transfer, the control connection (RFC 959).
@@ -85,6 +88,7 @@ impl Service {
             Self::Http => "http",
             Self::Http2 => "http2",
             Self::Quic => "quic",
+            Self::Socks => "socks",
             Self::Ssh => "ssh",
             Self::Ftp => "ftp",
             Self::FtpData => "ftp-data",
@@ -215,7 +219,7 @@ struct Signature {
 }
 
 /// Signatures of streams, in the order in which they are tried.
-const STREAMS: [Signature; 14] = [
+const STREAMS: [Signature; 15] = [
     Signature { service: Service::Tls, fit: tls_record },
     // RFC 9113, section 3.4.
     Signature {
@@ -244,6 +248,7 @@ const STREAMS: [Signature; 14] = [
         service: Service::Smtp,
         fit: |bytes| Fit::begin(bytes, b"EHLO ").or(Fit::begin(bytes, b"HELO ")),
     },
+    Signature { service: Service::Socks, fit: socks },
     Signature { service: Service::Turn, fit: |bytes| stun(framed(bytes).unwrap_or(bytes), true) },
     Signature { service: Service::Stun, fit: |bytes| stun(framed(bytes).unwrap_or(bytes), false) },
     Signature { service: Service::Dns, fit: dns_over_tcp },
@@ -332,6 +337,15 @@ fn rdp(bytes: &[u8]) -> Fit {
         _ => Fit::No,
     };
     offer.or(Fit::begin(rest, b"Cookie: "))
+}
+
+/// RFC 1928: a greeting and a request, whole.
+fn socks(bytes: &[u8]) -> Fit {
+    match Socks::of(bytes) {
+        Socks::Asks(_) => Fit::Yes,
+        Socks::Wants => Fit::Wants,
+        Socks::No => Fit::No,
+    }
 }
 
 /// RFC 9112, section 3: a method and, at the end of the line, the version; or a status line.

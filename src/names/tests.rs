@@ -327,6 +327,8 @@ fn services_by_their_first_bytes() {
         (Service::Pop3, b"+OK ready\r\n"),
         (Service::Dns, &dns_tcp),
         (Service::Smb, b"\0\0\0\x40\xfeSMB@\0"),
+        (Service::Socks, b"\x05\x01\x00\x05\x01\x00\x01\xcb\x00\x71\x09\x01\xbb"),
+        (Service::Unknown, b"\x05\x01\x00"),
         (Service::Rdp, b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x0b\0\0\0"),
         (Service::Tls, b"\x17\x03\x03\0\x20\0\0"),
         (Service::Bittorrent, b"\x13BitTorrent protocol\0"),
@@ -370,9 +372,36 @@ fn services_by_their_first_bytes() {
     }
 }
 
+/// What is asked of a proxy, in as many pieces as it comes; and what the proxy says is no request.
+#[test]
+fn a_socks_request_names_whom_it_is_for() {
+    let said = b"\x05\x02\x00\x02\x01\x02me\x02pw\x05\x01\x00\x03\x0dfiles.example\x01\xbb";
+    for step in 1..said.len() {
+        let mut flow = Flow::new(Protocol::TCP);
+        for at in (0..said.len()).step_by(step) {
+            flow.client(at, &said[at..(at + step).min(said.len())]);
+        }
+        flow.server(0, b"\x05\x02");
+        let facts = flow.facts();
+        assert_eq!(name_of(&facts), Some(("files.example", NameSource::Socks)), "{step}");
+        assert!(facts.asks_proxy && facts.service == Service::Socks);
+    }
+}
+
+#[test]
+fn a_dtls_hello_names_the_server() {
+    let mut flow = Flow::new(Protocol::UDP);
+    flow.see(Sender::High, None, &dtls::tests::datagram("files.example", 90), false);
+    let facts = flow.facts();
+    assert_eq!(name_of(&facts), Some(("files.example", NameSource::DtlsSni)));
+    assert_eq!((facts.service, facts.named_by), (Service::Dtls, Some(Sender::High)));
+}
+
 #[test]
 fn every_service_is_called_as_in_json() {
-    for service in [Service::Unknown, Service::FtpData, Service::Http2, Service::Bittorrent] {
+    for service in
+        [Service::Unknown, Service::FtpData, Service::Http2, Service::Socks, Service::Bittorrent]
+    {
         assert_eq!(serde_json::to_value(service).unwrap(), service.name());
     }
     assert_eq!(serde_json::to_value(NameSource::HttpConnect).unwrap(), "http-connect");

@@ -99,15 +99,29 @@ impl<'a> ClientHello<'a> {
     /// Reads the body of a client's hello, or the beginning of one.
     pub(super) fn of(message: &Message<'a>) -> Self {
         let mut hello = Self::default();
-        let end = hello.fill(Cursor::new(message.body));
+        let end = hello.fill(Cursor::new(message.body), |_| Some(()));
         hello.is_whole = message.is_whole() && end.is_some();
         hello
     }
 
-    fn fill(&mut self, mut body: Cursor<'a>) -> Option<()> {
+    /// The same of DTLS, which has a cookie (RFC 6347, section 4.2.1).
+    pub(super) fn of_dtls(message: &Message<'a>) -> Self {
+        let mut hello = Self::default();
+        let cookie = |body: &mut Cursor<'a>| body.behind_u8().map(drop);
+        let end = hello.fill(Cursor::new(message.body), cookie);
+        hello.is_whole = message.is_whole() && end.is_some();
+        hello
+    }
+
+    fn fill(
+        &mut self,
+        mut body: Cursor<'a>,
+        behind_session: impl FnOnce(&mut Cursor<'a>) -> Option<()>,
+    ) -> Option<()> {
         self.legacy_version = body.u16()?;
         body.take(RANDOM)?;
         body.behind_u8()?; // session
+        behind_session(&mut body)?;
         self.ciphers = numbers(body.behind_u16()?);
         body.behind_u8()?; // compression
         if body.is_empty() {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares the names in `sekisho flows` with those that tshark reads.
 
-For each TCP stream and UDP flow: the first server name of a TLS or QUIC hello, or the first Host of HTTP/1.
+For each TCP stream and UDP flow: the first server name of a TLS, QUIC or DTLS hello, the first Host of HTTP/1, or the
+first target of SOCKS.
 For each flow that begins within a minute of a DNS answer with its peer's address, which its host got: that
 there is a name, and if it is from DNS, that it was asked for. A miss is explained by one of the rules below,
 or is a fault. Flows that only one of the two programs has are told apart; flows_vs_tshark.py is about those.
@@ -20,15 +21,15 @@ FIELDS = (
     "frame.time_epoch frame.len frame.cap_len frame.protocols ip.src ip.dst ipv6.src ipv6.dst tcp.srcport "
     "tcp.dstport udp.srcport udp.dstport tcp.stream udp.stream tcp.seq tls.handshake.extensions_server_name "
     "http.host http.request.uri http.request.method dns.flags.response dns.qry.name dns.a dns.aaaa "
-    "quic.version dns.count.answers dns.resp.type"
+    "quic.version dns.count.answers dns.resp.type socks.command socks.remote_name socks.v4a_dns_name socks.dst socks.dstV6"
 ).split()
 AGREED = 0.995
 DNS_FOR = 60.0
 
 RULES = {
-    "dtls": "server names of DTLS are not read",
+    "dtls": "behind a message that is no client's hello",
     "quic-draft": "a draft of QUIC, or what came before it",
-    "beyond": "lies beyond the first 16 KiB of a direction, or behind other words: a SOCKS request, other requests",
+    "beyond": "lies beyond the first 16 KiB of a direction, or behind other words: other requests",
     "proxy": "within a connection through a proxy, whose target is the name",
     "no-flow": "counted at another layer than tshark's innermost, or of a link type that is not read",
 }
@@ -36,6 +37,8 @@ RULES = {
 
 def normal(name):
     name = name.strip().lower()
+    if name.count(":") > 1 and not name.startswith("["):
+        return name
     if name.startswith("["):
         return name[1:].split("]")[0]
     return name.split(":")[0].rstrip(".") if name.count(":") < 2 else name
@@ -54,7 +57,7 @@ class Seen:
 
 def run_tshark(path):
     command = ["tshark", "-n", "-r", path, "-T", "fields", "-E", "separator=/t", "-E", "occurrence=a",
-               "-Y", "tls.handshake.extensions_server_name || http.host || dns.a || dns.aaaa"]
+               "-Y", "tls.handshake.extensions_server_name || http.host || dns.a || dns.aaaa || socks.command"]
     for field in FIELDS:
         command += ["-e", field]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
@@ -83,11 +86,15 @@ def run_tshark(path):
                 for addr in row[field].split(",")[:kinds.count(kind)]:
                     answers.append((float(row["frame.time_epoch"]), destination, addr, row["dns.qry.name"].split(",")[0]))
         sni, host = row["tls.handshake.extensions_server_name"], row["http.host"]
+        asked = ""
+        if row["socks.command"].split(",")[0] == "1":
+            fields = ("socks.remote_name", "socks.v4a_dns_name", "socks.dstV6", "socks.dst")
+            asked = next((row[field].split(",")[0] for field in fields if row[field]), "")
         # UPnP over UDP names the multicast address that it goes to.
-        if not sni and (not host or proto == "udp"):
+        if not sni and not asked and (not host or proto == "udp"):
             continue
-        kind = "http" if host and not sni else ("quic" if "quic" in layers else "dtls" if "dtls" in layers else "tls")
-        name = (sni or host).split(",")[0]
+        kind = "socks" if asked else "http" if host and not sni else ("quic" if "quic" in layers else "dtls" if "dtls" in layers else "tls")
+        name = asked or (sni or host).split(",")[0]
         uri = row["http.request.uri"].split(",")[0]
         if kind == "http" and "://" in uri[:12]:
             name = uri.split("://")[1].split("/")[0].split("@")[-1]
@@ -124,7 +131,7 @@ def explain(seen, records):
         return "no-flow"
     if seen.kind == "quic" and not all(version in ("0x00000001", "0x6b3343cf") for version in row["quic.version"].split(",")):
         return "quic-draft"
-    if any(record["service"] == "http" and record["name_source"] == "http-connect" for record in records):
+    if any(record["name_source"] in ("http-connect", "socks") for record in records):
         return "proxy"
     if seen.seq > 1:
         return "beyond"

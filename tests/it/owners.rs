@@ -201,9 +201,15 @@ const PROXY: [u8; 4] = [10, 0, 0, 8];
 /// Through a proxy everybody would send to the proxy, and the proxy to everybody.
 #[test]
 fn what_a_proxy_is_asked_for_counts_for_its_client() {
+    let connect = b"CONNECT up.files.example:443 HTTP/1.1\r\nHost: up.files.example\r\n\r\n";
+    counts_for_its_client(connect);
+    counts_for_its_client(b"\x05\x01\x00\x05\x01\x00\x03\x10up.files.example\x01\xbb");
+    counts_for_its_client(b"\x04\x01\x01\xbb\0\0\0\x01me\0up.files.example\0");
+}
+
+fn counts_for_its_client(tunnel: &[u8]) {
     let mut recording = Recording::default();
     let (client, proxy, server) = ((HOST, 50_000), (PROXY, 3128), ([203, 0, 113, 9], 443));
-    let tunnel = b"CONNECT up.files.example:443 HTTP/1.1\r\nHost: up.files.example\r\n\r\n";
     recording.tcp(client, proxy, 99, SYN, &[]);
     recording.tcp(client, proxy, 100, ACK, tunnel);
     let payload = [hello(b"up.files.example"), vec![0x17; 9000]].concat();
