@@ -13,7 +13,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use sekisho::capture::{Polled, Source};
 use sekisho::config::{Keys, Settings};
 use sekisho::detect::{Case, Measure, judge};
-use sekisho::egress::{Egress, Group, Spot};
+use sekisho::egress::{Egress, Group, HostKey, Spot};
 use sekisho::engine::{Analyst, Worker};
 use sekisho::flow::FlowDelta;
 use sekisho::frame::Batch;
@@ -117,8 +117,10 @@ fn count(settings: &Settings, batches: &[Batch]) -> (Worker, Vec<FlowDelta>) {
 
 fn sum(egress: &mut Egress, deltas: &[FlowDelta]) {
     for group in deltas.chunks(GROUP) {
-        let mut spots: Vec<Spot> =
-            group.iter().map(|delta| egress.place(delta, |place| place)).collect();
+        let mut spots: Vec<Spot> = group
+            .iter()
+            .map(|delta| egress.place(delta, |place| place, HostKey::Address))
+            .collect();
         for (delta, spot) in group.iter().zip(&mut spots) {
             egress.approach(delta, spot);
         }
