@@ -278,6 +278,8 @@ pub(crate) enum SchemaOf {
     Eval,
     /// `sekisho.grid/1`, what `eval --grid` prints
     Grid,
+    /// `sekisho.ramps/1`, what `eval --ramps` prints
+    Ramps,
     /// The files of the rules folder
     Rules,
 }

@@ -29,6 +29,7 @@ use sekisho::census::{self, DestinationRecord, HostRecord};
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
 use sekisho::engine::{self, Reported};
+use sekisho::eval::grid::ramps::{self, RampsReport};
 use sekisho::eval::grid::{GridPlan, GridReport};
 use sekisho::eval::{self, EvalError, Labels, LabelsFile};
 use sekisho::flow::Reporting;
@@ -307,7 +308,7 @@ fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
         print!("{}", toml::to_string_pretty(&keys)?);
         return Ok(ExitCode::SUCCESS);
     }
-    if eval.grid
+    if (eval.grid || eval.ramps)
         && let Some(office) = office
     {
         return grid(eval, office, labels.set, settings);
@@ -349,17 +350,23 @@ fn grid(eval: &Eval, office: Office, set: String, settings: Settings) -> anyhow:
         office,
         set,
         seed: eval.seed,
-        uploads: eval.uploads,
+        uploads: eval.uploads(),
         threads: settings.run.workers,
         analyst: settings.analyst,
         budgets: eval.budgets(),
     };
     let progress = progress(&eval.common, 0);
     progress.set_style(ProgressStyle::with_template("{spinner} day {pos} of {len}")?);
-    let report = eval::grid::run(&plan, |day, of| {
+    let day = |day, of| {
         progress.set_length(u64::from(of));
         progress.set_position(u64::from(day));
-    })?;
+    };
+    if eval.ramps {
+        let report = ramps::run(&plan, day)?;
+        progress.finish_and_clear();
+        return tell(eval, &report, || report.html());
+    }
+    let report = eval::grid::run(&plan, day)?;
     progress.finish_and_clear();
     tell(eval, &report, || report.html())
 }
@@ -495,6 +502,7 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Labels => serde_json::to_value(schemars::schema_for!(LabelsFile))?,
         SchemaOf::Eval => serde_json::to_value(schemars::schema_for!(eval::Report))?,
         SchemaOf::Grid => serde_json::to_value(schemars::schema_for!(GridReport))?,
+        SchemaOf::Ramps => serde_json::to_value(schemars::schema_for!(RampsReport))?,
         SchemaOf::Rules => serde_json::to_value(
             RuleSet::schemas().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         )?,

@@ -15,7 +15,7 @@ pub(crate) struct Eval {
     #[arg(value_name = "CAPTURE")]
     pub(crate) captures: Vec<PathBuf>,
     /// What the captures hold; its networks and its time zone go before all others
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["office", "grid"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["office", "grid", "ramps"])]
     pub(crate) labels: Option<PathBuf>,
     /// Judge an office that is made up instead of captures; FILE says how it differs from the usual one
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["labels", "captures"])]
@@ -23,7 +23,7 @@ pub(crate) struct Eval {
     /// Workstations of the office [default: as in its file]
     #[arg(long, value_name = "N", conflicts_with_all = ["labels", "captures"])]
     hosts: Option<u32>,
-    /// Days of the office [default: as in its file; 58 for a grid]
+    /// Days of the office [default: as in its file; 58 for a grid and ramps]
     #[arg(long, value_name = "N", conflicts_with_all = ["labels", "captures"])]
     days: Option<u32>,
     /// Seed of the office
@@ -32,13 +32,16 @@ pub(crate) struct Eval {
     /// Try uploads of every size, pace and kind in an office, each alone after four weeks of learning
     #[arg(long, conflicts_with_all = ["labels", "captures"])]
     pub(crate) grid: bool,
-    /// Uploads of the grid to try, evenly over size, pace and destination
-    #[arg(long, value_name = "N", default_value_t = 648, requires = "grid")]
-    pub(crate) uploads: usize,
+    /// Try uploads that grow from day to day in such an office, and the thefts that they prepare
+    #[arg(long, conflicts_with_all = ["labels", "captures", "grid"])]
+    pub(crate) ramps: bool,
+    /// Uploads of the grid to try, evenly over size, pace and destination, or ramps [default: 648, or 36 ramps]
+    #[arg(long, value_name = "N", conflicts_with_all = ["labels", "captures"])]
+    uploads: Option<usize>,
     /// Alerts a day that you want to see [default: 1]
     #[arg(long, env = "SEKISHO_BUDGET", value_name = "N")]
     budget: Option<f64>,
-    /// Other budgets to try [default: 0.1 to 100; 1, 5 and 20 for a grid]
+    /// Other budgets to try [default: 0.1 to 100; 1, 5 and 20 for a grid and ramps]
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = budget)]
     budgets: Option<Vec<f64>>,
     /// How to tell
@@ -62,19 +65,29 @@ impl Eval {
         if self.captures.is_empty() { labels.files.clone() } else { self.captures.clone() }
     }
 
+    /// Are uploads tried one by one?
+    fn is_tried(&self) -> bool {
+        self.grid || self.ramps
+    }
+
+    /// How many uploads to try.
+    pub(crate) fn uploads(&self) -> usize {
+        self.uploads.unwrap_or(if self.ramps { RAMPS } else { UPLOADS })
+    }
+
     /// The budgets of the curve.
     pub(crate) fn budgets(&self) -> Vec<f64> {
-        let usual = if self.grid { &GRID_BUDGETS[..] } else { &BUDGETS };
+        let usual = if self.is_tried() { &GRID_BUDGETS[..] } else { &BUDGETS };
         self.budgets.clone().unwrap_or_else(|| usual.to_vec())
     }
 
     /// The office to make up, if one is asked for.
     pub(crate) fn office(&self) -> anyhow::Result<Option<Office>> {
         let file = match &self.office {
-            None if !self.grid => return Ok(None),
+            None if !self.is_tried() => return Ok(None),
             file => file.as_ref().and_then(Option::as_ref),
         };
-        let under = if self.grid { GRID } else { "" };
+        let under = if self.is_tried() { GRID } else { "" };
         Ok(Some(super::synth::office(file, under, (self.hosts, self.days), self.seed)?))
     }
 }
@@ -85,6 +98,11 @@ fn budget(text: &str) -> Result<f64, String> {
         _ => Err(format!("must be above 0 and at most 10000 (got {text:?})")),
     }
 }
+
+/// Eight for each size, pace and destination.
+const UPLOADS: usize = 648;
+/// Two for each growth, beginning and destination.
+const RAMPS: usize = 36;
 
 /// Budgets of a grid: each costs as much as the office takes to judge.
 const GRID_BUDGETS: [f64; 3] = [1.0, 5.0, 20.0];

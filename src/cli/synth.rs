@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use sekisho::rules::Period;
-use sekisho::synth::office::{Office, Parameters};
+use sekisho::synth::office::{GRID, Injections, Office, Parameters};
 use sekisho::synth::{self, Kind, LookupOptions};
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +85,10 @@ pub(crate) struct OfficeDays {
     /// Other seeds, other offices
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// Lay the uploads of this report of `eval --grid --format json`, or of a part of it, over the office instead
+    /// of its thefts
+    #[arg(long, value_name = "FILE")]
+    inject: Option<PathBuf>,
     /// Write what must be found in it as well, for `eval --labels`
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
@@ -113,7 +117,17 @@ impl Names {
 
 impl OfficeDays {
     pub(crate) fn office(&self) -> anyhow::Result<Office> {
-        office(self.like.as_ref(), "", (self.hosts, self.days), self.seed)
+        let under = if self.inject.is_some() { GRID } else { "" };
+        let office = office(self.like.as_ref(), under, (self.hosts, self.days), self.seed)?;
+        let Some(path) = &self.inject else { return Ok(office) };
+        let name = || path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", name()))?;
+        let injections: Injections = serde_json::from_str(&text).with_context(name)?;
+        if injections.seed != self.seed {
+            return Err(anyhow!("{}: is of seed {1}; give --seed {1}", name(), injections.seed));
+        }
+        Ok(office.with(injections.uploads()))
     }
 
     /// Bytes of a frame to keep.

@@ -48,6 +48,14 @@ pub enum EvalError {
         /// Days of learning.
         learned: u32,
     },
+    /// Ramps need more days than there are.
+    #[error("ramps need {needed} days after {learned} days of learning; give the office more days")]
+    TooFewDays {
+        /// Days of learning.
+        learned: u32,
+        /// Days after them, from the first working day on.
+        needed: u32,
+    },
     /// There is nothing to read.
     #[error("{}: names no captures; name them on the command line", path.display())]
     NoCaptures {

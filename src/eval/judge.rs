@@ -6,6 +6,7 @@ use crate::engine::Analyst;
 use crate::flow::FlowDelta;
 use crate::names::Event;
 use crate::net::Addr;
+use crate::synth::office::Report;
 use crate::time::{Day, Timestamp};
 
 /// Says what it finds unusual. A clone goes on from the same past.
@@ -15,6 +16,14 @@ pub(super) trait Judge: Clone {
 
     /// Takes what was learned of names.
     fn hear(&mut self, _: &Event) {}
+
+    /// Judges whatever of a made-up office was reported.
+    fn see(&mut self, report: &Report) {
+        match report {
+            Report::Delta(delta) => self.fold(delta),
+            Report::Event(event) => self.hear(event),
+        }
+    }
 
     /// Ends the run.
     fn finish(&mut self);

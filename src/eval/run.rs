@@ -8,14 +8,14 @@ use super::error::EvalError;
 use super::fixed_rules::{FixedRule, Rule};
 use super::ground::Ground;
 use super::labels::{Expected, Labels};
-use super::report::{Flagged, Incident, Input, Point, Report, RuleReport, Verdict};
+use super::report::{self, Flagged, Incident, Input, Point, RuleReport, Verdict};
 use super::score::Score;
 use super::truth::Truth;
 use crate::capture::{self, FileSource};
 use crate::engine::{self, Analyst, Reported, Run, count};
 use crate::flow::FlowDelta;
 use crate::names::Event;
-use crate::synth::office::Office;
+use crate::synth::office::{Office, Report};
 
 /// What is evaluated, and on what.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ pub const BUDGETS: [f64; 7] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
 ///
 /// # Errors
 /// When a capture cannot be read.
-pub fn run(plan: &Plan, mut tell: impl FnMut(&FileSource)) -> Result<Report, EvalError> {
+pub fn run(plan: &Plan, mut tell: impl FnMut(&FileSource)) -> Result<report::Report, EvalError> {
     let mut pass = Pass::new(plan);
     let mut input = Input {
         set: plan.labels.set.clone(),
@@ -74,14 +74,12 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&FileSource)) -> Result<Report, Eva
         Traffic::Office(office) => {
             let mut office = office.clone();
             loop {
-                let deltas: Vec<FlowDelta> = office.by_ref().take(PORTION).collect();
-                if deltas.is_empty() {
+                let reports: Vec<Report> = office.by_ref().take(PORTION).collect();
+                if reports.is_empty() {
                     break;
                 }
-                pass.take(&deltas.iter().map(Reported::Delta));
-                for delta in &deltas {
-                    input.add(delta);
-                }
+                pass.take(&reports.iter().map(reported));
+                reports.iter().filter_map(Report::delta).for_each(|delta| input.add(delta));
             }
         }
     }
@@ -197,15 +195,15 @@ impl Pass {
         });
     }
 
-    fn report(self, plan: &Plan, input: Input) -> Report {
+    fn report(self, plan: &Plan, input: Input) -> report::Report {
         let labels = &plan.labels;
         let asked = plan.analyst.alert.alerts_per_day;
-        let mut report = Report {
+        let mut report = report::Report {
             schema: "sekisho.eval/1",
             version: env!("CARGO_PKG_VERSION"),
             input,
             budget: asked,
-            ..Report::default()
+            ..report::Report::default()
         };
         for Desk { mut ground, at_work } in self.desks {
             match at_work {
@@ -247,10 +245,17 @@ fn work<'a>(desks: Vec<&mut Desk>, reports: &(impl Iterator<Item = Reported<'a>>
     }
 }
 
-/// Deltas of a made-up office that are handed over at a time.
+fn reported(report: &Report) -> Reported<'_> {
+    match report {
+        Report::Delta(delta) => Reported::Delta(delta),
+        Report::Event(event) => Reported::Event(event),
+    }
+}
+
+/// Reports of a made-up office that are handed over at a time.
 const PORTION: usize = 8192;
 
-fn flagged(labels: &Labels, outcomes: Vec<Option<super::report::Outcome>>) -> Vec<Flagged> {
+fn flagged(labels: &Labels, outcomes: Vec<Option<report::Outcome>>) -> Vec<Flagged> {
     let each = labels.incidents.iter().zip(outcomes).filter_map(|(label, outcome)| {
         let outcome = outcome?;
         let is_flagged = label.expected == Expected::Alert && outcome.detection.is_some();
@@ -263,7 +268,7 @@ fn flagged(labels: &Labels, outcomes: Vec<Option<super::report::Outcome>>) -> Ve
     each.collect()
 }
 
-impl Report {
+impl report::Report {
     /// What there is to tell at the budget asked for.
     fn tell(
         &mut self,

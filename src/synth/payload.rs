@@ -1,5 +1,7 @@
 //! First bytes by which a program can tell what a conversation is.
 
+use crate::time::Timestamp;
+
 /// The name of server `number`, under a domain that nobody can own (RFC 6761).
 pub(super) fn name(number: u32) -> String {
     format!("s{number}.cloud{}.example", number % 97)
@@ -54,6 +56,18 @@ pub(super) fn dns(id: u16, name: &str, answer: Option<[u8; 4]>) -> Vec<u8> {
         out.extend(address);
     }
     out
+}
+
+/// What a proxy is asked, to reach a server (RFC 9110, section 9.3.6).
+pub(super) fn connect(name: &str) -> Vec<u8> {
+    format!("CONNECT {name}:443 HTTP/1.1\r\nHost: {name}:443\r\n\r\n").into_bytes()
+}
+
+/// The data of a ping as Linux sends it: the time, and bytes that count up.
+pub(super) fn ping(at: Timestamp) -> Vec<u8> {
+    let micros = at.as_nanos() % 1_000_000_000 / 1000;
+    let stamp = [at.as_secs().to_le_bytes(), micros.to_le_bytes()];
+    stamp.into_iter().flatten().chain(16..56).collect()
 }
 
 pub(super) fn http_request(name: &str, number: u64) -> Vec<u8> {

@@ -298,10 +298,23 @@ fn a_grid_is_the_same_for_any_workers_and_fewer_uploads() {
             let upload = &uploads[at];
             upload["bytes"] == 10_000_000_000_u64
                 && upload["destination"] == "never-seen"
-                && upload["is_counted"] == true
+                && upload["judged_by"] == "bytes"
         })
         .collect();
     assert!(!huge.is_empty() && huge.iter().all(|&at| found(&judges[0], at)), "{huge:?}");
+    // A megabyte in names or echoes, where nobody has any: so is that, and long before it is over.
+    let hidden: Vec<usize> =
+        (0..uploads.len()).filter(|&at| uploads[at]["judged_by"] != "bytes").collect();
+    assert!(!hidden.is_empty());
+    for at in hidden {
+        let (upload, outcome) = (&uploads[at], &judges[0]["outcomes"][at]);
+        let left = outcome["bytes_left"].as_u64().unwrap_or(u64::MAX);
+        assert!(
+            found(&judges[0], at) && left * 4 < upload["bytes"].as_u64().unwrap(),
+            "{outcome} of {upload}"
+        );
+        assert!(outcome["oracle_bytes_left"].is_null(), "{outcome}");
+    }
     let page = fs::read_to_string(page).unwrap();
     assert!(page.matches("<svg").count() == 3 && !page.contains("NaN"), "{page}");
 
@@ -309,6 +322,147 @@ fn a_grid_is_the_same_for_any_workers_and_fewer_uploads() {
     for (few, many) in uploads_of(&fewer).iter().zip(uploads_of(&report)) {
         assert_eq!(few, &many);
     }
+}
+
+/// An upload to a place never seen that doubles each day is found sooner or later, and whoever works at it makes
+/// no difference.
+#[test]
+fn ramps_are_found_or_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let like = folder.path().join("office.toml");
+    let small = "days = 24\nlearn_days = 8\n[hosts]\nworkstations = 10\nservers = 1\n\
+                 [browsing]\nvisits_median = 30";
+    fs::write(&like, small).unwrap();
+    let page = folder.path().join("ramps.html");
+    let told = |more: &[&str]| {
+        let arguments = ["eval", "--ramps", "--office", like.to_str().unwrap(), "--format", "json"];
+        let output = sekisho().args(arguments).args(more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let some = ["--uploads", "18", "--budgets", "1"];
+    let one = told(&[&some[..], &["--workers", "1", "--html", page.to_str().unwrap()]].concat());
+    assert_eq!(told(&[&some[..], &["--workers", "3"]].concat()), one);
+    let report: Value = serde_json::from_str(&one).unwrap();
+    let validator = schema("ramps");
+    let mistakes: Vec<String> =
+        validator.iter_errors(&report).map(|error| error.to_string()).collect();
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let (ramps, judged) = (report["ramps"].as_array().unwrap(), &report["judges"][0]);
+    assert_eq!(ramps.len(), 18);
+    for (ramp, outcome) in ramps.iter().zip(judged["outcomes"].as_array().unwrap()) {
+        let found = &outcome["found"];
+        if ramp["growth"] == 2.0 && ramp["destination"] == "never-seen" {
+            assert!(found["day"].as_u64().is_some(), "{outcome} of {ramp}");
+        }
+        if let Some(day) = found["day"].as_u64() {
+            assert_eq!(found["bytes_of_day"], ramp["bytes"][day as usize - 1]);
+        }
+        for left in ["theft_left", "theft_left_unprepared"] {
+            assert!(outcome[left].as_u64() <= report["theft_bytes"].as_u64(), "{outcome}");
+        }
+    }
+    let ramps: u64 = judged["curves"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|curve| curve["ramps"].as_u64().unwrap())
+        .sum();
+    assert_eq!(ramps, 18);
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.matches("<svg").count() == 1 && !page.contains("NaN"), "{page}");
+    let (code, _, err) = run_plain(&["--ramps", "--days", "20"]);
+    assert!(code == 2 && err.contains("ramps need 15 days after 28 days of learning"), "{err}");
+}
+
+/// The grid judges reports, and eval packets: both must say the same of the same uploads, or one of them measures
+/// something else.
+#[test]
+fn uploads_of_the_grid_are_judged_alike_as_packets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let event = |name: &str, rate: u32, mb: &str, to: &str, more: &str| {
+        format!(
+            "[[event]]\nname = \"{name}\"\nrate = {rate}\nmb_median = {mb}\nmb_spread = 1.0\nmb_max = 3.0\n\
+             to = \"{to}\"\n{more}\n"
+        )
+    };
+    let small = "days = 12\nlearn_days = 8\nmove = []\n[hosts]\nworkstations = 8\nservers = 1\n\
+                 [browsing]\nmb_median = 0.4\nmb_idle = 0.1\nvisits_median = 40\nin_per_out = 2.0\n";
+    let events = [
+        event("sync", 200, "0.1", "cloud", ""),
+        event("one-off", 20, "0.3", "new", ""),
+        event("digests", 200, "0.001", "reputation", "over = \"dns\"\nport = 53"),
+        event("pings", 100, "0.001", "cloud", "over = \"icmp\"\nport = 0"),
+    ];
+    fs::write(path("office.toml"), small.to_owned() + &events.concat()).unwrap();
+    let told = |arguments: &[&str]| {
+        let output = sekisho().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let office = path("office.toml");
+    let grid = told(&[
+        "eval",
+        "--grid",
+        "--office",
+        &office,
+        "--uploads",
+        "162",
+        "--budgets",
+        "1",
+        "--format",
+        "json",
+    ]);
+    let mut grid: Value = serde_json::from_str(&grid).unwrap();
+    let all = uploads_of(&grid);
+    let is_meant = |upload: &Value| {
+        let (bytes, pace) = (upload["bytes"].as_u64(), upload["bytes_per_sec"].as_u64());
+        bytes <= Some(10_000_000) && pace <= Some(1_000_000)
+    };
+    let some: Vec<_> = all.into_iter().filter(|(upload, _)| is_meant(upload)).step_by(3).collect();
+    grid["uploads"] = some.iter().map(|(upload, _)| upload.clone()).collect();
+    fs::write(path("grid.json"), grid.to_string()).unwrap();
+    told(&[
+        "synth",
+        "office",
+        "--like",
+        &office,
+        "--inject",
+        &path("grid.json"),
+        "--snap",
+        "1200",
+        "--labels",
+        &path("labels.json"),
+        "--output",
+        &path("office.pcap"),
+    ]);
+    let eval = told(&[
+        "eval",
+        "--labels",
+        &path("labels.json"),
+        &path("office.pcap"),
+        "--budgets",
+        "1",
+        "--format",
+        "json",
+    ]);
+    let eval: Value = serde_json::from_str(&eval).unwrap();
+    let (mut found, mut hidden) = (0, 0);
+    assert_eq!(eval["incidents"].as_array().unwrap().len(), some.len());
+    for (incident, (upload, outcome)) in eval["incidents"].as_array().unwrap().iter().zip(&some) {
+        assert_eq!(
+            incident["alone"]["verdict"], outcome["verdict"],
+            "{incident} {upload} {outcome}"
+        );
+        found += u32::from(outcome["verdict"] == "found");
+        hidden += u32::from(upload["judged_by"] != "bytes");
+    }
+    assert!(
+        found > 5 && hidden > 2 && (found as usize) < some.len(),
+        "{found} {hidden} of {}",
+        some.len()
+    );
 }
 
 /// Each upload with what the first budget says of it.

@@ -3,11 +3,11 @@
 use std::fmt::{self, Write};
 
 use super::super::html::{HEAD, shown};
-use super::report::{GridReport, Judged, Tally, word};
+use super::report::{GridReport, Hidden, Judged, Slice, Tally, word};
 use super::text::{share, value_text};
 use crate::alert::bytes_text;
 use crate::plot::{Chart, Panel, Scale, Series, grouped};
-use crate::synth::office::Destination;
+use crate::synth::office::{Destination, JudgedBy};
 
 impl GridReport {
     /// The report as an HTML page with plots.
@@ -42,6 +42,7 @@ impl GridReport {
             self.put_matrix(page, judged)?;
         }
         put_slices(page, &budgets().collect::<Vec<_>>())?;
+        put_hidden(page, &budgets().collect::<Vec<_>>())?;
         writeln!(page, "</html>")
     }
 
@@ -78,7 +79,7 @@ impl GridReport {
         let line =
             |name: String, destination: Destination, value: &dyn Fn(&Tally) -> Option<f64>| {
                 let point = |bytes: u64| {
-                    let tally = self.tally(&judged.outcomes, |cell| {
+                    let tally = self.tally(&judged.outcomes, JudgedBy::Bytes, |cell| {
                         (cell.bytes, cell.destination) == (bytes, destination)
                     });
                     Some((bytes as f64 / 1e6, value(&tally)?))
@@ -124,7 +125,7 @@ impl GridReport {
             for &bytes in &sizes {
                 write!(page, "<tr><th>{}", bytes_text(bytes))?;
                 for &pace in &paces {
-                    let tally = self.tally(&judged.outcomes, |cell| {
+                    let tally = self.tally(&judged.outcomes, JudgedBy::Bytes, |cell| {
                         (cell.bytes, cell.bytes_per_sec, cell.destination)
                             == (bytes, pace, destination)
                     });
@@ -155,6 +156,41 @@ fn put_slices(page: &mut String, budgets: &[&Judged]) -> fmt::Result {
         )?;
         for judged in budgets {
             write_cell(page, &judged.by[at].tally)?;
+        }
+    }
+    writeln!(page, "</table>")
+}
+
+/// The same of what is hidden in messages, with what had left.
+fn put_hidden(page: &mut String, budgets: &[&Judged]) -> fmt::Result {
+    let Some(first) = budgets.first() else { return Ok(()) };
+    write!(
+        page,
+        "<h2>Hidden in messages: found, %, and median left</h2><table><tr><th><th>uploads"
+    )?;
+    for judged in budgets {
+        write!(page, "<th>{}", shown(&judged.name))?;
+    }
+    for (at, hidden) in first.hidden.iter().enumerate() {
+        let tallies = |judged: &Judged| {
+            let Hidden { all, by, .. } = &judged.hidden[at];
+            let slice = |slice: &Slice| {
+                (
+                    format!("{} {}", slice.of, value_text(slice.of, &slice.value)),
+                    slice.tally.clone(),
+                )
+            };
+            std::iter::once(("all".to_owned(), all.clone()))
+                .chain(by.iter().map(slice))
+                .collect::<Vec<_>>()
+        };
+        for (row, (name, tally)) in tallies(first).into_iter().enumerate() {
+            write!(page, "\n<tr><td>{}, {name}<td>{}", word(&hidden.judged_by), tally.uploads)?;
+            for judged in budgets {
+                let (_, tally) = &tallies(judged)[row];
+                let left = tally.median_bytes_left.map_or_else(String::new, bytes_text);
+                write!(page, "<td>{} {left}", share(tally.found, tally.uploads))?;
+            }
         }
     }
     writeln!(page, "</table>")

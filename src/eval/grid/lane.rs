@@ -13,8 +13,8 @@ use super::super::score::outcome;
 use super::super::truth::Truth;
 use crate::detect::Bits;
 use crate::engine::Analyst;
-use crate::flow::FlowDelta;
 use crate::net::Subnets;
+use crate::synth::office::Report;
 use crate::time::{Calendar, Timestamp};
 
 /// An upload that waits for its turn.
@@ -22,7 +22,7 @@ pub(super) struct Waiting {
     /// Of the cell.
     pub(super) number: usize,
     pub(super) label: Label,
-    pub(super) deltas: Vec<FlowDelta>,
+    pub(super) reports: Vec<Report>,
     /// Places in today of what its host does otherwise, in their order.
     pub(super) own: Vec<usize>,
 }
@@ -45,7 +45,7 @@ pub(super) enum AtWork {
 #[derive(Clone, Copy)]
 pub(super) struct Days<'a> {
     /// Today first, and as many as the longest upload needs.
-    pub(super) days: &'a [Vec<FlowDelta>],
+    pub(super) days: &'a [Vec<Report>],
     pub(super) internal: &'a Subnets,
     pub(super) calendar: &'a Calendar,
 }
@@ -69,22 +69,32 @@ impl<J: Judge> Lane<J> {
         Self { judge, notes: Notes::default(), outcomes: Vec::new(), threshold: None }
     }
 
+    /// One that goes on from here, and has found nothing yet.
+    pub(super) fn fork(&self) -> Self {
+        Self { notes: self.notes.fork(), ..Self::new(self.judge.clone()) }
+    }
+
     /// Lives through today; when an upload begins, a fork goes on with it. They are in order of time.
-    fn live(&mut self, days: Days<'_>, waiting: &[Waiting]) {
+    pub(super) fn live(&mut self, days: Days<'_>, waiting: &[Waiting]) {
         let mut waiting = waiting.iter().peekable();
         let Some(today) = days.days.first() else { return };
-        for (at, delta) in today.iter().enumerate() {
-            while let Some(upload) = waiting.next_if(|one| one.label.start <= delta.last_at) {
-                self.fork(upload, days, at);
+        for (at, report) in today.iter().enumerate() {
+            while let Some(upload) = waiting.next_if(|one| one.label.start <= report.at().0) {
+                self.try_alone(upload, days, at);
             }
-            self.judge.fold(delta);
+            self.judge.see(report);
             self.notes.take(self.judge.told(), &[], &mut Truth::new(&[]));
         }
-        waiting.for_each(|upload| self.fork(upload, days, today.len()));
+        waiting.for_each(|upload| self.try_alone(upload, days, today.len()));
     }
 
     /// Judges one upload, alone after the past, from the place in today at which it begins.
-    fn fork(&mut self, upload: &Waiting, Days { days, internal, calendar }: Days<'_>, at: usize) {
+    fn try_alone(
+        &mut self,
+        upload: &Waiting,
+        Days { days, internal, calendar }: Days<'_>,
+        at: usize,
+    ) {
         let mut calendar = calendar.clone();
         let target = Target::of(&upload.label, internal, &mut calendar);
         let is_over_today = calendar.day(upload.label.start) == target.graced_day;
@@ -94,16 +104,18 @@ impl<J: Judge> Lane<J> {
         let until = upload.label.end.plus(GRACE);
         // Until midnight nothing that others do changes the verdict on a host, but for who else goes to the
         // same place: what all have done is learned then.
-        let rest: Box<dyn Iterator<Item = &FlowDelta>> = if is_over_today {
+        let rest: Box<dyn Iterator<Item = &Report>> = if is_over_today {
             let from = upload.own.partition_point(|&own| own < at);
             Box::new(upload.own[from..].iter().map(|&own| &days[0][own]))
         } else {
             Box::new(days[0][at..].iter().chain(days[1..].iter().flatten()))
         };
-        let rest = rest.take_while(|delta| delta.last_at <= until);
-        for delta in merged(rest, upload.deltas.iter()) {
-            truth.add(delta);
-            judge.fold(delta);
+        let rest = rest.take_while(|report| report.at().0 <= until);
+        for report in merged(rest, upload.reports.iter()) {
+            if let Report::Delta(delta) = report {
+                truth.add(delta);
+            }
+            judge.see(report);
             notes.take(judge.told(), &targets, &mut truth);
         }
         judge.finish();
@@ -113,13 +125,13 @@ impl<J: Judge> Lane<J> {
 }
 
 /// Both in order of time.
-fn merged<'a>(
-    one: impl Iterator<Item = &'a FlowDelta>,
-    other: impl Iterator<Item = &'a FlowDelta>,
-) -> impl Iterator<Item = &'a FlowDelta> {
+pub(super) fn merged<'a>(
+    one: impl Iterator<Item = &'a Report>,
+    other: impl Iterator<Item = &'a Report>,
+) -> impl Iterator<Item = &'a Report> {
     let (mut one, mut other) = (one.peekable(), other.peekable());
     std::iter::from_fn(move || match (one.peek(), other.peek()) {
-        (Some(first), Some(second)) if second.last_at < first.last_at => other.next(),
+        (Some(first), Some(second)) if second.at().0 < first.at().0 => other.next(),
         (Some(_), _) => one.next(),
         (None, _) => other.next(),
     })

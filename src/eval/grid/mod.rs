@@ -4,13 +4,14 @@
 mod html;
 mod lane;
 mod past;
+pub mod ramps;
 mod report;
 mod text;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-pub use report::{GridReport, Judged, Outcome, Slice, Tally, Upload};
+pub use report::{GridReport, Hidden, Judged, Outcome, Slice, Tally, Upload};
 
 use self::lane::{AtWork, Days, Lane, Waiting, days_needed};
 use self::past::Past;
@@ -18,11 +19,11 @@ use super::error::EvalError;
 use super::fixed_rules::{FixedRule, Rule};
 use super::labels::Labels;
 use super::notes::Notes;
-use super::report::{Outcome as Said, Verdict};
+use super::report::{Detection, Outcome as Said, Verdict};
 use crate::engine::{self, Analyst};
 use crate::flow::FlowDelta;
 use crate::net::Addr;
-use crate::synth::office::{Cell, Injection, Office};
+use crate::synth::office::{Cell, Injection, JudgedBy, Office, Report};
 use crate::time::{Calendar, Timestamp};
 
 /// What is tried, and on what.
@@ -107,6 +108,16 @@ struct Seen {
     left: u64,
 }
 
+impl Tried {
+    /// What had left: of what is hidden in messages its own bytes, and not those around it.
+    fn left(&self, detection: &Detection) -> u64 {
+        match self.injection.cell.service.judged_by() {
+            JudgedBy::Bytes => detection.bytes_left,
+            JudgedBy::Names | JudgedBy::Echoes => self.injection.left(detection.time),
+        }
+    }
+}
+
 impl<'a> Grid<'a> {
     fn new(plan: &'a GridPlan) -> Self {
         let (internal, zone) = (&plan.analyst.egress.internal, &plan.analyst.egress.timezone);
@@ -142,7 +153,7 @@ impl<'a> Grid<'a> {
     /// A day of the office, and the uploads that begin on it.
     fn live(
         &mut self,
-        days: &[Vec<FlowDelta>],
+        days: &[Vec<Report>],
         injections: Vec<(usize, Injection)>,
         is_judged: bool,
     ) -> Result<(), EvalError> {
@@ -156,7 +167,7 @@ impl<'a> Grid<'a> {
             .map(|((&(number, injection), label), own)| Waiting {
                 number,
                 label,
-                deltas: injection.deltas(),
+                reports: injection.reports(),
                 own,
             })
             .collect();
@@ -186,12 +197,16 @@ impl<'a> Grid<'a> {
     }
 
     /// The moments at which an upload, with what its host sends there anyway, scores more than ever before.
-    fn oracle(&mut self, days: &[Vec<FlowDelta>], upload: &Waiting, one: &Injection) -> Vec<Seen> {
+    fn oracle(&mut self, days: &[Vec<Report>], upload: &Waiting, one: &Injection) -> Vec<Seen> {
+        if one.cell.service.judged_by() != JudgedBy::Bytes {
+            return Vec::new();
+        }
         let ends = (one.host, one.place);
         let today = upload.own.iter().map(|&own| &days[0][own]);
         let usual = today.chain(days.iter().skip(1).flatten());
+        let usual = usual.filter_map(Report::delta);
         let usual = usual.map(|delta| (delta, self.past.sent(delta, ends), 0));
-        let own = upload.deltas.iter().map(|delta| {
+        let own = upload.reports.iter().filter_map(Report::delta).map(|delta| {
             let sent = self.past.sent(delta, ends);
             (delta, sent, sent)
         });
@@ -220,7 +235,7 @@ impl<'a> Grid<'a> {
         self.tried.sort_by_key(|tried| tried.number);
         let upload = |Tried { injection, .. }: &Tried| Upload {
             cell: injection.cell,
-            is_counted: injection.cell.service.is_counted(),
+            judged_by: injection.cell.service.judged_by(),
             src: injection.host,
             dst: [injection.place],
             start: injection.start,
@@ -273,7 +288,7 @@ impl<'a> Grid<'a> {
             Outcome {
                 verdict: said.verdict,
                 secs: detection.as_ref().map(|detection| detection.secs),
-                bytes_left: detection.as_ref().map(|detection| detection.bytes_left),
+                bytes_left: detection.as_ref().map(|detection| tried.left(detection)),
                 oracle_bytes_left: alarm.map(|seen| seen.left),
             }
         };
@@ -286,19 +301,27 @@ impl<'a> Grid<'a> {
             false_alerts,
             false_per_day: rate(f64::from(report.judged_days)),
             false_per_1000_host_days: rate(report.host_days as f64 / 1000.0),
-            all: report.tally(&outcomes, |_| true),
-            by: report.slices(&outcomes),
+            all: report.tally(&outcomes, JudgedBy::Bytes, |_| true),
+            by: report.slices(&outcomes, JudgedBy::Bytes),
+            hidden: [JudgedBy::Names, JudgedBy::Echoes]
+                .map(|judged_by| Hidden {
+                    judged_by,
+                    all: report.tally(&outcomes, judged_by, |_| true),
+                    by: report.slices(&outcomes, judged_by),
+                })
+                .into(),
             outcomes,
         }
     }
 }
 
 /// Of each upload, the places in a day of what its host does otherwise.
-fn own(day: &[FlowDelta], injections: &[Injection]) -> Vec<Vec<usize>> {
+fn own(day: &[Report], injections: &[Injection]) -> Vec<Vec<usize>> {
     let mut by_host: HashMap<Addr, Vec<usize>> =
         injections.iter().map(|injection| (injection.host, Vec::new())).collect();
-    for (at, delta) in day.iter().enumerate() {
-        for addr in [delta.key.low.addr, delta.key.high.addr] {
+    for (at, report) in day.iter().enumerate() {
+        let (_, [one, other]) = report.at();
+        for addr in std::iter::once(one).chain((other != one).then_some(other)) {
             if let Some(own) = by_host.get_mut(&addr) {
                 own.push(at);
             }

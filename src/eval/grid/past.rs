@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use crate::egress::{Crossing, Place};
 use crate::flow::FlowDelta;
 use crate::net::{Addr, Protocol, Subnets};
-use crate::synth::office::{Cell, Destination, Hour, Injection};
+use crate::synth::office::{Cell, Destination, Hour, Injection, Report};
 use crate::synth::{Random, scramble};
 use crate::time::Timestamp;
 
@@ -64,9 +64,9 @@ impl Past {
     }
 
     /// Adds a day; one that is judged counts in the tails.
-    pub(super) fn learn(&mut self, day: &[FlowDelta], is_judged: bool) {
+    pub(super) fn learn(&mut self, day: &[Report], is_judged: bool) {
         let mut today: HashMap<(Addr, Addr), Exchange, RandomState> = HashMap::default();
-        for delta in day {
+        for delta in day.iter().filter_map(Report::delta) {
             let Some(crossing) = self.crossing(delta) else { continue };
             let pair = today.entry((crossing.host, crossing.peer)).or_default();
             pair.out += delta.sent_by(crossing.side).sent;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::report::Verdict;
 use crate::detect::Bits;
 use crate::net::Addr;
-use crate::synth::office::Cell;
+use crate::synth::office::{Cell, JudgedBy};
 use crate::time::Timestamp;
 
 /// What uploads over all that may matter came to. The same for the same seed.
@@ -42,8 +42,8 @@ pub struct Upload {
     /// What it is like.
     #[serde(flatten)]
     pub cell: Cell,
-    /// Does it count? Others wait for the detectors that are theirs.
-    pub is_counted: bool,
+    /// What gives it away. Those hidden in names and echoes are told apart, and an oracle of bytes sees none of them.
+    pub judged_by: JudgedBy,
     /// The host that sends.
     pub src: Addr,
     /// The other end.
@@ -69,12 +69,25 @@ pub struct Judged {
     pub false_per_day: f64,
     /// The same for each 1,000 host-days.
     pub false_per_1000_host_days: f64,
-    /// Over all uploads that count.
+    /// Over all uploads that bytes give away.
+    pub all: Tally,
+    /// Over those of them that have something in common.
+    pub by: Vec<Slice>,
+    /// Over those that are hidden in messages.
+    pub hidden: Vec<Hidden>,
+    /// Of each upload, in their order.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Uploads hidden in messages; the oracle's numbers are 0 and null.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Hidden {
+    /// In which.
+    pub judged_by: JudgedBy,
+    /// Over all of them.
     pub all: Tally,
     /// Over those that have something in common.
     pub by: Vec<Slice>,
-    /// Of each upload, in their order.
-    pub outcomes: Vec<Outcome>,
 }
 
 /// Uploads that have something in common.
@@ -118,10 +131,15 @@ pub struct Outcome {
 
 impl GridReport {
     /// Adds up the outcomes of a judge.
-    pub(super) fn tally(&self, outcomes: &[Outcome], is_meant: impl Fn(&Cell) -> bool) -> Tally {
+    pub(super) fn tally(
+        &self,
+        outcomes: &[Outcome],
+        judged_by: JudgedBy,
+        is_meant: impl Fn(&Cell) -> bool,
+    ) -> Tally {
         let uploads = self.uploads.iter().zip(outcomes);
         let meant: Vec<&Outcome> = uploads
-            .filter(|(upload, _)| upload.is_counted && is_meant(&upload.cell))
+            .filter(|(upload, _)| upload.judged_by == judged_by && is_meant(&upload.cell))
             .map(|(_, outcome)| outcome)
             .collect();
         let found = || meant.iter().filter(|one| one.verdict == Verdict::Found);
@@ -136,15 +154,15 @@ impl GridReport {
     }
 
     /// The same for each value of each dimension.
-    pub(super) fn slices(&self, outcomes: &[Outcome]) -> Vec<Slice> {
+    pub(super) fn slices(&self, outcomes: &[Outcome], judged_by: JudgedBy) -> Vec<Slice> {
         let mut slices = Vec::new();
         for Dimension { of, value } in DIMENSIONS {
-            let counted = self.uploads.iter().filter(|upload| upload.is_counted);
+            let counted = self.uploads.iter().filter(|upload| upload.judged_by == judged_by);
             let mut values: Vec<Value> = counted.map(|upload| value(&upload.cell)).collect();
             values.sort();
             values.dedup();
             for one in values {
-                let tally = self.tally(outcomes, |cell| value(cell) == one);
+                let tally = self.tally(outcomes, judged_by, |cell| value(cell) == one);
                 slices.push(Slice { of, value: one.to_string(), tally });
             }
         }
@@ -193,7 +211,7 @@ pub(super) fn word(value: &impl Serialize) -> String {
 }
 
 /// The middle one, the lesser of two in the middle.
-fn median(mut values: Vec<u64>) -> Option<u64> {
+pub(super) fn median(mut values: Vec<u64>) -> Option<u64> {
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied()
 }

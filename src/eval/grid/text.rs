@@ -2,15 +2,16 @@
 
 use std::fmt;
 
-use super::report::{GridReport, Judged, Tally, word};
+use super::report::{GridReport, Hidden, Judged, Tally, Upload, word};
 use crate::alert::bytes_text;
 use crate::plot::grouped;
 use crate::sink::printable;
-use crate::synth::office::Destination;
+use crate::synth::office::{Destination, JudgedBy};
 
 impl fmt::Display for GridReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = self.uploads.iter().filter(|upload| upload.is_counted).count();
+        let by_bytes = |upload: &&Upload| upload.judged_by == JudgedBy::Bytes;
+        let counted = self.uploads.iter().filter(by_bytes).count();
         writeln!(
             f,
             "{} (seed {}): {} days learned, {} honest days judged, {} host-days",
@@ -22,9 +23,10 @@ impl fmt::Display for GridReport {
         )?;
         writeln!(
             f,
-            "{} of {} uploads tried; {counted} count, the others (DNS, ICMP, SMTP) wait for their detectors",
+            "{} of {} uploads tried; {counted} by their bytes, {} hidden in names and echoes",
             grouped(self.uploads.len() as u64),
             grouped(self.uploads_in_all as u64),
+            self.uploads.len() - counted,
         )?;
         writeln!(
             f,
@@ -43,6 +45,7 @@ impl fmt::Display for GridReport {
             write_judged(f, judged)?;
         }
         self.write_slices(f)?;
+        self.write_hidden(f)?;
         match self.judges.iter().find(|judged| judged.budget.is_some()) {
             Some(judged) => self.write_matrix(f, judged),
             None => Ok(()),
@@ -73,6 +76,40 @@ impl GridReport {
         Ok(())
     }
 
+    /// Recall of what is hidden in messages, and what had left, a column for each budget.
+    fn write_hidden(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let budgets: Vec<&Judged> =
+            self.judges.iter().filter(|judged| judged.budget.is_some()).collect();
+        let Some(first) = budgets.first() else { return Ok(()) };
+        write!(f, "\nHidden in messages: found, median left\n{:>32} {:>7}", "", "uploads")?;
+        for judged in &budgets {
+            write!(f, "  {:>18}", judged.name)?;
+        }
+        writeln!(f)?;
+        for (at, hidden) in first.hidden.iter().enumerate() {
+            let of = word(&hidden.judged_by);
+            let row = |name: &str,
+                       tally: &dyn Fn(&Hidden) -> &Tally,
+                       f: &mut fmt::Formatter<'_>| {
+                write!(f, "{name:>32} {:>7}", tally(hidden).uploads)?;
+                for judged in &budgets {
+                    let Tally { uploads, found, median_bytes_left, .. } = tally(&judged.hidden[at]);
+                    let left = median_bytes_left.map_or("-".to_owned(), bytes_text);
+                    write!(f, "  {:>18}", format!("{}, {left}", percent(*found, *uploads)))?;
+                }
+                writeln!(f)
+            };
+            row(&format!("{of}, all"), &|hidden| &hidden.all, f)?;
+            for (slice, one) in hidden.by.iter().enumerate() {
+                if ["bytes", "bytes_per_sec", "destination"].contains(&one.of) {
+                    let name = format!("{of}, {} {}", one.of, value_text(one.of, &one.value));
+                    row(&name, &|hidden| &hidden.by[slice].tally, f)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Recall by size and pace, for each kind of destination.
     fn write_matrix(&self, f: &mut fmt::Formatter<'_>, judged: &Judged) -> fmt::Result {
         let (sizes, paces) = (judged.values("bytes"), judged.values("bytes_per_sec"));
@@ -87,7 +124,7 @@ impl GridReport {
             for &bytes in &sizes {
                 write!(f, "{:>10}", bytes_text(bytes))?;
                 for &pace in &paces {
-                    let tally = self.tally(&judged.outcomes, |cell| {
+                    let tally = self.tally(&judged.outcomes, JudgedBy::Bytes, |cell| {
                         (cell.bytes, cell.bytes_per_sec, cell.destination)
                             == (bytes, pace, destination)
                     });

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::Report;
+use super::messages::Says;
 use super::transfer::{Queue, Transfer};
-use crate::flow::FlowDelta;
 use crate::net::{Addr, Protocol};
 use crate::synth::random::scramble;
 use crate::time::Timestamp;
 
 /// One upload of the grid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Cell {
     /// Payload bytes sent.
     pub bytes: u64,
@@ -31,7 +32,7 @@ pub struct Cell {
 }
 
 /// Over which flows an upload goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Chunking {
     /// One.
@@ -43,7 +44,9 @@ pub enum Chunking {
 }
 
 /// Where an upload goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Destination {
     /// Where nobody of the office ever was.
@@ -55,7 +58,7 @@ pub enum Destination {
 }
 
 /// When an upload begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hour {
     /// Between nine and fifteen.
@@ -65,7 +68,7 @@ pub enum Hour {
 }
 
 /// The protocol of an upload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Service {
     /// TCP, port 443.
@@ -76,18 +79,30 @@ pub enum Service {
     Ssh,
     /// TCP, port 20.
     Ftp,
-    /// TCP, port 25.
+    /// TCP, port 25; nobody counts the mails.
     Smtp,
-    /// UDP, port 53; as much comes back.
+    /// Questions to the place, a hundred bytes in each name; every one is answered.
     Dns,
-    /// Echoes; as much comes back.
+    /// Echoes of a thousand bytes and a header; as much comes back.
     Icmp,
     /// TCP, a port that no service has.
     Raw,
 }
 
-/// How the pace of an upload changes.
+/// What gives an upload away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgedBy {
+    /// Bytes to a destination.
+    Bytes,
+    /// What names tell that are asked for.
+    Names,
+    /// What echoes carry.
+    Echoes,
+}
+
+/// How the pace of an upload changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pace {
     /// Not at all.
@@ -97,7 +112,8 @@ pub enum Pace {
 }
 
 impl Cell {
-    /// The whole grid, less what would take more than seven days.
+    /// The whole grid, less what would take more than seven days, and more messages than a tunnel carries:
+    /// 100,000, and a thousand a second.
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for bytes in BYTES {
@@ -126,7 +142,7 @@ impl Cell {
                 }
             }
         }
-        all.retain(|cell| cell.millis() <= MILLIS_MAX);
+        all.retain(Self::is_possible);
         all
     }
 
@@ -145,6 +161,14 @@ impl Cell {
         }
         ranked.sort_by_key(|&(rank, _)| rank);
         ranked.into_iter().take(count).map(|(_, cell)| cell).collect()
+    }
+
+    fn is_possible(&self) -> bool {
+        let says = self.service.says();
+        let messages = |bytes: u64| if says.is_messages() { bytes / says.carries() } else { 0 };
+        self.millis() <= MILLIS_MAX
+            && messages(self.bytes) <= MESSAGES_MAX
+            && messages(self.bytes_per_sec) <= MESSAGES_PER_SEC_MAX
     }
 
     /// How long it takes.
@@ -223,12 +247,41 @@ pub struct Injection {
     pub start: Timestamp,
 }
 
+/// Uploads to lay over an office: the report of `eval --grid`, or a part of it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Injections {
+    /// Seed of the office that they were tried in.
+    pub seed: u64,
+    uploads: Vec<Laid>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Laid {
+    #[serde(flatten)]
+    cell: Cell,
+    src: Addr,
+    dst: [Addr; 1],
+    start: Timestamp,
+}
+
+impl Injections {
+    /// The uploads, in their order.
+    pub fn uploads(&self) -> Vec<Injection> {
+        let upload = |&Laid { cell, src, dst: [place], start }: &Laid| Injection {
+            cell,
+            host: src,
+            place,
+            start,
+        };
+        self.uploads.iter().map(upload).collect()
+    }
+}
+
 impl Injection {
-    /// The reports of its flows, in order of time.
-    pub fn deltas(&self) -> Vec<FlowDelta> {
-        let transfers: Vec<Transfer> = self.transfers();
+    /// The reports of its flows and messages, in order of time.
+    pub fn reports(&self) -> Vec<Report> {
         let mut queue = Queue::default();
-        queue.add(&transfers, &[]);
+        queue.add(&self.transfers(), Timestamp::EPOCH, &[]);
         std::iter::from_fn(|| queue.next_before(Timestamp::MAX)).collect()
     }
 
@@ -237,18 +290,35 @@ impl Injection {
         self.start.plus(Duration::from_millis(self.cell.millis()))
     }
 
-    fn transfers(&self) -> Vec<Transfer> {
+    /// Bytes of its data that have left by some moment.
+    pub fn left(&self, moment: Timestamp) -> u64 {
+        let passed = moment.since(self.start).as_millis();
+        let left = |part: &Part| {
+            let millis = u128::from(part.millis.max(1));
+            let by_now = passed.saturating_sub(u128::from(part.after)).min(millis);
+            (u128::from(part.bytes) * by_now / millis) as u64
+        };
+        self.cell.flows().iter().map(left).sum()
+    }
+
+    pub(super) fn transfers(&self) -> Vec<Transfer> {
         let service = self.cell.service;
-        let transfer = |part: &Part| Transfer {
-            host: self.host,
-            place: self.place,
-            port: service.port(),
-            protocol: service.protocol(),
-            is_inbound: false,
-            start: self.start.plus(Duration::from_millis(part.after)),
-            millis: part.millis,
-            out: part.bytes,
-            back: if service.is_echoed() { part.bytes } else { part.bytes / 100 },
+        let says = service.says();
+        let [ask, answer] = says.unit();
+        let transfer = |part: &Part| {
+            let count = part.bytes.div_ceil(says.carries());
+            Transfer {
+                host: self.host,
+                place: self.place,
+                port: service.port(),
+                protocol: service.protocol(),
+                is_inbound: false,
+                start: self.start.plus(Duration::from_millis(part.after)),
+                millis: part.millis,
+                out: count * ask,
+                back: if says.is_messages() { count * answer } else { part.bytes / 100 },
+                says,
+            }
         };
         self.cell.flows().iter().map(transfer).collect()
     }
@@ -259,16 +329,23 @@ impl Service {
     pub const ALL: [Self; 8] =
         [Self::Tls, Self::Quic, Self::Ssh, Self::Ftp, Self::Smtp, Self::Dns, Self::Icmp, Self::Raw];
 
-    /// Is it judged by its bytes? DNS, ICMP and mail have detectors of their own to come.
-    pub fn is_counted(self) -> bool {
+    /// By what an upload over it is judged.
+    pub fn judged_by(self) -> JudgedBy {
         match self {
-            Self::Tls | Self::Quic | Self::Ssh | Self::Ftp | Self::Raw => true,
-            Self::Smtp | Self::Dns | Self::Icmp => false,
+            Self::Tls | Self::Quic | Self::Ssh | Self::Ftp | Self::Smtp | Self::Raw => {
+                JudgedBy::Bytes
+            }
+            Self::Dns => JudgedBy::Names,
+            Self::Icmp => JudgedBy::Echoes,
         }
     }
 
-    fn is_echoed(self) -> bool {
-        matches!(self, Self::Dns | Self::Icmp)
+    fn says(self) -> Says {
+        match self.judged_by() {
+            JudgedBy::Bytes => Says::Bytes,
+            JudgedBy::Names => Says::HiddenNames,
+            JudgedBy::Echoes => Says::HiddenPings,
+        }
     }
 
     fn protocol(self) -> Protocol {
@@ -307,6 +384,8 @@ const BYTES: [u64; 5] = [1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_0
 const RATES: [u64; 6] = [1000, 10_000, 100_000, 1_000_000, 10_000_000, 125_000_000];
 
 const MILLIS_MAX: u64 = 7 * 86_400_000;
+const MESSAGES_MAX: u64 = 100_000;
+const MESSAGES_PER_SEC_MAX: u64 = 1000;
 const PARALLEL: u64 = 8;
 const SMALL_BYTES: u64 = 64 << 10;
 const MANY_MAX: u64 = 1000;
@@ -314,8 +393,11 @@ const RAMP: [u64; 4] = [1, 2, 4, 8];
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
-    use crate::flow::Sender;
+    use crate::flow::{FlowDelta, Sender};
+    use crate::names::Event;
 
     /// A cell that sends less than it says would make every detector look blind.
     #[test]
@@ -324,14 +406,45 @@ mod tests {
         let (host, place) = (Addr::from_v4([10, 20, 0, 1]), Addr::from_v4([203, 0, 113, 7]));
         for cell in Cell::some(400, 3) {
             let injection = Injection { cell, host, place, start };
-            let deltas = injection.deltas();
+            let reports = injection.reports();
             let sent = |delta: &FlowDelta| {
                 let side = if delta.key.low.addr == host { Sender::Low } else { Sender::High };
                 delta.sent_by(side).sent
             };
-            assert_eq!(deltas.iter().map(sent).sum::<u64>(), cell.bytes, "{cell:?}");
-            assert_eq!(deltas.iter().map(|delta| delta.last_at).max(), Some(injection.end()));
-            assert!(deltas.iter().map(|delta| delta.last_at).is_sorted());
+            let sent: u64 = reports.iter().filter_map(Report::delta).map(sent).sum();
+            match cell.service.judged_by() {
+                JudgedBy::Bytes => assert_eq!(sent, cell.bytes, "{cell:?}"),
+                JudgedBy::Names | JudgedBy::Echoes => assert!(sent > cell.bytes, "{cell:?}"),
+            }
+            assert_eq!(reports.iter().map(|report| report.at().0).max(), Some(injection.end()));
+            assert!(reports.iter().map(|report| report.at().0).is_sorted());
+            assert_eq!(injection.left(injection.end()), cell.bytes);
+            assert_eq!(injection.left(start), 0);
+        }
+    }
+
+    /// A tunnel whose messages tell less than was put into them would be no tunnel: the sensor must be told at
+    /// least as much as is stolen, every time something else.
+    #[test]
+    fn hidden_data_is_in_what_is_heard() {
+        let start = Timestamp::from_secs_nanos(1_773_000_000, 0);
+        let (host, place) = (Addr::from_v4([10, 20, 0, 1]), Addr::from_v4([203, 0, 113, 7]));
+        let is_hidden = |cell: &Cell| cell.service.judged_by() != JudgedBy::Bytes;
+        let cells = Cell::all().into_iter().filter(is_hidden);
+        for cell in cells.filter(|cell| cell.bytes == 1_000_000).step_by(7) {
+            let reports = Injection { cell, host, place, start }.reports();
+            let told = |report: &Report| match report {
+                Report::Event(Event::Query(query)) if !query.is_response => Some(query.below),
+                Report::Event(Event::Echo(echo)) if !echo.is_reply => Some(echo.data),
+                _ => None,
+            };
+            let told: Vec<_> = reports.iter().filter_map(told).collect();
+            let different: HashSet<u64> = told.iter().map(|told| told.digest).collect();
+            assert_eq!(different.len(), told.len(), "{cell:?}");
+            let bytes = told.iter().map(|told| u64::from(told.bits) / 8).sum::<u64>();
+            // Of chance one byte in 128 follows from the one before, as the bytes of a pattern do.
+            let least = cell.bytes - cell.bytes / 64;
+            assert!((least..cell.bytes * 5 / 4).contains(&bytes), "{bytes} of {cell:?}");
         }
     }
 
@@ -341,14 +454,16 @@ mod tests {
         let all = Cell::all();
         assert!(all.iter().all(|cell| cell.millis() <= MILLIS_MAX));
         assert_eq!(Cell::some(usize::MAX, 1).len(), all.len());
-        let strata = all.len() / (8 * 3 * 2 * 2);
+        let kinds = |cells: &[Cell]| -> HashSet<String> {
+            let kind = |cell: &Cell| {
+                format!("{} {} {:?}", cell.bytes, cell.bytes_per_sec, cell.destination)
+            };
+            cells.iter().map(kind).collect()
+        };
+        let strata = kinds(&all).len();
         let (few, more) = (Cell::some(strata, 5), Cell::some(3 * strata, 5));
         assert_eq!(few, more[..strata]);
-        let mut kinds: Vec<_> =
-            few.iter().map(|cell| (cell.bytes, cell.bytes_per_sec, cell.destination)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        assert_eq!(kinds.len(), strata);
+        assert_eq!(kinds(&few).len(), strata);
         assert_ne!(few, Cell::some(strata, 6));
     }
 }

@@ -97,7 +97,8 @@ fn generated() -> Quantiles {
                 [thefts]\nbulk = 0\ncloud = 0\nnight = 0\nsplit = 0\nslow = 0";
     let mut traffic = Traffic::default();
     let internal = Subnets::private();
-    for delta in Office::new(Parameters::parse(like).unwrap(), 1).unwrap() {
+    let office = Office::new(Parameters::parse(like).unwrap(), 1).unwrap();
+    for delta in office.filter_map(|report| report.delta().cloned()) {
         traffic.fold(&internal, &delta, |_| true);
     }
     traffic.quantiles(GENERATED)

@@ -7,6 +7,7 @@
 mod grid;
 mod habits;
 mod labels;
+mod messages;
 mod packets;
 mod parameters;
 mod places;
@@ -18,7 +19,7 @@ mod workday;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
-pub use grid::{Cell, Chunking, Destination, Hour, Injection, Pace, Service};
+pub use grid::{Cell, Chunking, Destination, Hour, Injection, Injections, JudgedBy, Pace, Service};
 pub use labels::OfficeLabels;
 pub use packets::Packets;
 pub use parameters::{GRID, OfficeError, Parameters, SHIPPED};
@@ -28,9 +29,41 @@ use self::staff::{Host, Staff};
 use self::thefts::{Plan, Theft};
 use self::transfer::{Queue, Transfer};
 use super::random::{Random, scramble};
-use crate::flow::FlowDelta;
+use crate::flow::{FlowDelta, FlowKey};
+use crate::names::Event;
 use crate::net::Addr;
 use crate::time::Timestamp;
+
+/// What a flow table and the look at names report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// What a flow counted.
+    Delta(FlowDelta),
+    /// What was learned: of questions for names, pings, and requests to a proxy.
+    Event(Event),
+}
+
+impl Report {
+    /// What a flow counted, if it is that.
+    pub fn delta(&self) -> Option<&FlowDelta> {
+        match self {
+            Self::Delta(delta) => Some(delta),
+            Self::Event(_) => None,
+        }
+    }
+
+    /// When it is reported, and between whom.
+    pub fn at(&self) -> (Timestamp, [Addr; 2]) {
+        let ends = |flow: &FlowKey| [flow.low.addr, flow.high.addr];
+        match self {
+            Self::Delta(delta) => (delta.last_at, ends(&delta.key)),
+            Self::Event(Event::Query(query)) => (query.at, ends(&query.flow)),
+            Self::Event(Event::Echo(echo)) => (echo.at, ends(&echo.flow)),
+            Self::Event(Event::Facts(flow, facts)) => (facts.seen_at, ends(flow)),
+            Self::Event(Event::Answer(answer)) => (answer.at, [answer.host; 2]),
+        }
+    }
+}
 
 /// The reports of all flows of an office, in order of time; the same for the same seed.
 #[derive(Debug, Clone)]
@@ -41,6 +74,7 @@ pub struct Office {
     places: Places,
     staff: Staff,
     thefts: Vec<Theft>,
+    injections: Vec<Injection>,
     /// The next day to make up.
     day: u32,
     queue: Queue,
@@ -62,6 +96,7 @@ impl Office {
             places,
             staff,
             thefts,
+            injections: Vec::new(),
             seed,
             day: 0,
             queue: Queue::default(),
@@ -69,9 +104,16 @@ impl Office {
         })
     }
 
+    /// The same office with these uploads in it instead of its thefts.
+    #[must_use]
+    pub fn with(self, injections: Vec<Injection>) -> Self {
+        Self { thefts: Vec::new(), injections, ..self }
+    }
+
     /// What must be found in it, in the form that `sekisho eval` reads.
     pub fn labels(&self) -> OfficeLabels {
-        OfficeLabels::of(&self.parameters, &self.calendar, &self.thefts)
+        let labels = OfficeLabels::of(&self.parameters, &self.calendar, &self.thefts);
+        if self.injections.is_empty() { labels } else { labels.with(&self.injections) }
     }
 
     /// Labels of the same office with these uploads in it instead; each is called by its number.
@@ -100,13 +142,17 @@ impl Office {
         (day < self.days() && !self.calendar.is_off(day)).then(|| self.calendar.start(day))
     }
 
-    /// The workstations that are there from the first day to the last.
+    /// The addresses of the workstations that are there from the first day to the last.
     pub fn staying(&self) -> Vec<Addr> {
-        self.staff.workstations().filter(|host| host.stays()).map(Host::addr).collect()
+        let staying = self.staff.workstations().filter(|host| host.stays());
+        let mut addrs: Vec<Addr> = staying.map(Host::addr).collect();
+        addrs.sort();
+        addrs.dedup();
+        addrs
     }
 
     /// All reports of the next day, in order of time; with those of the last come all that are left.
-    pub fn next_reports(&mut self) -> Option<Vec<FlowDelta>> {
+    pub fn next_reports(&mut self) -> Option<Vec<Report>> {
         if !self.next_day() {
             return None;
         }
@@ -122,7 +168,8 @@ impl Office {
     /// Makes up the next day.
     fn next_day(&mut self) -> bool {
         let Some(transfers) = self.next_transfers() else { return false };
-        self.queue.add(&transfers, &self.calendar.midnights);
+        let day = self.calendar.start(self.day - 1);
+        self.queue.add(&transfers, day, &self.calendar.midnights);
         true
     }
 
@@ -149,17 +196,20 @@ impl Office {
             transfers
                 .extend(theft.transfers.iter().filter(|&&(on, _)| on == day).map(|&(_, it)| it));
         }
+        let (from, to) = (self.calendar.start(day), self.calendar.midnights[day as usize]);
+        let begun = |one: &&Injection| (from..to).contains(&one.start);
+        transfers.extend(self.injections.iter().filter(begun).flat_map(Injection::transfers));
         Some(transfers)
     }
 }
 
 impl Iterator for Office {
-    type Item = FlowDelta;
+    type Item = Report;
 
-    fn next(&mut self) -> Option<FlowDelta> {
+    fn next(&mut self) -> Option<Report> {
         loop {
-            if let Some(delta) = self.queue.next_before(self.limit()) {
-                return Some(delta);
+            if let Some(report) = self.queue.next_before(self.limit()) {
+                return Some(report);
             }
             if !self.next_day() {
                 return None;

@@ -7,10 +7,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Office;
-use super::transfer::{Queue, Report, Transfer};
+use super::messages::{Says, Topic};
+use super::transfer::{Increment, Queue, Transfer};
 use crate::capture::{Polled, Source};
 use crate::frame::Batch;
-use crate::net::{Addr, Protocol};
+use crate::net::{Addr, Endpoint, Protocol};
 use crate::synth::packet::{Node, Packet, Tcp, TcpOptions, Transport};
 use crate::synth::payload;
 use crate::synth::random::{Random, scramble};
@@ -34,7 +35,7 @@ pub struct Packets {
 struct Conversation {
     transfer: Transfer,
     port: u16,
-    reports: VecDeque<Report>,
+    increments: VecDeque<Increment>,
     planned: VecDeque<Planned>,
     /// Next sequence numbers; without TCP, what each end has sent so far.
     host_seq: u32,
@@ -53,9 +54,8 @@ struct Planned {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
-    /// What is the address of the place? And the answer.
-    Question,
-    Answer,
+    /// A message, and when its question came.
+    Message(Topic, Timestamp),
     /// A segment without payload.
     Control(u8),
     Payload(u16),
@@ -125,7 +125,7 @@ impl Conversation {
     fn new(transfer: Transfer, port: u16, (number, midnights): (u64, &[Timestamp])) -> Self {
         let seed = scramble(number);
         Self {
-            reports: transfer.reports(0, port, midnights).into(),
+            increments: transfer.increments(0, port, midnights).into(),
             transfer,
             port,
             planned: VecDeque::new(),
@@ -143,14 +143,11 @@ impl Conversation {
 
     /// Whoever opens a connection has asked for the name before: the resolver is inside, and asks nobody.
     fn ask(&mut self, day: Timestamp) {
-        let Transfer { start, is_inbound, place, .. } = self.transfer;
-        let asked_at = start.minus(ASKED_BEFORE);
-        let is_named = self.is_tcp() || self.transfer.port == 443;
-        if is_named && !is_inbound && asked_at >= day && place.to_ip().is_ipv4() {
-            let answered_at = start.minus(ASKED_BEFORE / 2);
-            self.planned.push_back(Planned { at: asked_at, by_host: true, what: What::Question });
-            self.planned.push_back(Planned { at: answered_at, by_host: false, what: What::Answer });
-        }
+        let Transfer { start, is_inbound, .. } = self.transfer;
+        self.transfer
+            .lookup(day)
+            .into_iter()
+            .for_each(|times| self.put_message(Topic::Lookup, times));
         if self.is_tcp() {
             let opener = !is_inbound;
             for (nanos, by_host, flags) in [
@@ -163,23 +160,40 @@ impl Conversation {
                 self.latest = at;
             }
         }
+        if let Some(times) = self.transfer.connect() {
+            self.put_message(Topic::Connect, times);
+            self.latest = times[1];
+        }
+    }
+
+    /// Plans a question and its answer.
+    fn put_message(&mut self, topic: Topic, [asked_at, answered_at]: [Timestamp; 2]) {
+        for (at, by_host) in [(asked_at, true), (answered_at, false)] {
+            self.planned.push_back(Planned { at, by_host, what: What::Message(topic, asked_at) });
+        }
     }
 
     /// When the next packet goes; plans those of the next report when there are none.
     fn refill(&mut self) -> Option<Timestamp> {
         while self.planned.is_empty() {
-            let report = self.reports.pop_front()?;
-            self.plan(&report);
+            let increment = self.increments.pop_front()?;
+            self.plan(&increment);
         }
         self.planned.front().map(|planned| planned.at)
     }
 
     /// Plans the packets of a report, at an even pace, the opener first.
-    fn plan(&mut self, report: &Report) {
-        let from = self.transfer.start.plus(Duration::from_millis(report.since));
-        let span = report.at.since(from).as_nanos();
+    fn plan(&mut self, increment: &Increment) {
+        if self.transfer.says.is_messages() {
+            let messages = self.transfer.messages(increment);
+            return messages.for_each(|times| self.put_message(Topic::Own, times));
+        }
+        let [asked, consented] = if increment.is_first { self.transfer.heads() } else { [0, 0] };
+        let from = self.transfer.start.plus(Duration::from_millis(increment.since));
+        let span = increment.at.since(from).as_nanos();
         let largest = if self.is_tcp() { SEGMENT } else { DATAGRAM };
-        let (out, back) = (report.out.div_ceil(largest), report.back.div_ceil(largest));
+        let (mut out_left, mut back_left) = (increment.out - asked, increment.back - consented);
+        let (out, back) = (out_left.div_ceil(largest), back_left.div_ceil(largest));
         let whole = out + back;
         let share = |count: u64, at: u64| u128::from(count) * u128::from(at) / u128::from(whole);
         let mut turns: Vec<bool> =
@@ -191,7 +205,6 @@ impl Conversation {
         {
             turns.swap(0, first);
         }
-        let (mut out_left, mut back_left) = (report.out, report.back);
         let (mut unacked, mut spoke) = (0, true);
         for (at, &by_host) in turns.iter().enumerate() {
             let left = if by_host { &mut out_left } else { &mut back_left };
@@ -210,12 +223,12 @@ impl Conversation {
         if self.is_tcp() && unacked > 0 {
             self.put(self.latest, !spoke, What::Control(Tcp::ACK));
         }
-        if self.is_tcp() && report.is_last {
+        if self.is_tcp() && increment.is_last {
             let closer = opener;
             for (by_host, flags) in
                 [(closer, Tcp::FIN | Tcp::ACK), (!closer, Tcp::FIN | Tcp::ACK), (closer, Tcp::ACK)]
             {
-                self.put(self.latest.max(report.at), by_host, What::Control(flags));
+                self.put(self.latest.max(increment.at), by_host, What::Control(flags));
             }
         }
     }
@@ -229,16 +242,18 @@ impl Conversation {
 
     fn send(&mut self, press: &mut Press, out: &mut Batch) {
         let Some(Planned { at, by_host, what }) = self.planned.pop_front() else { return };
-        let (host, place) = (node(self.transfer.host), node(self.transfer.place));
         let head = self.head(by_host, what);
-        let (place, transport, len) = match what {
-            What::Question | What::Answer => {
-                let (from, to) = if by_host { (self.port, 53) } else { (53, self.port) };
-                (node(RESOLVER), Transport::Udp { from, to }, head.len())
+        let topic = if let What::Message(topic, _) = what { topic } else { Topic::Own };
+        let ends = self.transfer.ends(topic, self.port);
+        let [host, place] = ends.map(|end| node(end.addr));
+        let (transport, len) = match what {
+            What::Message(Topic::Lookup, _) => (udp(ends, by_host), head.len()),
+            What::Message(Topic::Own | Topic::Connect, _) => {
+                (self.transport(at, by_host, Tcp::PSH | Tcp::ACK), head.len())
             }
-            What::Control(flags) => (place, self.transport(at, by_host, flags), 0),
+            What::Control(flags) => (self.transport(at, by_host, flags), 0),
             What::Payload(len) => {
-                (place, self.transport(at, by_host, Tcp::PSH | Tcp::ACK), usize::from(len))
+                (self.transport(at, by_host, Tcp::PSH | Tcp::ACK), usize::from(len))
             }
         };
         let (from, to) = if by_host { (host, place) } else { (place, host) };
@@ -251,7 +266,9 @@ impl Conversation {
             Packet { from, to, vlan: None, hop_limit, transport, head: &head, filler }.write(frame);
         });
         let takes = match what {
-            What::Question | What::Answer => 0,
+            What::Message(Topic::Lookup, _) => 0,
+            What::Message(Topic::Connect, _) => len as u32,
+            What::Message(Topic::Own, _) => 1,
             What::Control(flags) => u32::from(flags & (Tcp::SYN | Tcp::FIN) != 0),
             What::Payload(len) if self.is_tcp() => u32::from(len),
             What::Payload(_) => 1,
@@ -266,11 +283,8 @@ impl Conversation {
     }
 
     fn transport(&self, at: Timestamp, by_host: bool, flags: u8) -> Transport {
-        let (host_port, place_port) = match self.transfer.is_inbound {
-            true => (self.transfer.port, self.port),
-            false => (self.port, self.transfer.port),
-        };
-        let (from, to) = if by_host { (host_port, place_port) } else { (place_port, host_port) };
+        let ends = self.transfer.ends(Topic::Own, self.port);
+        let [from, to] = directed(ends, by_host).map(|end| end.port);
         let (seq, other) =
             if by_host { (self.host_seq, self.place_seq) } else { (self.place_seq, self.host_seq) };
         match self.transfer.protocol {
@@ -289,22 +303,24 @@ impl Conversation {
             Protocol::ICMP => {
                 Transport::Echo { is_reply: !by_host, ident: self.port, seq: seq as u16 }
             }
-            _ => Transport::Udp { from, to },
+            _ => udp(ends, by_host),
         }
+    }
+
+    fn is_tls(&self) -> bool {
+        let is_proxied = matches!(self.transfer.says, Says::Proxied(_));
+        self.is_tcp() && (self.transfer.port == 443 || is_proxied)
     }
 
     /// What a payload begins with.
     fn head(&self, by_host: bool, what: What) -> Vec<u8> {
-        // Each place is somebody else's (RFC 6761).
-        let name = || format!("www.place{}.example", self.transfer.place.to_bits() as u32);
+        let name = || self.transfer.name();
         let mut head = match what {
             What::Control(_) => return Vec::new(),
-            What::Question => return payload::dns(self.port, &name(), None),
-            What::Answer => {
-                let place = self.transfer.place.to_bits() as u32;
-                return payload::dns(self.port, &name(), Some(place.to_be_bytes()));
+            What::Message(topic, asked_at) => {
+                return self.transfer.text(topic, self.port, (asked_at, !by_host));
             }
-            What::Payload(len) if self.is_tcp() && self.transfer.port == 443 => {
+            What::Payload(len) if self.is_tls() => {
                 let has_spoken = if by_host { self.host_spoke } else { self.place_spoke };
                 match (has_spoken, by_host != self.transfer.is_inbound) {
                     (true, _) => payload::tls_record(usize::from(len)),
@@ -327,6 +343,16 @@ impl Conversation {
     }
 }
 
+/// The end that sends first.
+fn directed([host, place]: [Endpoint; 2], by_host: bool) -> [Endpoint; 2] {
+    if by_host { [host, place] } else { [place, host] }
+}
+
+fn udp(ends: [Endpoint; 2], by_host: bool) -> Transport {
+    let [from, to] = directed(ends, by_host).map(|end| end.port);
+    Transport::Udp { from, to }
+}
+
 fn node(addr: Addr) -> Node {
     let ip = addr.to_ip();
     let [a, b, c, d] = (addr.to_bits() as u32).to_be_bytes();
@@ -334,11 +360,7 @@ fn node(addr: Addr) -> Node {
     Node { mac: if is_inside { [2, 0x0a, a, b, c, d] } else { GATEWAY }, ip }
 }
 
-/// Of the office, inside it.
-const RESOLVER: Addr = Addr::from_v4([10, 20, 255, 53]);
 const GATEWAY: [u8; 6] = [2, 0, 0, 0, 0, 1];
-
-const ASKED_BEFORE: Duration = Duration::from_millis(30);
 
 /// The largest payload of a segment with time stamps, and of a datagram.
 const SEGMENT: u64 = 1448;
@@ -353,11 +375,12 @@ mod tests {
     use std::collections::BTreeMap;
     use std::ops::ControlFlow;
 
-    use super::super::Parameters;
+    use super::super::{Host, Parameters, Report};
     use super::*;
     use crate::egress::{Crossing, Place};
     use crate::engine::{Reported, Run, count};
     use crate::flow::{self, FlowDelta};
+    use crate::names::{self, Event, Service};
     use crate::net::Subnets;
 
     /// Three days of a small office with something of every kind, an upload past midnight too.
@@ -422,19 +445,52 @@ mod tests {
         over = "icmp"
     "#;
 
-    fn small(seed: u64) -> Office {
-        Office::new(Parameters::parse(SMALL).unwrap(), seed).unwrap()
+    /// The same with messages of every kind, half of the hosts behind a gateway and half asking a proxy.
+    const STANDING_BETWEEN: &str = "nat = { share = 0.5, hosts = 3 }\nproxy = { share = 0.5 }";
+    const BUSY: &str = r#"
+        [[event]]
+        name = "names"
+        who = "servers"
+        rate = 2400
+        mb_median = 0.005
+        mb_spread = 0.5
+        mb_max = 1.0
+        mbit = 0.0001
+        to = "names"
+        port = 53
+        over = "dns"
+        [[event]]
+        name = "digests"
+        rate = 400
+        mb_median = 0.001
+        mb_spread = 0.5
+        mb_max = 1.0
+        mbit = 0.001
+        to = "reputation"
+        port = 53
+        over = "dns"
+    "#;
+
+    fn small(seed: u64, busy: bool) -> Office {
+        let text = match busy {
+            true => [STANDING_BETWEEN, SMALL, BUSY].concat(),
+            false => SMALL.to_owned(),
+        };
+        Office::new(Parameters::parse(&text).unwrap(), seed).unwrap()
     }
 
-    /// Bytes of each host to each destination: out on each day, and in on all days, for these are reported
-    /// when the host sends the next.
+    /// Bytes of each host to each destination, of clients to their proxy too: out on each day, and in on all days,
+    /// for these are reported when the host sends the next.
     type Sums = BTreeMap<(Addr, Addr, Option<usize>), u64>;
 
     fn add(sums: &mut Sums, office: &Office, delta: &FlowDelta) {
-        let Place::Border(Crossing { host, peer, side, .. }) =
-            Place::of(&Subnets::private(), &delta.key)
-        else {
-            return;
+        let (host, peer, side) = match Place::of(&Subnets::private(), &delta.key) {
+            Place::Border(Crossing { host, peer, side, .. }) => (host, peer, side),
+            Place::Inside if delta.key.protocol == Protocol::TCP => {
+                let side = delta.initiator;
+                (delta.key.end(side).addr, delta.key.end(side.other()).addr, side)
+            }
+            _ => return,
         };
         let (out, back) = (delta.sent_by(side).sent, delta.sent_by(side.other()).sent);
         let midnights = &office.calendar.midnights;
@@ -446,45 +502,105 @@ mod tests {
         }
     }
 
-    fn replayed(seed: u64, snap: usize) -> Sums {
-        let office = small(seed);
-        let mut sums = Sums::new();
+    /// All that is learned of messages, in some order; of a request to a proxy when, of whom and for what.
+    fn note(events: &mut Vec<String>, event: &Event) {
+        match event {
+            Event::Query(_) | Event::Echo(_) | Event::Answer(_) => {
+                events.push(format!("{event:?}"));
+            }
+            Event::Facts(flow, facts) if facts.service == Service::Dns || facts.asks_proxy => {
+                events.push(format!("{flow:?} {} {:?}", facts.seen_at, facts.name));
+            }
+            Event::Facts(..) => {}
+        }
+    }
+
+    fn replayed(seed: u64, busy: bool, snap: usize) -> (Sums, Vec<String>) {
+        let office = small(seed, busy);
+        let (mut sums, mut events) = (Sums::new(), Vec::new());
         let run = Run {
             flow: flow::Options::default(),
-            names: None,
+            names: Some(names::Options::default()),
             internal: Subnets::private(),
             workers: 1,
         };
         let mut packets = Packets::new(office.clone(), snap);
         let take = |_: &mut Packets, reports: &crate::engine::Reports| {
             for reported in reports.in_order() {
-                if let Reported::Delta(delta) = reported {
-                    add(&mut sums, &office, delta);
+                match reported {
+                    Reported::Delta(delta) => add(&mut sums, &office, delta),
+                    Reported::Event(event) => note(&mut events, event),
+                    Reported::Claim(_) => {}
                 }
             }
             ControlFlow::Continue(())
         };
         let Ok(counted) = count(&mut packets, &run, take);
         assert_eq!(counted.rejects.iter().map(|(_, count)| count).sum::<u64>(), 0);
-        sums
+        (sums, ordered(events))
     }
 
-    /// Whoever judges the deltas judges the packets: both outputs must tell of the same bytes.
+    /// A request to a proxy is told again as more is learned of what it carries.
+    fn ordered(mut events: Vec<String>) -> Vec<String> {
+        events.sort();
+        events.dedup();
+        events
+    }
+
+    /// Whoever judges the reports judges the packets: both outputs must tell of the same bytes, names and echoes.
     #[test]
     fn packets_carry_what_the_reports_say() {
-        for (seed, snap) in [(1, usize::MAX), (2, 96)] {
-            let mut sums = Sums::new();
-            let office = small(seed);
-            office.clone().for_each(|delta| add(&mut sums, &office, &delta));
+        for (seed, busy, snap) in [(1, false, usize::MAX), (2, false, 96), (3, true, usize::MAX)] {
+            let (mut sums, mut events) = (Sums::new(), Vec::new());
+            let office = small(seed, busy);
+            for report in office.clone() {
+                match report {
+                    Report::Delta(delta) => add(&mut sums, &office, &delta),
+                    Report::Event(event) => note(&mut events, &event),
+                }
+            }
             assert!(sums.len() > 100 && sums.keys().any(|&(.., day)| day == Some(2)));
-            assert_eq!(replayed(seed, snap), sums);
+            let replayed = replayed(seed, busy, snap);
+            assert_eq!(replayed.0, sums);
+            if snap == usize::MAX {
+                let events = ordered(events);
+                assert!(events.len() > 1000 && events.iter().any(|event| event.contains("Echo")));
+                // Below a suffix that is not listed all names would tell the server that is asked as well.
+                assert!(!events.iter().any(|event| event.contains("is_listed: false")));
+                let both = replayed.1.iter().zip(&events);
+                let differ = both.clone().find(|(one, other)| one != other);
+                assert_eq!((differ, replayed.1.len()), (None, events.len()));
+            }
         }
+    }
+
+    /// Who is behind a gateway shares its address, and who asks a proxy sends nothing over port 443 himself.
+    #[test]
+    fn gateways_and_proxies_stand_between() {
+        let office = small(3, true);
+        let hosts: Vec<Addr> = office.staff.workstations().map(Host::addr).collect();
+        let gateway = |addr: &Addr| addr.to_string().starts_with("10.20.254.");
+        assert!(hosts.iter().any(gateway) && !hosts.iter().all(gateway), "{hosts:?}");
+        let mut clients = BTreeMap::new();
+        for report in office {
+            let Some(delta) = report.delta() else { continue };
+            let [client, server] =
+                [delta.initiator, delta.initiator.other()].map(|side| delta.key.end(side));
+            if delta.key.protocol == Protocol::TCP && [443, 3128].contains(&server.port) {
+                let ports: &mut Vec<u16> = clients.entry(client.addr.to_string()).or_default();
+                ports.push(server.port);
+            }
+        }
+        assert!(clients.remove("10.20.255.80").is_some_and(|ports| !ports.contains(&3128)));
+        let asks = |ports: &&Vec<u16>| ports.contains(&3128);
+        assert!(clients.values().filter(asks).count() > 0);
+        assert!(clients.values().any(|ports| !ports.contains(&3128)));
     }
 
     #[test]
     fn packets_are_in_order_and_the_same_for_the_same_seed() {
         let all = |seed| {
-            let (mut packets, mut batch) = (Packets::new(small(seed), 96), Batch::default());
+            let (mut packets, mut batch) = (Packets::new(small(seed, false), 96), Batch::default());
             let mut all = Vec::new();
             while packets.poll(&mut batch) == Ok(Polled::Frames) {
                 all.extend(batch.frames().map(|frame| (frame.at, frame.bytes.to_vec())));

@@ -18,6 +18,8 @@ pub struct Parameters {
     pub(super) hosts: Hosts,
     pub(super) hours: Hours,
     pub(super) browsing: Browsing,
+    pub(super) nat: Nat,
+    pub(super) proxy: Proxy,
     #[serde(rename = "event")]
     pub(super) events: Vec<Event>,
     #[serde(default, rename = "move")]
@@ -58,6 +60,19 @@ pub(super) struct Browsing {
     pub(super) in_per_out: f64,
     pub(super) talkative: f64,
     pub(super) mb_idle: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nat {
+    pub(super) share: f64,
+    pub(super) hosts: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Proxy {
+    pub(super) share: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -104,6 +119,7 @@ pub(super) enum Over {
     Tcp,
     Udp,
     Icmp,
+    Dns,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -155,7 +171,7 @@ impl Over {
     pub(super) fn protocol(self) -> Protocol {
         match self {
             Self::Tcp => Protocol::TCP,
-            Self::Udp => Protocol::UDP,
+            Self::Udp | Self::Dns => Protocol::UDP,
             Self::Icmp => Protocol::ICMP,
         }
     }
@@ -200,9 +216,12 @@ impl Parameters {
             ("browsing.host_discount", self.browsing.host_discount),
             ("browsing.office_discount", self.browsing.office_discount),
             ("browsing.talkative", self.browsing.talkative),
+            ("nat.share", self.nat.share),
+            ("proxy.share", self.proxy.share),
         ] {
             within(key, share, 0.0, 1.0)?;
         }
+        within("nat.hosts", f64::from(self.nat.hosts), 1.0, 10_000.0)?;
         for share in self.hours.at_work {
             within("hours.at_work", share, 0.0, 1.0)?;
         }
@@ -213,7 +232,7 @@ impl Parameters {
             within("event.rate", event.rate, 0.0, 100_000.0)?;
             within("event.mb_max", event.mb_max, 0.0, 1e6)?;
             within("event.back", event.back, 0.0, 1000.0)?;
-            within("event.mbit", event.mbit, 0.001, 1e6)?;
+            within("event.mbit", event.mbit, 1e-5, 1e6)?;
         }
         let thefts = &self.thefts;
         let counts = [thefts.bulk, thefts.cloud, thefts.night, thefts.split, thefts.slow];

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::habits::Habits;
-use super::parameters::{Parameters, Who};
+use super::parameters::{Nat, Parameters, Who};
 use super::places::{PlaceId, Places};
 use crate::net::Addr;
 use crate::synth::random::{Random, scramble};
@@ -13,6 +13,7 @@ use crate::synth::random::{Random, scramble};
 pub(super) struct Host {
     /// Counts all that ever were.
     number: u32,
+    addr: Addr,
     pub(super) who: Who,
     /// Its first day, when that is not the office's.
     pub(super) starts_on: Option<u32>,
@@ -34,8 +35,18 @@ pub(super) struct Staff {
 }
 
 impl Host {
+    /// The address that it is seen by: its own, or that of the gateway it is behind.
     pub(super) fn addr(&self) -> Addr {
-        Ipv4Addr::from_bits(FIRST_ADDR + self.number).into()
+        self.addr
+    }
+
+    fn addressed(self, nat: &Nat) -> Self {
+        let is_behind = self.who == Who::Workstations && self.is_among(nat.share, "nat");
+        let bits = match is_behind {
+            true => FIRST_GATEWAY + self.number / nat.hosts % GATEWAYS,
+            false => FIRST_ADDR + self.number,
+        };
+        Self { addr: Ipv4Addr::from_bits(bits).into(), ..self }
     }
 
     /// A number of its own, for chance.
@@ -105,8 +116,9 @@ impl Staff {
         self.count += 1;
         let mut random = Random::new(scramble(seed ^ scramble(u64::from(number) ^ HIRING)));
         let browsing = &parameters.browsing;
-        Host {
+        let host = Host {
             number,
+            addr: Addr::from_v4([0; 4]),
             who,
             starts_on: None,
             leaves_on: None,
@@ -114,12 +126,17 @@ impl Staff {
             scale: random.lognormal(1.0, browsing.mb_spread_hosts),
             own_service: places.fresh(),
             habits: Habits::new(browsing.host_discount, browsing.host_strength, 4096),
-        }
+        };
+        host.addressed(&parameters.nat)
     }
 }
 
 /// 10.20.0.0/16 and on.
 const FIRST_ADDR: u32 = 0x0a14_0010;
+
+/// 10.20.254.0 and on.
+const FIRST_GATEWAY: u32 = 0x0a14_fe00;
+const GATEWAYS: u32 = 256;
 
 /// Keeps the chance of hiring apart from that of working.
 const HIRING: u64 = 0x6869_7265;

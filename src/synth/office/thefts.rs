@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Days;
+use super::messages::Says;
 use super::parameters::{OfficeError, Parameters};
 use super::places::Places;
 use super::staff::{Host, Staff};
@@ -102,7 +103,20 @@ impl Plan<'_> {
             let (out, millis) = ((mb * 1e6) as u64, (mb * 8000.0 / mbit) as u64);
             let (port, back) = (443, out / 100);
             let (protocol, is_inbound) = (Protocol::TCP, false);
-            (day, Transfer { host, place, port, protocol, is_inbound, start, millis, out, back })
+            let says = Says::Bytes;
+            let transfer = Transfer {
+                host,
+                place,
+                port,
+                protocol,
+                is_inbound,
+                start,
+                millis,
+                out,
+                back,
+                says,
+            };
+            (day, transfer)
         };
         let at_work = HOUR * 9 + random.below(HOUR * 8);
         match kind {

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use super::Report;
+use super::messages::{Ear, Says, Topic, Word};
 use crate::flow::{Counters, FlowDelta, FlowEnd};
-use crate::net::{Addr, Endpoint, Protocol};
+use crate::names::Event;
+use crate::net::{Addr, Protocol};
 use crate::time::Timestamp;
 
 /// Bytes between a host and a place, at an even pace, in a flow of their own.
@@ -17,8 +20,10 @@ pub(super) struct Transfer {
     pub(super) is_inbound: bool,
     pub(super) start: Timestamp,
     pub(super) millis: u64,
+    /// Bytes, a multiple of those of a message where it consists of messages; what a proxy is asked is not in them.
     pub(super) out: u64,
     pub(super) back: u64,
+    pub(super) says: Says,
 }
 
 /// Reports to come.
@@ -26,14 +31,27 @@ pub(super) struct Transfer {
 pub(super) struct Queue {
     transfers: Vec<Transfer>,
     /// In order of time, the next one last.
-    reports: Vec<Report>,
+    increments: Vec<Increment>,
+    /// In order of time, the next one last.
+    words: Vec<Heard>,
+    /// What the latest message told, the next one last.
+    events: Vec<Event>,
+    ear: Ear,
     /// Transfers that there ever were.
     count: u64,
 }
 
+/// A message that will be heard.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    word: Word,
+    transfer: u32,
+    port: u16,
+}
+
 /// What a transfer reports, and what it has sent by then.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Report {
+pub(super) struct Increment {
     pub(super) at: Timestamp,
     transfer: u32,
     port: u16,
@@ -41,29 +59,53 @@ pub(super) struct Report {
     pub(super) back: u64,
     /// Milliseconds after the transfer's start at which the first of it was sent.
     pub(super) since: u64,
+    pub(super) is_first: bool,
     pub(super) is_last: bool,
 }
 
 impl Queue {
-    /// Adds transfers; none may begin before what has been handed out.
+    /// Adds transfers of a `day`; none may begin before what has been handed out.
     /// No report spans one of the `midnights`, which are in order of time.
-    pub(super) fn add(&mut self, transfers: &[Transfer], midnights: &[Timestamp]) {
-        let mut kept = Vec::new();
-        for report in &mut self.reports {
-            kept.push(self.transfers[report.transfer as usize]);
-            report.transfer = kept.len() as u32 - 1;
-        }
-        self.transfers = kept;
+    pub(super) fn add(&mut self, transfers: &[Transfer], day: Timestamp, midnights: &[Timestamp]) {
+        self.forget();
         for transfer in transfers {
             let number = self.transfers.len() as u32;
             self.transfers.push(*transfer);
             self.count += 1;
             let port = Self::client_port(self.count);
-            self.reports.extend(transfer.reports(number, port, midnights));
+            let increments = transfer.increments(number, port, midnights);
+            let words = transfer.words(&increments, day).into_iter();
+            self.words.extend(words.map(|word| Heard { word, transfer: number, port }));
+            // What stays inside is no report that anybody judges.
+            if transfer.says != Says::Digests {
+                self.increments.extend(increments);
+            }
         }
-        self.reports.sort_unstable_by_key(|report| {
-            std::cmp::Reverse((report.at, report.transfer, report.since))
+        self.increments.sort_unstable_by_key(|increment| {
+            std::cmp::Reverse((increment.at, increment.transfer, increment.since))
         });
+        self.words.sort_unstable_by_key(|heard| {
+            std::cmp::Reverse((
+                heard.word.at,
+                heard.transfer,
+                heard.word.asked_at,
+                heard.word.topic,
+            ))
+        });
+    }
+
+    /// Forgets transfers of which nothing will come.
+    fn forget(&mut self) {
+        let (mut kept, mut places) = (Vec::new(), vec![None; self.transfers.len()]);
+        let increments = self.increments.iter_mut().map(|one| &mut one.transfer);
+        for transfer in increments.chain(self.words.iter_mut().map(|one| &mut one.transfer)) {
+            let old = *transfer as usize;
+            *transfer = *places[old].get_or_insert_with(|| {
+                kept.push(self.transfers[old]);
+                kept.len() as u32 - 1
+            });
+        }
+        self.transfers = kept;
     }
 
     /// Of the nth transfer; they go round.
@@ -72,18 +114,54 @@ impl Queue {
     }
 
     /// The next report before a moment.
-    pub(super) fn next_before(&mut self, limit: Timestamp) -> Option<FlowDelta> {
-        let report = *self.reports.last().filter(|report| report.at < limit)?;
-        self.reports.pop();
-        Some(self.transfers[report.transfer as usize].delta(&report))
+    pub(super) fn next_before(&mut self, limit: Timestamp) -> Option<Report> {
+        loop {
+            if let Some(event) = self.events.pop() {
+                return Some(Report::Event(event));
+            }
+            let increment = self.increments.last().filter(|increment| increment.at < limit);
+            let heard = self.words.last().filter(|heard| heard.word.at < limit);
+            match (heard, increment) {
+                (Some(heard), increment)
+                    if increment.is_none_or(|increment| heard.word.at <= increment.at) =>
+                {
+                    let transfer = (&self.transfers[heard.transfer as usize], heard.port);
+                    self.ear.hear(transfer, &heard.word, |event| self.events.push(event));
+                    self.events.reverse();
+                    self.words.pop();
+                }
+                (_, Some(increment)) => {
+                    let delta = self.transfers[increment.transfer as usize].delta(increment);
+                    self.increments.pop();
+                    return Some(Report::Delta(delta));
+                }
+                (_, None) => return None,
+            }
+        }
     }
 }
 
 impl Transfer {
+    /// The same from `start` on through a proxy inside: from the host to the proxy, and from there on.
+    pub(super) fn through_proxy(self, start: Timestamp) -> [Self; 2] {
+        let whole = Self { start, millis: self.millis.max(1), ..self };
+        let (place, port) = (PROXY, PROXY_PORT);
+        [
+            Self { place, port, says: Says::Proxied(self.place), ..whole },
+            Self { host: PROXY, start: start.plus(PROXY_CONNECTS_AFTER), ..whole },
+        ]
+    }
+
     /// A report whenever an eighth has been added to 64 KiB or more, after a minute, at midnight, and at the
     /// end. Nothing is sent in the two seconds before midnight, in which a flow table could not tell the days apart.
-    pub(super) fn reports(&self, transfer: u32, port: u16, midnights: &[Timestamp]) -> Vec<Report> {
-        let mut reports = Vec::new();
+    pub(super) fn increments(
+        &self,
+        transfer: u32,
+        port: u16,
+        midnights: &[Timestamp],
+    ) -> Vec<Increment> {
+        let mut increments: Vec<Increment> = Vec::new();
+        let [ask, answer] = self.says.unit();
         let (mut since, mut out, mut back) = (0, 0, 0);
         let total = u128::from(self.out);
         let to_come = &midnights[midnights.partition_point(|&midnight| midnight <= self.start)..];
@@ -93,7 +171,7 @@ impl Transfer {
             (to.saturating_sub(PAUSE_MILLIS), to)
         });
         let mut pause = pauses.next();
-        while since < self.millis || reports.is_empty() {
+        while since < self.millis || increments.is_empty() {
             if let Some((from, to)) = pause
                 && from <= since
             {
@@ -104,43 +182,42 @@ impl Transfer {
             let by_bytes = u64::try_from(reached).unwrap_or(u64::MAX).max(since + 1);
             let silent = pause.map_or(self.millis, |(from, _)| from);
             let until = by_bytes.min(since + LOOK_MILLIS).min(silent).min(self.millis);
-            let part = |bytes: u64| {
-                (u128::from(bytes) * u128::from(until) / u128::from(self.millis.max(1))) as u64
+            // Of messages whole ones.
+            let part = |bytes: u64, unit: u64| {
+                let units = u128::from(bytes / unit) * u128::from(until);
+                (units / u128::from(self.millis.max(1))) as u64 * unit
             };
             let is_last = until == self.millis;
-            let (sent, received) =
-                if is_last { (self.out, self.back) } else { (part(self.out), part(self.back)) };
-            reports.push(Report {
+            let (sent, received) = match is_last {
+                true => (self.out, self.back),
+                false => (part(self.out, ask), part(self.back, answer)),
+            };
+            let [asked, consented] = if increments.is_empty() { self.heads() } else { [0, 0] };
+            increments.push(Increment {
                 at: self.start.plus(Duration::from_millis(until)),
                 transfer,
                 port,
-                out: sent - out,
-                back: received - back,
+                out: sent - out + asked,
+                back: received - back + consented,
                 since,
+                is_first: increments.is_empty(),
                 is_last,
             });
             (since, out, back) = (until, sent, received);
         }
-        reports
+        increments
     }
 
-    fn delta(&self, report: &Report) -> FlowDelta {
-        let (own, other) = match (self.protocol, self.is_inbound) {
-            // Both ends of an echo bear its identifier.
-            (Protocol::ICMP, _) => (report.port, report.port),
-            (_, true) => (self.port, report.port),
-            (_, false) => (report.port, self.port),
-        };
-        let host = Endpoint { addr: self.host, port: own };
-        let place = Endpoint { addr: self.place, port: other };
-        let (out, back) = (self.counters(report.out), self.counters(report.back));
+    fn delta(&self, increment: &Increment) -> FlowDelta {
+        let [host, place] = self.ends(Topic::Own, increment.port);
+        let (out, back) = (self.counters(increment.out), self.counters(increment.back));
         let (from, to, counters) = match self.is_inbound {
             true => (place, host, [back, out]),
             false => (host, place, [out, back]),
         };
         FlowDelta {
-            last_at: report.at,
-            end: report.is_last.then_some(FlowEnd::Fin),
+            last_at: increment.at,
+            end: increment.is_last.then_some(FlowEnd::Fin),
             ..FlowDelta::new(from, to, self.protocol, self.start, counters)
         }
     }
@@ -157,6 +234,12 @@ impl Transfer {
         }
     }
 }
+
+/// Of the office, inside it.
+const PROXY: Addr = Addr::from_v4([10, 20, 255, 80]);
+const PROXY_PORT: u16 = 3128;
+/// It asks for the name meanwhile.
+const PROXY_CONNECTS_AFTER: Duration = Duration::from_millis(60);
 
 const PAUSE_MILLIS: u64 = 2000;
 const LOOK_BYTES: u64 = 64 << 10;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::parameters::{Event, Parameters, When, Who};
+use super::messages::Says;
+use super::parameters::{Event, Over, Parameters, When, Who};
 use super::places::{PlaceId, Places};
 use super::transfer::Transfer;
 use super::{Days, Host};
@@ -128,24 +129,33 @@ impl Workday<'_> {
                 port: event.port,
                 protocol: event.over.protocol(),
                 is_inbound: event.to == "client",
-            };
+                says: match (event.over, event.who) {
+                    (Over::Tcp | Over::Udp, _) => Says::Bytes,
+                    (Over::Icmp, _) => Says::Pings,
+                    (Over::Dns, Who::Servers) => Says::Names,
+                    (Over::Dns, Who::Workstations) => Says::Digests,
+                },
+            }
+            .in_messages();
             let start = self.moment(hour);
             self.send(place, start, flow);
         }
     }
 
     fn send(&mut self, place: PlaceId, start: Timestamp, flow: Flow) {
-        self.out.push(Transfer {
-            host: self.host.addr(),
-            place: place.addr(),
-            port: flow.port,
-            protocol: flow.protocol,
-            is_inbound: flow.is_inbound,
-            start,
-            millis: flow.millis,
-            out: flow.out,
-            back: flow.back,
-        });
+        let host = self.host.addr();
+        let Flow { out, back, millis, port, protocol, is_inbound, says } = flow;
+        let place = place.addr();
+        let direct =
+            Transfer { host, place, port, protocol, is_inbound, start, millis, out, back, says };
+        let is_web = (protocol, port) == (Protocol::TCP, 443) && !is_inbound;
+        let share = self.office.parameters.proxy.share;
+        if is_web && self.host.who == Who::Workstations && self.host.is_among(share, "proxy") {
+            let latest = self.office.calendar.midnights[self.day as usize].minus(PROXY_PAUSE);
+            self.out.extend(direct.through_proxy(start.min(latest)));
+        } else {
+            self.out.push(direct);
+        }
     }
 
     fn pick(&mut self, hours: &[u64]) -> u64 {
@@ -168,15 +178,32 @@ struct Flow {
     port: u16,
     protocol: Protocol,
     is_inbound: bool,
+    says: Says,
+}
+
+impl Flow {
+    /// The same in whole messages, where it consists of them.
+    fn in_messages(self) -> Self {
+        let [ask, answer] = self.says.unit();
+        if !self.says.is_messages() {
+            return self;
+        }
+        let count = self.out.div_ceil(ask);
+        Self { out: count * ask, back: count * answer, ..self }
+    }
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { out: 0, back: 0, millis: 0, port: 443, protocol: Protocol::TCP, is_inbound: false }
+        let (port, protocol, says) = (443, Protocol::TCP, Says::Bytes);
+        Self { out: 0, back: 0, millis: 0, port, protocol, is_inbound: false, says }
     }
 }
 
 const MB: f64 = 1e6;
+
+/// A proxy is asked on the day on which it sends: nothing is sent right before midnight.
+const PROXY_PAUSE: Duration = Duration::from_secs(5);
 
 /// Visits a day at most.
 const VISITS_MAX: u32 = 20_000;
