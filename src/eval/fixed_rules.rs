@@ -280,6 +280,10 @@ impl Judge for FixedRule {
         }
     }
 
+    fn settle(&mut self) {
+        self.close_hour();
+    }
+
     fn finish(&mut self) {
         self.close_hour();
     }

@@ -25,6 +25,9 @@ pub(super) trait Judge: Clone {
         }
     }
 
+    /// Decides what it would have decided a little later, for want of an end of the hour.
+    fn settle(&mut self) {}
+
     /// Ends the run.
     fn finish(&mut self);
 

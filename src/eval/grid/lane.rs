@@ -78,12 +78,13 @@ impl<J: Judge> Lane<J> {
     pub(super) fn live(&mut self, days: Days<'_>, waiting: &[Waiting]) {
         let mut waiting = waiting.iter().peekable();
         let Some(today) = days.days.first() else { return };
+        let mut nobody = Truth::new(&[]);
         for (at, report) in today.iter().enumerate() {
             while let Some(upload) = waiting.next_if(|one| one.label.start <= report.at().0) {
                 self.try_alone(upload, days, at);
             }
             self.judge.see(report);
-            self.notes.take(self.judge.told(), &[], &mut Truth::new(&[]));
+            self.notes.take(self.judge.told(), &[], &mut nobody);
         }
         waiting.for_each(|upload| self.try_alone(upload, days, today.len()));
     }
@@ -118,7 +119,8 @@ impl<J: Judge> Lane<J> {
             judge.see(report);
             notes.take(judge.told(), &targets, &mut truth);
         }
-        judge.finish();
+        // Not the end of the run: who is ranked where changes no verdict, and costs as much as all of them.
+        judge.settle();
         notes.take(judge.told(), &targets, &mut truth);
         self.outcomes.push((upload.number, outcome(&targets[0], 0, &truth, &notes)));
     }

@@ -10,8 +10,8 @@ fn office(text: &str, seed: u64) -> Office {
     Office::new(Parameters::parse(text).unwrap(), seed).unwrap()
 }
 
-fn flow_report(report: Report) -> Option<FlowDelta> {
-    report.delta().cloned()
+fn deltas(reports: impl Iterator<Item = Report>) -> impl Iterator<Item = FlowDelta> {
+    reports.filter_map(|report| report.delta().cloned())
 }
 
 /// Which end is ours, and what it sent and received.
@@ -55,7 +55,7 @@ fn eight_weeks_are_like_what_was_measured() {
     let (starts, is_off) = (office.calendar.starts.clone(), office.calendar.is_off.clone());
     let mut days: BTreeMap<(usize, Addr), BTreeMap<Addr, PairDay>> = BTreeMap::new();
     let (mut seen, mut known) = (BTreeSet::new(), BTreeSet::new());
-    for delta in office.filter_map(flow_report) {
+    for delta in deltas(office) {
         let (Crossing { host, peer, .. }, out, back) = crossing(&delta);
         let day = starts.partition_point(|&start| start <= delta.last_at) - 1;
         let pair = days.entry((day, host)).or_default().entry(peer).or_default();
@@ -116,7 +116,7 @@ fn labels_are_true() {
     let labels = serde_json::to_value(office.labels()).unwrap();
     let labels = labels["incidents"].as_array().unwrap();
     let mut sent: BTreeMap<(Addr, Addr), u64> = BTreeMap::new();
-    for delta in office.filter_map(flow_report) {
+    for delta in deltas(office) {
         let (Crossing { host, peer, .. }, out, _) = crossing(&delta);
         *sent.entry((host, peer)).or_default() += out;
     }
@@ -145,7 +145,7 @@ fn reports_add_up() {
         let midnight = start.plus(std::time::Duration::from_secs(1800));
         queue.add(&[transfer], start, &[midnight]);
         let reports = std::iter::from_fn(|| queue.next_before(Timestamp::MAX));
-        let deltas: Vec<FlowDelta> = reports.filter_map(flow_report).collect();
+        let deltas: Vec<FlowDelta> = deltas(reports).collect();
         let sums = deltas.iter().fold((0, 0), |sums, delta| {
             let (_, out, back) = crossing(delta);
             (sums.0 + out, sums.1 + back)

@@ -227,8 +227,6 @@ impl<'a> Climbs<'a> {
                 notes.take(judge.told(), &targets, &mut truth);
             }
         }
-        judge.finish();
-        notes.take(judge.told(), &targets, &mut truth);
         let targets = targets.iter().enumerate();
         targets.map(|(at, target)| outcome(target, at, &truth, &notes)).collect()
     }
