@@ -98,18 +98,25 @@ impl<J: Judge> Lane<J> {
     ) {
         let mut calendar = calendar.clone();
         let target = Target::of(&upload.label, internal, &mut calendar);
+        let host = upload.label.src;
         let is_over_today = calendar.day(upload.label.start) == target.graced_day;
+        let mut is_last = |day: &[Report]| {
+            day.first().is_some_and(|first| calendar.day(first.at().0) == target.graced_day)
+        };
+        let last = days[1..].iter().position(|day| is_last(day)).map(|at| at + 1);
         let targets: Arc<[Target]> = [target].into();
         let (mut judge, mut notes) = (self.judge.clone(), self.notes.fork());
         let mut truth = Truth::new(&targets);
         let until = upload.label.end.plus(GRACE);
         // Until midnight nothing that others do changes the verdict on a host, but for who else goes to the
-        // same place: what all have done is learned then.
+        // same place: what all have done is learned then. So on the last day of an upload it is alone.
         let rest: Box<dyn Iterator<Item = &Report>> = if is_over_today {
             let from = upload.own.partition_point(|&own| own < at);
             Box::new(upload.own[from..].iter().map(|&own| &days[0][own]))
         } else {
-            Box::new(days[0][at..].iter().chain(days[1..].iter().flatten()))
+            let (all, alone) = days.split_at(last.unwrap_or(days.len()));
+            let alone = alone.iter().flatten().filter(move |report| report.at().1.contains(&host));
+            Box::new(all[0][at..].iter().chain(all[1..].iter().flatten()).chain(alone))
         };
         let rest = rest.take_while(|report| report.at().0 <= until);
         for report in merged(rest, upload.reports.iter()) {

@@ -88,7 +88,7 @@ impl Says {
 }
 
 impl Transfer {
-    /// What the place is called: each is somebody else's (RFC 6761). Some give every visitor a label.
+    /// What the place is called: each is somebody else's. Some give every visit a label.
     pub(super) fn name(&self) -> String {
         let place = self.target().to_bits() as u32;
         let visit = scramble(self.out ^ self.back.rotate_left(20) ^ self.millis.rotate_left(40));
@@ -273,9 +273,10 @@ impl Ear {
     }
 }
 
-/// A name below a place's own.
+/// A name below a place's own. Unlike others that nobody can register (RFC 8375), these stand below a listed
+/// public suffix, as nearly all names do that an office asks for.
 fn name(labels: &str, place: u32) -> String {
-    format!("{labels}.place{place:010}.example")
+    format!("{labels}.place{place:010}.home.arpa")
 }
 
 /// A place that somebody wants to know of: the n-th about as often as 1/n (Zipf).
@@ -303,8 +304,8 @@ const ASKED_BEFORE: Duration = Duration::from_millis(30);
 
 const CONSENT: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// Letters of `place0123456789.example`.
-const OWNER_LEN: u64 = 23;
+/// Letters of `place0123456789.home.arpa`.
+const OWNER_LEN: u64 = 25;
 
 /// One place in so many gives each visit a label, as content networks and telemetry do.
 const LABELLED: u64 = 12;
