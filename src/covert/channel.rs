@@ -256,6 +256,23 @@ impl<D: Default> Channels<D> {
         (self.channels.entry(key).or_insert(channel), true)
     }
 
+    /// From now on what `from` told was told by `to`, unless that has told the same end something itself.
+    /// Answers to whom.
+    pub(super) fn unite(&mut self, from: HostKey, to: HostKey) -> Vec<Destination> {
+        let is_its = |&&(host, destination): &&(HostKey, Destination)| {
+            host == from && !self.channels.contains_key(&(to, destination))
+        };
+        let moved = self.channels.keys().filter(is_its).map(|&(_, destination)| destination);
+        let moved: Vec<Destination> = moved.collect();
+        for &destination in &moved {
+            if let Some(mut channel) = self.channels.swap_remove(&(from, destination)) {
+                channel.host = to;
+                self.channels.insert((to, destination), channel);
+            }
+        }
+        moved
+    }
+
     /// Ends the day.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Channel<D>> + use<D> {
         std::mem::take(&mut self.channels).into_values().map(|channel| *channel)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use indexmap::map::Entry;
 use serde::{Deserialize, Serialize};
 
 use super::channel::{Channel, ChannelDay, Channels, Tally, Touch};
@@ -110,6 +111,12 @@ impl Sweep {
         self.settled.saturating_sub(self.answered)
     }
 
+    fn add(&mut self, other: &Self) {
+        self.asked += other.asked;
+        self.answered += other.answered;
+        self.out = self.out.plus(other.out);
+    }
+
     fn is_due(&mut self, at: Timestamp) -> bool {
         if at >= self.noted_at.plus(REPLY_WITHIN) {
             (self.settled, self.noted, self.noted_at) = (self.noted, self.asked, at);
@@ -195,6 +202,16 @@ impl Echoes {
         }
         let is_due = is_out && channel.is_due(Self::FLOOR) | sweep.is_due(echo.at);
         Some(Touch { host, destination, is_due })
+    }
+
+    /// What was pinged from an address was pinged by the machine that turns out to have it.
+    pub fn unite(&mut self, from: HostKey, to: HostKey) {
+        let Some(sweep) = self.hosts.swap_remove(&from) else { return };
+        match self.hosts.entry(to) {
+            Entry::Vacant(free) => drop(free.insert(sweep)),
+            Entry::Occupied(mut known) => known.get_mut().add(&sweep),
+        }
+        self.channels.unite(from, to);
     }
 
     /// Today's channels.

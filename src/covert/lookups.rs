@@ -207,6 +207,17 @@ impl Lookups {
         }
     }
 
+    /// What was asked for under an address was asked by the machine that turns out to have it.
+    pub fn unite(&mut self, from: HostKey, to: HostKey) {
+        let Some(Asking { domains }) = self.hosts.swap_remove(&from) else { return };
+        self.hosts.entry(to).or_default().domains += domains;
+        for owner in self.channels.unite(from, to) {
+            let shared = self.domains.get_mut(&owner);
+            let known = shared.into_iter().flat_map(|shared| &mut shared.hosts);
+            known.filter(|(host, _)| *host == from).for_each(|(host, _)| *host = to);
+        }
+    }
+
     /// Today's channels.
     pub fn channels(&self) -> &Channels<Names> {
         &self.channels

@@ -43,6 +43,8 @@ impl Analyst {
             let (baseline, day) = (&self.baseline, self.egress.day());
             let group_of = |host| group(&self.rules, &self.register, host, at);
             self.egress.unite(addr, to, group_of, |of| baseline.is_young(to, of, day));
+            self.lookups.unite(from, to);
+            self.echoes.unite(from, to);
             self.incidents.unite(from, to);
         }
     }
