@@ -115,7 +115,7 @@ pub struct Incidents {
     open: BTreeSet<Key>,
     /// No open incident can have been quiet for long enough before this.
     next_close: Timestamp,
-    /// Largest score of each pair today in each kind of counting, and the threshold it was above.
+    /// Largest score today of each incident that there is, or could be, and the threshold it was above.
     peaks: IndexMap<Key, (Bits, Option<Bits>), foldhash::fast::RandomState>,
     /// Each host's best of the day.
     best: IndexMap<HostKey, Best, foldhash::fast::RandomState>,
@@ -482,8 +482,8 @@ impl Incidents {
         let threshold = self.budget.threshold();
         let (host, destination) = (scene.host(), scene.destination());
         if finding.passes_gate {
-            let destination = Some(destination);
-            let key = Key { host, destination, family: scene.families()[0] };
+            // One for an incident: what a host sent to many is found again with each of them.
+            let key = Key::of(scene, finding);
             let peak = self.peaks.entry(key).or_insert((Bits::default(), None));
             peak.0 = peak.0.max(finding.score);
             if finding.score >= threshold {

@@ -226,7 +226,9 @@ impl FlowTable {
         let slot = &mut self.slots[index];
         slot.note(at, segment);
         if slot.count(sender, segment) {
-            self.list(index);
+            if segment.payload_len > 0 {
+                self.list(index);
+            }
             let slot = &self.slots[index];
             if slot.is_due(sender, self.options.reporting) {
                 self.report(index, None, &mut report);

@@ -169,7 +169,7 @@ pub(super) fn overview(to: &mut impl Write, summary: &Summary) -> io::Result<()>
     for warning in &summary.warnings {
         writeln!(to, "warning: {}", printable(warning))?;
     }
-    if summary.hosts == 0 && summary.packets_decoded > 0 {
+    if summary.hosts == 0 && summary.alerts == 0 && summary.packets_decoded > 0 {
         writeln!(
             to,
             "No inside host found: nothing crossed the border of {}. Say what is inside with \
