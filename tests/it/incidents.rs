@@ -1,7 +1,5 @@
 //! How an incident lives over days.
 
-use std::time::Duration;
-
 use sekisho::alert::{Alert, Kind, Record};
 use sekisho::config::{Keys, Settings};
 use sekisho::engine::Analyst;
@@ -9,25 +7,27 @@ use sekisho::flow::{Counters, FlowDelta};
 use sekisho::net::{Addr, Endpoint, Protocol};
 use sekisho::time::Timestamp;
 
+/// Folds what a host sends on a day, so many seconds after noon.
+fn send(analyst: &mut Analyst, day: u64, (host, to): (u8, [u8; 4]), (second, bytes): (u64, u64)) {
+    let end = |addr: [u8; 4], port| Endpoint { addr: Addr::from_v4(addr), port };
+    let at = Timestamp::from_secs_nanos(1_773_000_000 + day * 86_400 + second, 0);
+    let sent = Counters {
+        payload: bytes,
+        acked: bytes,
+        sent: bytes,
+        wire: bytes,
+        packets: 9,
+        ..Counters::default()
+    };
+    let (from, to) = (end([10, 0, 0, host], 50_000), end(to, 443));
+    let out = [sent, Counters::default()];
+    analyst.fold([&FlowDelta::new(from, to, Protocol::TCP, at, out)]);
+}
+
 /// Folds a day on which one host sends so many bytes, within twenty seconds, to a destination that only it
 /// knows, and twenty hosts send a little to one that all know; answers what is told.
 pub(crate) fn told_on(analyst: &mut Analyst, day: u64, bytes: u64) -> Vec<Alert> {
-    let end = |addr: [u8; 4], port| Endpoint { addr: Addr::from_v4(addr), port };
-    let noon = Timestamp::from_secs_nanos(1_773_000_000 + day * 86_400, 0);
-    let mut send = |host: u8, to: [u8; 4], second: u64, bytes: u64| {
-        let at = noon.plus(Duration::from_secs(second));
-        let sent = Counters {
-            payload: bytes,
-            acked: bytes,
-            sent: bytes,
-            wire: bytes,
-            packets: 9,
-            ..Counters::default()
-        };
-        let (from, to) = (end([10, 0, 0, host], 50_000), end(to, 443));
-        let out = [sent, Counters::default()];
-        analyst.fold([&FlowDelta::new(from, to, Protocol::TCP, at, out)]);
-    };
+    let mut send = |host, to, second, bytes| send(analyst, day, (host, to), (second, bytes));
     for host in 1..20 {
         send(host, [203, 0, 113, 1], u64::from(host), 200_000 + u64::from(host) * 1000);
     }
@@ -65,4 +65,24 @@ fn what_goes_on_day_after_day_is_told_when_it_is_fourfold() {
     // At the first look beyond, with every byte of the days between.
     let bytes = 4 * FIRST..4 * FIRST + DAILY / 10;
     assert!(bytes.contains(&alert.bytes_out), "{}", alert.bytes_out);
+}
+
+/// What a host sends to ever more destinations is one find, seen again with each of them: it must not lift the
+/// threshold for all as so many finds would.
+#[test]
+fn one_find_over_many_destinations_lifts_the_threshold_once() {
+    let threshold_after = |destinations: u8| {
+        let mut analyst = Analyst::new(Settings::of(&Keys::default()).unwrap().analyst);
+        for day in 0..14 {
+            told_on(&mut analyst, day, 20_000);
+        }
+        for n in 0..200 {
+            let to = [198, 51, 100, 1 + n % destinations];
+            send(&mut analyst, 13, (7, to), (1000 + u64::from(n), 200_000));
+        }
+        told_on(&mut analyst, 14, 20_000);
+        analyst.threshold().to_f64()
+    };
+    let [few, many] = [4, 100].map(threshold_after);
+    assert!((few - many).abs() < 1.0, "{few} after four destinations, {many} after a hundred");
 }
