@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use sekisho::decode::{Segment, Tcp};
-use sekisho::flow::{FlowDelta, FlowKey, FlowTable, Options};
+use sekisho::flow::{FlowDelta, FlowEnd, FlowKey, FlowTable, Options};
 use sekisho::net::{Addr, Endpoint, Protocol, Subnets};
 use sekisho::time::Timestamp;
 
@@ -69,6 +69,13 @@ fuzz_target!(|input: ([u32; 2], Vec<(u8, u16, u16)>)| {
     let (key, client) = FlowKey::of(ends[0], ends[1], Protocol::TCP);
     let mut model = isn.map(|isn| Direction { isn, ..Direction::default() });
     let mut counted = [[0u64; 2]; 2];
+    let add = |counted: &mut [[u64; 2]; 2], delta: &FlowDelta| {
+        assert_eq!(delta.key, key);
+        for (side, end) in [client, client.other()].into_iter().enumerate() {
+            counted[side][0] += delta.sent_by(end).payload;
+            counted[side][1] += delta.sent_by(end).acked;
+        }
+    };
     let mut table = FlowTable::new(Options::default(), Subnets::private());
     let mut now = Timestamp::from_secs_nanos(1_000_000, 0);
 
@@ -91,13 +98,7 @@ fuzz_target!(|input: ([u32; 2], Vec<(u8, u16, u16)>)| {
             tcp: Some(tcp),
             fragment: None,
         };
-        let mut add = |delta: FlowDelta| {
-            assert_eq!(delta.key, key);
-            for (side, end) in [client, client.other()].into_iter().enumerate() {
-                counted[side][0] += delta.sent_by(end).payload;
-                counted[side][1] += delta.sent_by(end).acked;
-            }
-        };
+        let mut add = |delta| add(counted, &delta);
         let place = table.place(&segment);
         table.observe(now, &segment, place, false, &mut add);
         table.tick(now, &mut add);
@@ -163,6 +164,8 @@ fuzz_target!(|input: ([u32; 2], Vec<(u8, u16, u16)>)| {
             observe(&mut counted, side, seq, ack, Tcp::ACK, 0);
         }
     }
+    // What came in, and what was acknowledged, is told at the end at the latest.
+    table.end_all(now, FlowEnd::Eof, |delta| add(&mut counted, &delta));
     for (model, [payload, acked]) in model.iter().zip(&counted) {
         assert_eq!(*payload, model.seen_count);
         // The last number acknowledged but not seen may be a FIN's.
