@@ -431,16 +431,20 @@ impl Incidents {
         }
     }
 
-    /// Follows what an address has sent to the machine that it turned out to be of. An incident of which the
-    /// machine has one of its own stays by itself until it is quiet.
-    pub fn unite(&mut self, from: HostKey, to: HostKey) {
+    /// Follows what an address has sent to the machine that it turned out to be of, where `has_moved` says so. An
+    /// incident of which the machine has one of its own stays by itself until it is quiet.
+    pub fn unite(
+        &mut self,
+        from: HostKey,
+        to: HostKey,
+        has_moved: impl Fn(Family, Option<Destination>) -> bool,
+    ) {
         let first = Key { host: from, destination: None, family: Family::Volume };
         let of_host = self.incidents.range(first..).take_while(|(key, _)| key.host == from);
         let keys: Vec<Key> = of_host.map(|(key, _)| *key).collect();
         for old in keys {
             let new = Key { host: to, ..old };
-            let is_sum = matches!(old.family, Family::Volume | Family::Server);
-            if !is_sum || self.incidents.contains_key(&new) {
+            if !has_moved(old.family, old.destination) || self.incidents.contains_key(&new) {
                 continue;
             }
             if let Some(incident) = self.incidents.remove(&old) {

@@ -204,14 +204,15 @@ impl Echoes {
         Some(Touch { host, destination, is_due })
     }
 
-    /// What was pinged from an address was pinged by the machine that turns out to have it.
-    pub fn unite(&mut self, from: HostKey, to: HostKey) {
-        let Some(sweep) = self.hosts.swap_remove(&from) else { return };
+    /// What was pinged from an address was pinged by the machine that turns out to have it, but for addresses
+    /// that it has pinged itself. Answers which.
+    pub fn unite(&mut self, from: HostKey, to: HostKey) -> Vec<Destination> {
+        let Some(sweep) = self.hosts.swap_remove(&from) else { return Vec::new() };
         match self.hosts.entry(to) {
             Entry::Vacant(free) => drop(free.insert(sweep)),
             Entry::Occupied(mut known) => known.get_mut().add(&sweep),
         }
-        self.channels.unite(from, to);
+        self.channels.unite(from, to)
     }
 
     /// Today's channels.

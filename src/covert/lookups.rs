@@ -207,15 +207,18 @@ impl Lookups {
         }
     }
 
-    /// What was asked for under an address was asked by the machine that turns out to have it.
-    pub fn unite(&mut self, from: HostKey, to: HostKey) {
-        let Some(Asking { domains }) = self.hosts.swap_remove(&from) else { return };
+    /// What was asked for under an address was asked by the machine that turns out to have it, but for domains
+    /// that it has asked for itself. Answers which.
+    pub fn unite(&mut self, from: HostKey, to: HostKey) -> Vec<Destination> {
+        let Some(Asking { domains }) = self.hosts.swap_remove(&from) else { return Vec::new() };
         self.hosts.entry(to).or_default().domains += domains;
-        for owner in self.channels.unite(from, to) {
-            let shared = self.domains.get_mut(&owner);
+        let moved = self.channels.unite(from, to);
+        for owner in &moved {
+            let shared = self.domains.get_mut(owner);
             let known = shared.into_iter().flat_map(|shared| &mut shared.hosts);
             known.filter(|(host, _)| *host == from).for_each(|(host, _)| *host = to);
         }
+        moved
     }
 
     /// Today's channels.

@@ -1,5 +1,6 @@
 //! Machines as hosts: what is theirs over all their addresses, and what nobody can make theirs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -7,8 +8,9 @@ use sekisho::alert::{Alert, Record, Severity};
 use sekisho::config::{Keys, Settings};
 use sekisho::egress::HostKey;
 use sekisho::engine::Analyst;
-use sekisho::flow::{Counters, FlowDelta, FlowEnd};
+use sekisho::flow::{Counters, FlowDelta, FlowEnd, FlowKey};
 use sekisho::machines::{Claim, ClaimSource, Identity, Mac, Says};
+use sekisho::names::{Event, Name, Query, Told};
 use sekisho::net::{Addr, Endpoint, Protocol};
 use sekisho::time::Timestamp;
 
@@ -445,4 +447,43 @@ fn a_flood_is_bounded() {
     assert!(evicted > 19_000);
     assert_eq!(link.analyst.egress().totals().bytes_out, 200_000);
     assert!(link.analyst.baseline().sizes().0 <= 64);
+}
+
+/// A tunnel in names that began before its machine was known is one incident, told once, and goes on as the
+/// machine's.
+#[test]
+fn a_tunnel_in_names_goes_with_its_machine() {
+    let mut link = Link::new(&Keys::default());
+    let ask = |link: &mut Link, number: u64| {
+        let key = FlowKey::of(
+            Endpoint { addr: v4(7), port: 40_000 },
+            Endpoint { addr: server(v4(7), 53), port: 53 },
+            Protocol::UDP,
+        );
+        let query = Query {
+            at: link.at().plus(Duration::from_millis(number * 20)),
+            flow: key.0,
+            client: key.1,
+            is_response: false,
+            bytes: 120,
+            kind: 16,
+            domain: Name::of(b"tunnel.example"),
+            is_listed: true,
+            below: Told { digest: number, bits: 640 },
+            own: Told::default(),
+            about: None,
+        };
+        link.analyst.hear(&Event::Query(Box::new(query)));
+        link.told.extend(link.analyst.drain().filter_map(|record| match record {
+            Record::Alert(alert) => Some(*alert),
+            Record::Ranking(_) | Record::Summary(_) => None,
+        }));
+    };
+    (0..1000).for_each(|number| ask(&mut link, number));
+    assert!(!link.pages().is_empty());
+    link.claims(mac(7), v4(7));
+    (1000..4000).for_each(|number| ask(&mut link, number));
+    let incidents: BTreeSet<&String> = link.told.iter().map(|alert| &alert.incident).collect();
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    assert_eq!(link.told.last().unwrap().host.mac.as_deref(), Some("02:00:00:00:00:07"));
 }

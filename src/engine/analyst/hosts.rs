@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::{Analyst, CovertHabits};
 use crate::alert::MachineFacts;
+use crate::detect::Family;
 use crate::egress::{Group, HostKey};
 use crate::machines::{Claim, Identity, Mac, Register, Says};
 use crate::net::Addr;
@@ -43,9 +44,12 @@ impl Analyst {
             let (baseline, day) = (&self.baseline, self.egress.day());
             let group_of = |host| group(&self.rules, &self.register, host, at);
             self.egress.unite(addr, to, group_of, |of| baseline.is_young(to, of, day));
-            self.lookups.unite(from, to);
-            self.echoes.unite(from, to);
-            self.incidents.unite(from, to);
+            let (named, pinged) = (self.lookups.unite(from, to), self.echoes.unite(from, to));
+            self.incidents.unite(from, to, |family, destination| match family {
+                Family::Volume | Family::Server => true,
+                Family::Dns => destination.is_some_and(|owner| named.contains(&owner)),
+                Family::Icmp => destination.is_none_or(|peer| pinged.contains(&peer)),
+            });
         }
     }
 
