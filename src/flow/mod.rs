@@ -10,6 +10,7 @@ mod state;
 mod stream;
 mod table;
 mod tcp_options;
+mod trouble;
 mod wheel;
 
 pub use delta::{Closing, Counters, FlowDelta, FlowEnd, TunnelEnds};
