@@ -10,13 +10,18 @@ use crate::alert::bytes_text as bytes;
 use crate::plot::{Chart, Panel, Scale, Series, escaped, grouped};
 use crate::sink::printable;
 
+/// A page that is written piece by piece.
+pub(super) fn page(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
+    let mut page = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut page);
+    page
+}
+
 impl Report {
     /// The report as an HTML page with plots.
     pub fn html(&self) -> String {
-        let mut page = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write_html(&mut page);
-        page
+        page(|page| self.write_html(page))
     }
 
     fn write_html(&self, page: &mut String) -> fmt::Result {

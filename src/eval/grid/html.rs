@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::super::html::{HEAD, shown};
+use super::super::html::{HEAD, page, shown};
 use super::report::{GridReport, Hidden, Judged, Slice, Tally, word};
 use super::text::{share, value_text};
 use crate::alert::bytes_text;
@@ -12,10 +12,7 @@ use crate::synth::office::{Destination, JudgedBy};
 impl GridReport {
     /// The report as an HTML page with plots.
     pub fn html(&self) -> String {
-        let mut page = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write_html(&mut page);
-        page
+        page(|page| self.write_html(page))
     }
 
     fn write_html(&self, page: &mut String) -> fmt::Result {

@@ -17,7 +17,7 @@ use self::lane::{AtWork, Days, Lane, Waiting, days_needed};
 use self::past::Past;
 use super::error::EvalError;
 use super::fixed_rules::{FixedRule, Rule};
-use super::labels::Labels;
+use super::labels::{Label, Labels};
 use super::notes::Notes;
 use super::report::{Detection, Outcome as Said, Verdict};
 use crate::engine::{self, Analyst};
@@ -158,11 +158,10 @@ impl<'a> Grid<'a> {
         is_judged: bool,
     ) -> Result<(), EvalError> {
         let alone: Vec<Injection> = injections.iter().map(|&(_, injection)| injection).collect();
-        let labels = serde_json::to_string(&self.plan.office.labels_of(&alone)).unwrap_or_default();
-        let labels = Labels::parse("grid".as_ref(), &labels)?;
+        let labels = labels_of(&self.plan.office, &alone)?;
         let waiting: Vec<Waiting> = injections
             .iter()
-            .zip(labels.incidents)
+            .zip(labels)
             .zip(own(days.first().map_or(&[], Vec::as_slice), &alone))
             .map(|((&(number, injection), label), own)| Waiting {
                 number,
@@ -173,19 +172,8 @@ impl<'a> Grid<'a> {
             .collect();
         let internal = &self.plan.analyst.egress.internal;
         let around = Days { days, internal, calendar: &self.calendar };
-        let threads = self.plan.threads.clamp(1, self.judges.len());
-        // Whoever is free takes the next judge: they share nothing, so that it does not matter who.
-        let judges = Mutex::new(self.judges.iter_mut());
-        let next = || judges.lock().unwrap_or_else(PoisonError::into_inner).next();
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    while let Some(judge) = next() {
-                        judge.live(around, &waiting);
-                    }
-                });
-            }
-        });
+        let threads = self.plan.threads.min(self.judges.len());
+        share_out(threads, self.judges.iter_mut(), |judge| judge.live(around, &waiting));
         for (upload, (number, injection)) in waiting.iter().zip(injections) {
             let seen = self.oracle(days, upload, &injection);
             self.tried.push(Tried { number, injection, seen });
@@ -328,6 +316,31 @@ fn own(day: &[Report], injections: &[Injection]) -> Vec<Vec<usize>> {
         }
     }
     injections.iter().map(|injection| by_host[&injection.host].clone()).collect()
+}
+
+/// What an office says of uploads into it, as `eval` reads it.
+fn labels_of(office: &Office, uploads: &[Injection]) -> Result<Vec<Label>, EvalError> {
+    let labels = serde_json::to_string(&office.labels_of(uploads)).unwrap_or_default();
+    Ok(Labels::parse("the office".as_ref(), &labels)?.incidents)
+}
+
+/// Whoever is free takes the next: they share nothing, so that it does not matter who.
+fn share_out<T: Send>(
+    threads: usize,
+    jobs: impl Iterator<Item = T> + Send,
+    work: impl Fn(T) + Sync,
+) {
+    let jobs = Mutex::new(jobs);
+    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                while let Some(job) = next() {
+                    work(job);
+                }
+            });
+        }
+    });
 }
 
 /// Uploads begin on the first working days after learning, and on as many of them.

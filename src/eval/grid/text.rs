@@ -54,16 +54,28 @@ impl fmt::Display for GridReport {
 }
 
 impl GridReport {
-    /// Recall beside the oracle's, value by value, a column for each budget.
-    fn write_slices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The head of a table with a column for each budget; answers these, and writes nothing where there are none.
+    fn write_head(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        title: &str,
+    ) -> Result<Vec<&Judged>, fmt::Error> {
         let budgets: Vec<&Judged> =
             self.judges.iter().filter(|judged| judged.budget.is_some()).collect();
-        let Some(first) = budgets.first() else { return Ok(()) };
-        write!(f, "\nFound (by the oracle), in percent\n{:>32} {:>7}", "", "uploads")?;
-        for judged in &budgets {
-            write!(f, "  {:>18}", judged.name)?;
+        if !budgets.is_empty() {
+            write!(f, "\n{title}\n{:>32} {:>7}", "", "uploads")?;
+            for judged in &budgets {
+                write!(f, "  {:>18}", judged.name)?;
+            }
+            writeln!(f)?;
         }
-        writeln!(f)?;
+        Ok(budgets)
+    }
+
+    /// Recall beside the oracle's, value by value, a column for each budget.
+    fn write_slices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let budgets = self.write_head(f, "Found (by the oracle), in percent")?;
+        let Some(first) = budgets.first() else { return Ok(()) };
         for (at, slice) in first.by.iter().enumerate() {
             let name = format!("{} {}", slice.of, value_text(slice.of, &slice.value));
             write!(f, "{name:>32} {:>7}", slice.tally.uploads)?;
@@ -78,14 +90,8 @@ impl GridReport {
 
     /// Recall of what is hidden in messages, and what had left, a column for each budget.
     fn write_hidden(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let budgets: Vec<&Judged> =
-            self.judges.iter().filter(|judged| judged.budget.is_some()).collect();
+        let budgets = self.write_head(f, "Hidden in messages: found, median left")?;
         let Some(first) = budgets.first() else { return Ok(()) };
-        write!(f, "\nHidden in messages: found, median left\n{:>32} {:>7}", "", "uploads")?;
-        for judged in &budgets {
-            write!(f, "  {:>18}", judged.name)?;
-        }
-        writeln!(f)?;
         for (at, hidden) in first.hidden.iter().enumerate() {
             let of = word(&hidden.judged_by);
             let row = |name: &str,

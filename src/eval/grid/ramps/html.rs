@@ -4,16 +4,13 @@ use std::fmt::{self, Write};
 
 use super::report::{Curve, RampsJudged, RampsReport};
 use crate::alert::bytes_text;
-use crate::eval::html::{HEAD, shown};
+use crate::eval::html::{HEAD, page, shown};
 use crate::plot::{Chart, Panel, Scale, Series};
 
 impl RampsReport {
     /// The report as an HTML page with plots.
     pub fn html(&self) -> String {
-        let mut page = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write_html(&mut page);
-        page
+        page(|page| self.write_html(page))
     }
 
     fn write_html(&self, page: &mut String) -> fmt::Result {

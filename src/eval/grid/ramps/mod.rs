@@ -9,14 +9,13 @@ use std::time::Duration;
 
 pub use report::{Curve, Found, Ramp, RampOutcome, RampsJudged, RampsReport};
 
-use super::GridPlan;
 use super::lane::{Days, Lane, Waiting, merged};
-use super::own;
 use super::past::Past;
+use super::{GridPlan, labels_of, own, share_out};
 use crate::engine::Analyst;
 use crate::eval::error::EvalError;
 use crate::eval::judge::Judge;
-use crate::eval::labels::{Label, Labels};
+use crate::eval::labels::Label;
 use crate::eval::matching::{GRACE, Target};
 use crate::eval::report::{Outcome, Verdict};
 use crate::eval::score::outcome;
@@ -200,9 +199,7 @@ impl<'a> Climbs<'a> {
                 bytes: uploads.iter().map(|upload| upload.cell.bytes).collect(),
             };
             uploads.push(Injection { cell: theft, start: first.start.plus(DAY * DAYS), ..first });
-            let labels =
-                serde_json::to_string(&self.office.labels_of(&uploads)).unwrap_or_default();
-            Ok(Climb { labels: Labels::parse("ramps".as_ref(), &labels)?.incidents, ramp, uploads })
+            Ok(Climb { labels: labels_of(&self.office, &uploads)?, ramp, uploads })
         };
         placed.into_iter().map(climb).collect()
     }
@@ -277,25 +274,6 @@ impl RampOutcome {
         };
         Self { found, theft_left: left(theft), theft_left_unprepared: left(unprepared) }
     }
-}
-
-/// Whoever is free takes the next: they share nothing, so that it does not matter who.
-fn share_out<T: Send>(
-    threads: usize,
-    jobs: impl Iterator<Item = T> + Send,
-    work: impl Fn(T) + Sync,
-) {
-    let jobs = Mutex::new(jobs);
-    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
-    std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                while let Some(job) = next() {
-                    work(job);
-                }
-            });
-        }
-    });
 }
 
 /// How many times as much each day as on the day before.
