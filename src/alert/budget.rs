@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::Bits;
 
-/// Peaks of finished days, one for each incident that there was or might have been, and the threshold that follows from them (DETECTION 5).
+/// Peaks of finished days, one for each incident that there was or might have been, and the threshold that
+/// follows from them (DETECTION 5).
 ///
 /// Peaks over a level follow an exponential law in bits (Davison and Smith 1990); an alarmed peak is
 /// right-censored at its threshold, so that a theft cannot lift the bar above itself; a prior worth
@@ -43,7 +44,8 @@ impl Budget {
         self.threshold
     }
 
-    /// Learns the largest score of such an incident on a finished day, and the threshold it was above, if it was.
+    /// Learns the largest score of such an incident on a finished day, and the threshold it was above, if it
+    /// was.
     pub fn learn(&mut self, peak: Bits, alarmed_at: Option<Bits>) {
         let peak = quarters(peak);
         match alarmed_at {
