@@ -87,6 +87,7 @@ fn judge_one(c: &mut Criterion, settings: &Settings) {
         baseline: &baseline,
         day: Day::default(),
         floor_bytes: 0,
+        tells_of_many: false,
     };
     c.bench_function("detect", |b| b.iter(|| judge(black_box(case), Measure::of(host, pair))));
 }

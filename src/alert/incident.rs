@@ -15,7 +15,7 @@ use super::record::{
 use super::scene::{Scene, Sent};
 use super::text;
 use crate::detect::{Bits, DETECTORS, Family, Finding, Subject};
-use crate::egress::{Destination, FlowBytes, HostKey, WindowSums};
+use crate::egress::{Class, Destination, FlowBytes, HostKey, WindowSums};
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
 
@@ -271,9 +271,10 @@ impl Facts {
         facts
     }
 
-    /// Bytes that the latest verdict on it is about, and those in the host's windows then.
-    pub(super) fn measure(&self) -> (u64, WindowSums) {
-        (self.finding.bytes(), self.finding.measure.windows)
+    /// Bytes that the latest verdict on it is about, and those of its class in the host's windows then.
+    pub(super) fn measure(&self) -> (u64, (Class, WindowSums)) {
+        let measure = &self.finding.measure;
+        (self.finding.bytes(), (measure.class, measure.windows))
     }
 
     /// Finds what costs a walk over all hosts, or many verdicts: only for what is told.

@@ -13,7 +13,7 @@ use super::record::{Alert, ClosedBecause, Kind};
 use super::scene::Scene;
 use super::text;
 use crate::detect::{Bits, Case, Family, Finding, Subject};
-use crate::egress::{Destination, HostKey, WindowSums};
+use crate::egress::{Class, Destination, HostKey, WindowSums};
 use crate::names::Who;
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
@@ -101,8 +101,8 @@ pub struct Settled {
     pub day: Day,
     /// Bytes that it was about, on one day.
     pub bytes: u64,
-    /// Bytes in the host's sliding windows at its last look.
-    pub windows: WindowSums,
+    /// What kind of exchange it was, and bytes of that in the host's sliding windows at its last look.
+    pub windows: (Class, WindowSums),
 }
 
 /// All incidents that are open, or may re-open.
@@ -310,6 +310,12 @@ impl Incidents {
             && self.open.iter().filter(|key| key.host == host && key.family == family).any(|key| {
                 self.incidents.get(key).is_some_and(|incident| incident.facts.meets(&peers))
             })
+    }
+
+    /// Is an incident open that is about many destinations of the host?
+    pub fn tells_of_many(&self, host: HostKey) -> bool {
+        let family = Family::Volume;
+        !self.open.is_empty() && self.open.contains(&Key { host, destination: None, family })
     }
 
     /// Is any incident of this host open?

@@ -1,14 +1,18 @@
 //! The references: what finished days taught.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::profile::{DestinationProfile, Profile, Unfit, WindowProfile};
 use super::tail::{Histogram, Ring, Samples, Tail};
 use crate::arena::Hand;
-use crate::egress::{Destination, Group, HostDay, HostKey, PairDay, WINDOWS, WindowSums};
+use crate::egress::{
+    Class, Destination, Group, HostDay, HostKey, OfClass, PairDay, WINDOWS, WindowSums,
+};
 use crate::time::{Day, Timestamp};
 
 /// How much is remembered.
@@ -39,7 +43,7 @@ impl Default for Options {
 /// Memory that a remembered host takes, in bytes, with full rings and its place in an ordered map: key,
 /// hash, index, and half as much again for room to grow.
 pub const HOST_BYTES: usize =
-    (size_of::<HostHistory>() + MAP_ENTRY) * 3 / 2 + 5 * Ring::<60>::BYTES;
+    (size_of::<HostHistory>() + MAP_ENTRY) * 3 / 2 + 9 * Ring::<60>::BYTES;
 /// The same of a pair.
 pub const PAIR_BYTES: usize = (size_of::<PairHistory>() + MAP_ENTRY) * 3 / 2 + Ring::<32>::BYTES;
 /// The same of a destination.
@@ -66,16 +70,24 @@ pub struct Baseline {
 /// References pooled over the hosts of a group; one sample is one host-day (DETECTION 2).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct GroupHistory {
+    classes: OfClass<ClassHistory>,
+    /// Of hosts that answered any, the most in one day to one outside client.
+    client: Histogram,
+}
+
+/// What was sent in exchanges of one class.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct ClassHistory {
     /// Largest total to one destination.
     top: Histogram,
-    /// Largest total to one young destination.
-    new: Histogram,
+    /// Largest total to one young destination: of those that no other host knew, and of the others.
+    new: [Histogram; 2],
     /// Sum over all young destinations.
     young: Histogram,
+    /// The most that one destination got beyond its largest earlier day, as [`growth`] counts.
+    growth: Histogram,
     /// Largest sums of the sliding windows.
     windows: [Histogram; 4],
-    /// What a host answered in one day to one outside client.
-    client: Histogram,
     /// Big uploads, by age of the host, and how many of them bore the mark of novelty.
     big_uploads: [MarkCount; AGES],
 }
@@ -91,7 +103,7 @@ struct HostHistory {
     first_day: Day,
     last_day: Day,
     days: u32,
-    windows: [Ring<60>; 4],
+    windows: OfClass<[Ring<60>; 4]>,
     client: Ring<60>,
     pairs: IndexMap<Destination, PairHistory, foldhash::fast::RandomState>,
 }
@@ -112,9 +124,21 @@ struct DestinationHistory {
     last_day: Day,
     /// Hosts that sent there, each counted on its first day.
     hosts: u32,
+    /// What hosts sent in a day of their first week with it.
     days: Ring<32>,
     /// Big uploads to it, and how many bore the mark of novelty.
     big_uploads: MarkCount,
+}
+
+/// Whose day is judged, against others of its class.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose {
+    /// The host.
+    pub host: HostKey,
+    /// The hosts that it is compared with.
+    pub group: Group,
+    /// What kind of exchange it is.
+    pub class: Class,
 }
 
 /// Who has sent to a destination before today.
@@ -131,8 +155,17 @@ pub struct Prevalence {
 impl Prevalence {
     /// Has this host never sent a comparable amount there? A small visit last week buys nothing.
     pub fn is_novel(&self, bytes: u64) -> bool {
-        self.host_largest < bytes / 32
+        is_novel(self.host_largest, bytes)
     }
+}
+
+/// How far bytes of a day are beyond the largest earlier one, in [`GROWTH_UNIT`]s: what is little grows by much.
+fn growth(bytes: u64, largest: u64) -> u64 {
+    bytes.saturating_mul(GROWTH_UNIT) / largest.saturating_add(BIG_UPLOAD)
+}
+
+fn is_novel(largest: u64, bytes: u64) -> bool {
+    largest < bytes / 32
 }
 
 impl Baseline {
@@ -160,20 +193,39 @@ impl Baseline {
     pub fn learn(&mut self, day: &HostDay) {
         let is_first_day = self.age(day.host, day.day) == 0;
         self.learn_big_uploads(day);
+        self.learn_growth(day);
+        let others: SmallVec<[bool; 64]> = day
+            .pairs
+            .iter()
+            .map(|pair| self.is_known_to_others(day.host, pair.destination))
+            .collect();
         let group = self.groups.entry(day.group).or_default();
         let asked = || day.pairs.iter().filter(|pair| !pair.is_served);
-        group.top.add(asked().map(|pair| pair.clipped).max().unwrap_or(0));
-        if !is_first_day {
-            // On a host's first day the sensor is new, not the destinations.
-            let young = asked().filter(|pair| pair.is_young);
-            group.new.add(young.map(|pair| pair.clipped).max().unwrap_or(0));
-            group.young.add(day.young_out);
+        for (class, history) in group.classes.iter_mut().enumerate() {
+            let taught = |pair: &PairDay| (pair.taught[class], pair.is_clipped);
+            let top = asked().map(taught).max().unwrap_or_default();
+            if top.0 < COUNTS_FROM[class] {
+                continue;
+            }
+            history.top.take(top);
+            if !is_first_day {
+                // On a host's first day the sensor is new, not the destinations.
+                let mut most = [(0, false); 2];
+                let each = day.pairs.iter().zip(&others);
+                for (pair, &others) in each.filter(|(pair, _)| pair.is_young && !pair.is_served) {
+                    let most = &mut most[usize::from(others)];
+                    *most = taught(pair).max(*most);
+                }
+                history.new.iter_mut().zip(most).for_each(|(new, most)| new.take(most));
+                let is_clipped = asked().any(|pair| pair.is_young && pair.is_clipped);
+                history.young.take((day.young_out[class], is_clipped));
+            }
+            for (histogram, &bytes) in history.windows.iter_mut().zip(&day.windows_max[class]) {
+                histogram.take((bytes, day.is_marked));
+            }
         }
-        for (histogram, &bytes) in group.windows.iter_mut().zip(&day.windows_max) {
-            histogram.add(bytes);
-        }
-        for pair in day.pairs.iter().filter(|pair| pair.is_served) {
-            group.client.add(pair.clipped);
+        if let Some(most) = day.most_served() {
+            group.client.add(most);
         }
         self.learn_host(day);
         self.host_days += 1;
@@ -185,13 +237,13 @@ impl Baseline {
         &mut self,
         host: HostKey,
         (to, day, bytes): (Destination, Day, u64),
-        windows: WindowSums,
+        (class, windows): (Class, WindowSums),
     ) {
         if let Some(host) = self.hosts.get_mut(&host) {
             if let Some(known) = host.pairs.get_mut(&to) {
                 known.learn(day, bytes);
             }
-            for (ring, bytes) in host.windows.iter_mut().zip(windows) {
+            for (ring, bytes) in host.windows[class as usize].iter_mut().zip(windows) {
                 ring.add(bytes);
             }
         }
@@ -201,8 +253,8 @@ impl Baseline {
     }
 
     /// The same of an upload to many destinations on probation.
-    pub fn vouch_many(&mut self, group: Group, bytes: u64) {
-        self.groups.entry(group).or_default().young.add(bytes);
+    pub fn vouch_many(&mut self, group: Group, class: Class, bytes: u64) {
+        self.groups.entry(group).or_default().classes[class as usize].young.add(bytes);
     }
 
     /// A person says that an upload which ended on `day` was a theft. Is that day the first on which the host
@@ -276,19 +328,22 @@ impl Baseline {
             })
             .collect();
         destinations.sort_by(|a, b| b.largest.cmp(&a.largest).then_with(|| a.key.cmp(&b.key)));
-        let windows = WINDOWS.iter().zip(&known.windows);
+        let windows = |rings: &[Ring<60>; 4]| {
+            let window = |(window, ring): (&Duration, &Ring<60>)| WindowProfile {
+                seconds: window.as_secs(),
+                bytes: ring.oldest_first(),
+            };
+            WINDOWS.iter().zip(rings).map(window).collect()
+        };
+        let [bulk, media] = &known.windows;
         Some(Profile {
             schema: Profile::SCHEMA.to_owned(),
             host,
             first_day: known.first_day,
             last_day: known.last_day,
             days: known.days,
-            windows: windows
-                .map(|(window, ring)| WindowProfile {
-                    seconds: window.as_secs(),
-                    bytes: ring.oldest_first(),
-                })
-                .collect(),
+            windows: windows(bulk),
+            media_windows: windows(media),
             answered: known.client.oldest_first(),
             destinations,
         })
@@ -305,11 +360,15 @@ impl Baseline {
             days: profile.days,
             ..HostHistory::default()
         };
-        for window in &profile.windows {
-            let at = WINDOWS.iter().position(|known| known.as_secs() == window.seconds);
-            let at =
-                at.ok_or_else(|| Unfit(format!("no window has {} seconds", window.seconds)))?;
-            host.windows[at] = window.bytes.iter().copied().collect();
+        for (rings, windows) in
+            host.windows.iter_mut().zip([&profile.windows, &profile.media_windows])
+        {
+            for window in windows {
+                let at = WINDOWS.iter().position(|known| known.as_secs() == window.seconds);
+                let at =
+                    at.ok_or_else(|| Unfit(format!("no window has {} seconds", window.seconds)))?;
+                rings[at] = window.bytes.iter().copied().collect();
+            }
         }
         host.client = profile.answered.iter().copied().collect();
         for known in &profile.destinations {
@@ -406,97 +465,134 @@ impl Baseline {
     }
 
     /// Largest sums of the host's sliding windows on the days remembered, rounded down.
-    pub fn windows_largest(&self, host: HostKey) -> WindowSums {
-        self.hosts
-            .get(&host)
-            .map_or([0; 4], |host| std::array::from_fn(|at| host.windows[at].largest()))
+    pub fn windows_largest(&self, host: HostKey, class: Class) -> WindowSums {
+        let largest = |host: &HostHistory| {
+            std::array::from_fn(|at| host.windows[class as usize][at].largest())
+        };
+        self.hosts.get(&host).map_or([0; 4], largest)
     }
 
-    /// How likely is a day with this much to one destination that the host knows?
-    pub fn usual_destination(
-        &self,
-        group: Group,
-        host: HostKey,
-        to: Destination,
-        bytes: u64,
-    ) -> Tail {
-        let mut tail = self.top(group, bytes);
-        if let Some(known) = self.destinations.get(&to)
-            && known.hosts >= 3
-        {
-            tail = tail.refine(&known.days, bytes, 10.0);
-        }
-        match self.hosts.get(&host).and_then(|host| host.pairs.get(&to)) {
-            Some(pair) => tail.refine(&pair.days, bytes, 5.0),
-            None => tail,
-        }
+    /// How likely is a day with this much to one destination that is not on probation?
+    ///
+    /// By how far it is beyond the largest earlier day, as with other destinations that their hosts knew; where
+    /// the host does not know it, because the sensor is new, as with other hosts that did not.
+    pub fn usual_destination(&self, whose: Whose, to: Destination, bytes: u64) -> Tail {
+        let host = self.hosts.get(&whose.host);
+        let Some(pair) = host.and_then(|host| host.pairs.get(&to)) else {
+            return self.of_newcomers(self.top(whose, bytes), to, bytes);
+        };
+        let growth = growth(bytes, pair.largest);
+        let prior = Tail::power_law(growth, GROWTH_UNIT as f64, GROWTH_ALPHA);
+        let group = self.of_group(whose);
+        let tail = group.map_or(prior, |group| prior.refine(&group.growth, growth, 20.0));
+        tail.refine(&pair.days, bytes, 5.0)
     }
 
     /// How likely is a day with this much to one destination on probation?
-    pub fn young_destination(&self, group: Group, to: Destination, bytes: u64) -> Tail {
-        let mut tail = self.top(group, bytes);
-        if let Some(group) = self.groups.get(&group) {
-            tail = tail.refine(&group.new, bytes, 20.0);
-        }
+    pub fn young_destination(&self, whose: Whose, to: Destination, bytes: u64) -> Tail {
+        let tail = self.top(whose, bytes);
+        let others = self.is_known_to_others(whose.host, to);
+        let group = self.of_group(whose);
+        let tail =
+            group.map_or(tail, |group| tail.refine(&group.new[usize::from(others)], bytes, 20.0));
+        self.of_newcomers(tail, to, bytes)
+    }
+
+    /// What hosts sent there in their first week is what another may.
+    fn of_newcomers(&self, tail: Tail, to: Destination, bytes: u64) -> Tail {
         match self.destinations.get(&to) {
             Some(known) if known.hosts >= 3 => tail.refine(&known.days, bytes, 10.0),
-            _ => tail,
+            Some(_) | None => tail,
         }
+    }
+
+    fn is_known_to_others(&self, host: HostKey, to: Destination) -> bool {
+        let known = self.prevalence(host, to);
+        known.hosts > u32::from(known.host_since.is_some())
     }
 
     /// How likely is a day with this much to all destinations on probation together?
-    pub fn young_sum(&self, group: Group, bytes: u64) -> Tail {
-        let prior = Tail::prior(bytes);
-        self.groups.get(&group).map_or(prior, |group| prior.refine(&group.young, bytes, 20.0))
+    pub fn young_sum(&self, whose: Whose, bytes: u64) -> Tail {
+        let prior = Tail::prior(whose.class, bytes);
+        self.of_group(whose).map_or(prior, |group| prior.refine(&group.young, bytes, 20.0))
     }
 
     /// How likely is a day with this much answered to one outside client?
-    pub fn served(&self, group: Group, host: HostKey, bytes: u64) -> Tail {
-        let mut tail = Tail::prior(bytes);
-        if let Some(group) = self.groups.get(&group) {
+    pub fn served(&self, whose: Whose, bytes: u64) -> Tail {
+        let mut tail = Tail::prior(whose.class, bytes);
+        if let Some(group) = self.groups.get(&whose.group) {
             tail = tail.refine(&group.client, bytes, 20.0);
         }
-        self.hosts.get(&host).map_or(tail, |host| tail.refine(&host.client, bytes, 10.0))
+        self.hosts.get(&whose.host).map_or(tail, |host| tail.refine(&host.client, bytes, 10.0))
     }
 
     /// How likely is a day on which window number `window` holds this much?
-    pub fn window(&self, group: Group, host: HostKey, window: usize, bytes: u64) -> Tail {
-        let mut tail = Tail::prior(bytes);
-        if let Some(group) = self.groups.get(&group) {
+    pub fn window(&self, whose: Whose, window: usize, bytes: u64) -> Tail {
+        let mut tail = Tail::prior(whose.class, bytes);
+        if let Some(group) = self.of_group(whose) {
             tail = tail.refine(&group.windows[window], bytes, 20.0);
         }
-        self.hosts.get(&host).map_or(tail, |host| tail.refine(&host.windows[window], bytes, 5.0))
+        let own = |host: &HostHistory| {
+            tail.refine(&host.windows[whose.class as usize][window], bytes, 5.0)
+        };
+        self.hosts.get(&whose.host).map_or(tail, own)
     }
 
     /// Share of big uploads that go where their host had not sent much before: by the age of the
     /// host, then by destination (DETECTION 4.1, 4.2).
-    pub fn novelty_share(&self, group: Group, host: HostKey, to: Destination, today: Day) -> f64 {
-        let age = age_bucket(self.age(host, today));
+    pub fn novelty_share(&self, whose: Whose, to: Destination, today: Day) -> f64 {
+        let age = age_bucket(self.age(whose.host, today));
         let seen =
-            self.groups.get(&group).map_or(MarkCount::default(), |group| group.big_uploads[age]);
+            self.of_group(whose).map_or(MarkCount::default(), |group| group.big_uploads[age]);
         let share = seen.share(NOVELTY_PRIOR[age], 8.0);
         self.destinations.get(&to).map_or(share, |known| known.big_uploads.share(share, 4.0))
     }
 
-    fn top(&self, group: Group, bytes: u64) -> Tail {
-        let prior = Tail::prior(bytes);
-        self.groups.get(&group).map_or(prior, |group| prior.refine(&group.top, bytes, 20.0))
+    fn top(&self, whose: Whose, bytes: u64) -> Tail {
+        let prior = Tail::prior(whose.class, bytes);
+        self.of_group(whose).map_or(prior, |group| prior.refine(&group.top, bytes, 20.0))
+    }
+
+    fn of_group(&self, whose: Whose) -> Option<&ClassHistory> {
+        self.groups.get(&whose.group).map(|group| &group.classes[whose.class as usize])
     }
 
     fn learn_big_uploads(&mut self, day: &HostDay) {
         let age = age_bucket(self.age(day.host, day.day));
-        for pair in day.pairs.iter().filter(|pair| !pair.is_served && pair.clipped >= BIG_UPLOAD) {
-            let known = self.prevalence(day.host, pair.destination);
-            let marked = u32::from(known.is_novel(pair.clipped));
-            let destination = self.destinations.get_mut(&pair.destination);
-            let group = self.groups.entry(day.group).or_default();
-            for count in
-                [Some(&mut group.big_uploads[age]), destination.map(|known| &mut known.big_uploads)]
-                    .into_iter()
-                    .flatten()
-            {
-                count.all += 1;
-                count.marked += marked;
+        let group = self.groups.entry(day.group).or_default();
+        let hosts = &self.hosts;
+        for pair in day.pairs.iter().filter(|pair| !pair.is_served) {
+            for (history, bytes) in group.classes.iter_mut().zip(pair.taught) {
+                if bytes < BIG_UPLOAD {
+                    continue;
+                }
+                let known = hosts.get(&day.host).and_then(|host| host.pairs.get(&pair.destination));
+                let marked = u32::from(is_novel(known.map_or(0, |known| known.largest), bytes));
+                let destination = self.destinations.get_mut(&pair.destination);
+                let of_group = &mut history.big_uploads[age];
+                let of_destination = destination.map(|known| &mut known.big_uploads);
+                for count in [Some(of_group), of_destination].into_iter().flatten() {
+                    count.all += 1;
+                    count.marked += marked;
+                }
+            }
+        }
+    }
+
+    /// Learns how far a destination that the host knew went beyond its largest earlier day.
+    fn learn_growth(&mut self, day: &HostDay) {
+        let Some(host) = self.hosts.get(&day.host) else { return };
+        let group = self.groups.entry(day.group).or_default();
+        for (class, history) in group.classes.iter_mut().enumerate() {
+            let taught = |pair: &&PairDay| pair.taught[class] >= COUNTS_FROM[class];
+            let usual = day.pairs.iter().filter(|pair| !pair.is_served && !pair.is_young);
+            let growth = usual.filter(taught).filter_map(|pair| {
+                let known = host.pairs.get(&pair.destination)?;
+                Some((growth(pair.taught[class], known.largest), pair.is_clipped))
+            });
+            let most = growth.max();
+            if most.is_some() || COUNTS_FROM[class] == 0 {
+                history.growth.take(most.unwrap_or_default());
             }
         }
     }
@@ -510,15 +606,17 @@ impl Baseline {
         });
         host.last_day = host.last_day.max(day.day);
         host.days += 1;
-        for (ring, &bytes) in host.windows.iter_mut().zip(&day.windows_max) {
-            ring.add(bytes);
-        }
-        for pair in &day.pairs {
-            if pair.is_served {
-                // Each client is new to a server; the server's clients together are the reference.
-                host.client.add(pair.clipped);
-                continue;
+        for (class, rings) in host.windows.iter_mut().enumerate() {
+            let sums = &day.windows_max[class];
+            if sums.iter().any(|&bytes| bytes >= COUNTS_FROM[class]) {
+                rings.iter_mut().zip(sums).for_each(|(ring, &bytes)| ring.add(bytes));
             }
+        }
+        // Each client is new to a server; the server's clients together are the reference.
+        if let Some(most) = day.most_served() {
+            host.client.add(most);
+        }
+        for pair in day.pairs.iter().filter(|pair| !pair.is_served) {
             let is_first_use = !host.pairs.contains_key(&pair.destination);
             if is_first_use {
                 let max = self.options.pairs_per_host_max;
@@ -533,12 +631,13 @@ impl Baseline {
             });
             known.last_day = day.day;
             known.learn(day.day, pair.clipped);
+            let is_early = day.day.since(known.first_day) < PROBATION;
             learn_destination(
                 &mut self.destinations,
                 self.options.destinations_max,
                 &mut self.hand,
                 &mut self.forgotten,
-                (day.day, pair, is_first_use),
+                (day.day, pair, is_first_use, is_early),
             );
         }
         self.forget_pairs();
@@ -587,7 +686,7 @@ fn learn_destination(
     max: usize,
     hand: &mut Hand,
     forgotten: &mut u64,
-    (day, pair, is_first_use): (Day, &PairDay, bool),
+    (day, pair, is_first_use, is_early): (Day, &PairDay, bool, bool),
 ) {
     if !destinations.contains_key(&pair.destination) {
         let gone = make_room(destinations, max, hand, |known| known.last_day);
@@ -596,7 +695,9 @@ fn learn_destination(
     let known = destinations.entry(pair.destination).or_default();
     known.last_day = day;
     known.hosts += u32::from(is_first_use);
-    known.days.add(pair.clipped);
+    if is_early {
+        known.days.add(pair.clipped);
+    }
 }
 
 /// Keeps `map` below `max` entries: of the next few, the one not seen for longest goes.
@@ -632,6 +733,17 @@ const NOVELTY_PRIOR: [f64; AGES] = [0.9, 0.3, 0.15, 0.08, 0.05];
 /// What is counted among the big uploads, in bytes.
 const BIG_UPLOAD: u64 = 1 << 20;
 
+/// Bytes of a class from which a day counts among those of the class. That there is a call is no evidence of
+/// anything, so that calls are judged among calls.
+const COUNTS_FROM: OfClass<u64> = [0, BIG_UPLOAD];
+
+/// As much as on the largest earlier day.
+const GROWTH_UNIT: u64 = 1024;
+
+/// Index of the prior of growth. Of days with one power law the latest is the largest by a factor r
+/// with a probability below r^−alpha, however many they are; alpha is that of a day (DETECTION 3).
+const GROWTH_ALPHA: f64 = 0.7;
+
 /// Days for which a destination is on probation. Not 24 hours: a daily job drifts across that.
 const PROBATION: i32 = 7;
 
@@ -648,13 +760,16 @@ mod tests {
             host: HostKey::Address(Addr::from_v4([10, 0, 0, host])),
             group: Group::UNDECLARED,
             day: Day(day),
-            windows_max: [bytes; 4],
-            young_out: 0,
+            windows_max: [[bytes; 4], [0; 4]],
+            is_marked: false,
+            young_out: [0; 2],
             pairs: vec![PairDay {
                 destination: destination(to),
                 first_at: Timestamp::EPOCH,
                 bytes_out: bytes,
                 clipped: bytes,
+                taught: [bytes, 0],
+                is_clipped: false,
                 is_young: false,
                 is_served: false,
             }],
@@ -671,7 +786,8 @@ mod tests {
         let mut baseline = Baseline::new(Options::default());
         let host = HostKey::Address(Addr::from_v4([10, 0, 0, 1]));
         let p = |baseline: &Baseline| {
-            baseline.usual_destination(Group::UNDECLARED, host, destination(9), 200_000_000).p
+            let whose = Whose { host, group: Group::UNDECLARED, class: Class::Bulk };
+            baseline.usual_destination(whose, destination(9), 200_000_000).p
         };
         let before = p(&baseline);
         for day in 0..10 {

@@ -6,6 +6,8 @@ mod profile;
 mod tail;
 
 pub use habits::{Asker, Familiar, Habits};
-pub use history::{Baseline, DESTINATION_BYTES, HOST_BYTES, Options, PAIR_BYTES, Prevalence};
+pub use history::{
+    Baseline, DESTINATION_BYTES, HOST_BYTES, Options, PAIR_BYTES, Prevalence, Whose,
+};
 pub use profile::{DestinationProfile, Profile, Unfit, WindowProfile};
 pub use tail::{Histogram, Ring, Samples, Tail};

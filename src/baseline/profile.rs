@@ -27,6 +27,8 @@ pub struct Profile {
     /// For each window that slides over a day, the largest sums of its latest days, at most 60, the oldest
     /// first.
     pub windows: Vec<WindowProfile>,
+    /// The same of calls and their like, which the others leave out.
+    pub media_windows: Vec<WindowProfile>,
     /// Bytes answered in a day to one outside client, the latest 60.
     pub answered: Vec<u64>,
     /// To whom it sends, what it sent most to first.

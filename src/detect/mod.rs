@@ -17,9 +17,9 @@ pub use icmp_tunnel::IcmpCase;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::baseline::{Baseline, Familiar, Prevalence, Tail};
+use crate::baseline::{Baseline, Familiar, Prevalence, Tail, Whose};
 use crate::covert::Kinds;
-use crate::egress::{Host, Pair, Pairs, WindowSums};
+use crate::egress::{Class, Host, Pair, Pairs, WindowSums};
 use crate::time::Day;
 
 /// Who is judged, against what.
@@ -37,11 +37,21 @@ pub struct Case<'a> {
     pub day: Day,
     /// Bytes below which nothing alerts.
     pub floor_bytes: u64,
+    /// An incident about many destinations of the host is open: what is part of it is told with it.
+    pub tells_of_many: bool,
+}
+
+impl Case<'_> {
+    fn whose(&self, measure: &Measure) -> Whose {
+        Whose { host: self.host.key(), group: self.host.group(), class: measure.class }
+    }
 }
 
 /// The sums that are judged: as they are, or as they would have been with fewer bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
+    /// What kind of exchange it is.
+    pub class: Class,
     /// Bytes to the destination today.
     pub bytes: u64,
     /// Bytes to all destinations on probation today.
@@ -53,13 +63,20 @@ pub struct Measure {
 impl Measure {
     /// The sums as they are.
     pub fn of(host: &Host, pair: &Pair) -> Self {
-        Self { bytes: pair.out.sent, young: host.young_out(), windows: host.windows() }
+        let class = pair.class();
+        Self {
+            class,
+            bytes: pair.out.sent,
+            young: host.young_out(class),
+            windows: host.windows(class),
+        }
     }
 
     /// The sums had the destination received only `bytes`.
     fn with_bytes(&self, bytes: u64) -> Self {
         let missing = self.bytes.saturating_sub(bytes);
         Self {
+            class: self.class,
             bytes,
             young: self.young.saturating_sub(missing),
             windows: self.windows.map(|sum| sum.saturating_sub(missing)),
@@ -365,7 +382,12 @@ fn of_channel(
         score: bits,
         terms: [Term { bits, evidence }].into_iter().collect(),
         passes_gate: evidence_bits >= GATE && is_enough,
-        measure: Measure { bytes, young: bytes, windows: WindowSums::default() },
+        measure: Measure {
+            class: Class::Bulk,
+            bytes,
+            young: bytes,
+            windows: WindowSums::default(),
+        },
         known: Prevalence {
             host_since: familiar.since,
             host_largest: familiar.largest,

@@ -13,8 +13,7 @@ pub(super) fn of(case: Case<'_>, measure: &Measure, known: &Prevalence) -> Optio
     if case.pair.is_served() || !known.is_novel(measure.bytes) {
         return None;
     }
-    let (host, group, to) = (case.host.key(), case.host.group(), case.pair.destination);
-    let share = case.baseline.novelty_share(group, host, to, case.day);
+    let share = case.baseline.novelty_share(case.whose(measure), case.pair.destination, case.day);
     let bits = (-1.0 - libm::log2(share)).clamp(-1.0, 6.0);
     Some(Term {
         bits: Bits::from_f64(bits).half(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, OfClass};
 use super::key::HostKey;
 use super::pairs::{List, Moved, Pair, next_look};
 use super::window::{WindowSums, Windows};
@@ -27,16 +28,16 @@ pub struct Host {
     /// Today's pairs.
     pub(super) list: List,
     today: Today,
-    windows: Windows,
+    windows: OfClass<Windows>,
 }
 
 /// What is forgotten at midnight.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Today {
     /// Largest sums of the sliding windows, before anything suspicious.
-    windows_max: WindowSums,
-    young_out: u64,
-    young_clipped: u64,
+    windows_max: OfClass<WindowSums>,
+    young_out: OfClass<u64>,
+    young_clipped: OfClass<u64>,
     bytes_out: u64,
     is_marked: bool,
     /// Bytes to young destinations at which their sum is judged again.
@@ -53,9 +54,11 @@ pub struct HostDay {
     /// When.
     pub day: Day,
     /// Largest sums of the sliding windows, without suspicious bytes.
-    pub windows_max: WindowSums,
+    pub windows_max: OfClass<WindowSums>,
+    /// Did they stop there because something was suspicious?
+    pub is_marked: bool,
     /// Bytes to all young destinations, without suspicious ones.
-    pub young_out: u64,
+    pub young_out: OfClass<u64>,
     /// Each destination.
     pub pairs: Vec<PairDay>,
 }
@@ -71,10 +74,21 @@ pub struct PairDay {
     pub bytes_out: u64,
     /// Bytes sent before the pair fell under suspicion.
     pub clipped: u64,
+    /// The same, when it was last of each class.
+    pub taught: OfClass<u64>,
+    /// Did it fall under suspicion?
+    pub is_clipped: bool,
     /// Was the destination on probation?
     pub is_young: bool,
     /// Did the outside end open most of it?
     pub is_served: bool,
+}
+
+impl HostDay {
+    /// The most that it answered to one outside client, without suspicious bytes; `None` where it answered none.
+    pub fn most_served(&self) -> Option<u64> {
+        self.pairs.iter().filter(|pair| pair.is_served).map(|pair| pair.clipped).max()
+    }
 }
 
 impl PairDay {
@@ -84,6 +98,8 @@ impl PairDay {
             first_at: pair.first_at,
             bytes_out: pair.out.sent,
             clipped: pair.clipped.unwrap_or(pair.out.sent),
+            taught: pair.taught,
+            is_clipped: pair.clipped.is_some(),
             is_young: pair.is_young,
             is_served: pair.is_served(),
         }
@@ -101,7 +117,7 @@ impl Host {
             largest: None,
             list: List::default(),
             today: Today::default(),
-            windows: Windows::new(),
+            windows: OfClass::default(),
         }
     }
 
@@ -142,17 +158,17 @@ impl Host {
 
     /// Is there anything that would be missed?
     pub(super) fn holds_anything(&self) -> bool {
-        self.was_seen() || self.windows != Windows::new()
+        self.was_seen() || self.windows != OfClass::default()
     }
 
-    /// Bytes in each sliding window now.
-    pub fn windows(&self) -> WindowSums {
-        self.windows.sums()
+    /// Bytes of a class in each sliding window now.
+    pub fn windows(&self, class: Class) -> WindowSums {
+        self.windows[class as usize].sums()
     }
 
-    /// Bytes sent today to destinations on probation.
-    pub fn young_out(&self) -> u64 {
-        self.today.young_out
+    /// Bytes of a class sent today to destinations on probation.
+    pub fn young_out(&self, class: Class) -> u64 {
+        self.today.young_out[class as usize]
     }
 
     /// Destinations on probation that it sent something to today.
@@ -169,7 +185,7 @@ impl Host {
     pub(super) fn prefetch(&self, at: Timestamp) {
         crate::arena::prefetch_whole(&self.key);
         crate::arena::prefetch_whole(&self.today);
-        self.windows.prefetch(at);
+        self.windows[Class::Bulk as usize].prefetch(at);
     }
 
     /// From now on the host's windows teach nothing more today.
@@ -196,21 +212,24 @@ impl Host {
         let today = &mut self.today;
         today.bytes_out += out.sent;
         pair.add(delta, side);
+        let class = pair.class() as usize;
         if pair.is_young && delta.initiator == side {
-            today.young_out += out.sent;
+            today.young_out[class] += out.sent;
             if pair.clipped.is_none() {
-                today.young_clipped += out.sent;
+                today.young_clipped[class] += out.sent;
             }
         }
-        self.windows.add(delta.last_at, out.sent);
+        let windows = &mut self.windows[class];
+        windows.add(delta.last_at, out.sent);
         if !today.is_marked {
-            for (max, sum) in today.windows_max.iter_mut().zip(self.windows.sums()) {
+            for (max, sum) in today.windows_max[class].iter_mut().zip(windows.sums()) {
                 *max = sum.max(*max);
             }
         }
-        let young_is_due = today.young_out >= today.next_look.max(floor);
+        let young_out = today.young_out.iter().sum();
+        let young_is_due = young_out >= today.next_look.max(floor);
         if young_is_due {
-            today.next_look = next_look(today.young_out);
+            today.next_look = next_look(young_out);
         }
         pair.is_due(floor) || young_is_due
     }
@@ -218,14 +237,17 @@ impl Host {
     /// Follows bytes from one of its destinations to another.
     pub(super) fn move_young(&mut self, moved: &Moved) {
         let today = &mut self.today;
+        let class = moved.class as usize;
+        let (young_out, young_clipped) =
+            (&mut today.young_out[class], &mut today.young_clipped[class]);
         match (moved.was_young, moved.is_young) {
             (true, false) => {
-                today.young_out = today.young_out.saturating_sub(moved.asked);
-                today.young_clipped = today.young_clipped.saturating_sub(moved.taught);
+                *young_out = young_out.saturating_sub(moved.asked);
+                *young_clipped = young_clipped.saturating_sub(moved.taught);
             }
             (false, true) => {
-                today.young_out += moved.asked;
-                today.young_clipped += moved.taught;
+                *young_out += moved.asked;
+                *young_clipped += moved.taught;
             }
             (true, true) | (false, false) => {}
         }
@@ -241,16 +263,20 @@ impl Host {
         self.total_out.add(&other.total_out);
         self.total_in += other.total_in;
         self.largest = self.largest.into_iter().chain(other.largest).max_by_key(|&(_, most)| most);
-        self.windows.absorb(&other.windows);
         let (today, theirs) = (&mut self.today, &other.today);
-        today.young_out += theirs.young_out;
-        today.young_clipped += theirs.young_clipped;
         today.bytes_out += theirs.bytes_out;
         today.is_marked |= theirs.is_marked;
         today.next_look = 0;
-        let sums = if today.is_marked { WindowSums::default() } else { self.windows.sums() };
-        for (at, max) in today.windows_max.iter_mut().enumerate() {
-            *max = sums[at].max(theirs.windows_max[at]).max(*max);
+        for class in Class::ALL {
+            let class = class as usize;
+            today.young_out[class] += theirs.young_out[class];
+            today.young_clipped[class] += theirs.young_clipped[class];
+            let windows = &mut self.windows[class];
+            windows.absorb(&other.windows[class]);
+            let sums = if today.is_marked { WindowSums::default() } else { windows.sums() };
+            for (at, max) in today.windows_max[class].iter_mut().enumerate() {
+                *max = sums[at].max(theirs.windows_max[class][at]).max(*max);
+            }
         }
     }
 
@@ -272,6 +298,7 @@ impl Host {
             group: self.group,
             day,
             windows_max: today.windows_max,
+            is_marked: today.is_marked,
             young_out: today.young_clipped,
             pairs: days,
         })

@@ -2,6 +2,7 @@
 //! flow.
 
 mod border;
+mod class;
 mod host;
 mod key;
 mod ledger;
@@ -11,6 +12,7 @@ mod relays;
 mod window;
 
 pub use border::{Crossing, Place, Scope};
+pub use class::{Class, OfClass};
 pub use host::{HOST_BYTES, Host, HostDay, PairDay};
 pub use key::{HostKey, NoHost};
 pub use ledger::Ledger;

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::Destination;
+use super::class::{Class, OfClass};
 use super::host::Host;
 use super::key::HostKey;
 use crate::arena::{Arena, Index, NIL, prefetch_whole};
 use crate::flow::{Counters, FlowDelta, FlowKey, Sender};
-use crate::net::Addr;
+use crate::net::{Addr, Protocol};
 use crate::time::Timestamp;
 
 /// A host and one destination, today.
@@ -32,6 +33,8 @@ pub struct Pair {
     pub served: u64,
     /// Bytes sent today before the pair fell under suspicion.
     pub clipped: Option<u64>,
+    /// Bytes it had sent when it was last of each class, before it fell under suspicion.
+    pub(super) taught: OfClass<u64>,
     /// The flows that sent most, largest first.
     pub flows: SmallVec<[FlowBytes; 1]>,
     next_look: u64,
@@ -62,6 +65,12 @@ impl FlowBytes {
     pub fn source(&self) -> Addr {
         self.key.end(self.side).addr
     }
+
+    /// Can it be a call? Answers of DNS mirror what they are asked.
+    fn is_media(&self) -> bool {
+        let ports = [self.key.low.port, self.key.high.port];
+        self.key.protocol == Protocol::UDP && !ports.contains(&DNS_PORT)
+    }
 }
 
 impl Pair {
@@ -69,6 +78,15 @@ impl Pair {
     /// to this destination, and what it sent are answers.
     pub fn is_served(&self) -> bool {
         self.served * 2 > self.out.sent
+    }
+
+    /// What kind of exchange it is so far.
+    pub fn class(&self) -> Class {
+        let answers = self.bytes_in.saturating_mul(2) >= self.out.sent;
+        match self.flows.first() {
+            Some(largest) if answers && largest.is_media() => Class::Media,
+            Some(_) | None => Class::Bulk,
+        }
     }
 
     /// The addresses of the flows that sent most, each once.
@@ -124,6 +142,7 @@ impl Pair {
             packets_in: 0,
             served: 0,
             clipped: None,
+            taught: Default::default(),
             flows: SmallVec::new(),
             next_look: 0,
             looked_at: last_at,
@@ -153,6 +172,12 @@ impl Pair {
         for &flow in &other.flows {
             self.keep_flow(flow);
         }
+        for (taught, others) in self.taught.iter_mut().zip(other.taught) {
+            *taught = others.max(*taught);
+        }
+        let taught = self.clipped.unwrap_or(self.out.sent);
+        let of_class = &mut self.taught[self.class() as usize];
+        *of_class = taught.max(*of_class);
         self.next_look = 0;
     }
 
@@ -171,6 +196,9 @@ impl Pair {
         }
         let (key, initiator) = (delta.key, delta.initiator);
         self.keep_flow(FlowBytes { key, side, initiator, bytes_out: out.sent });
+        if self.clipped.is_none() {
+            self.taught[self.class() as usize] = self.out.sent;
+        }
     }
 
     /// Keeps the largest flows as evidence.
@@ -333,6 +361,7 @@ impl Pairs {
         let joined = &mut self.pairs[at];
         joined.absorb(&moved);
         Some(Moved {
+            class: moved.class(),
             asked: moved.out.sent - moved.served,
             taught: moved.clipped.unwrap_or(moved.out.sent).saturating_sub(moved.served),
             was_young: moved.is_young,
@@ -353,7 +382,7 @@ impl Pairs {
             let number = next;
             let pair = &mut self.pairs[number];
             next = pair.next;
-            let destination = pair.destination;
+            let (destination, class) = (pair.destination, pair.class());
             let asked = pair.out.sent - pair.served;
             let taught = pair.clipped.unwrap_or(pair.out.sent).saturating_sub(pair.served);
             let was_young = pair.is_young;
@@ -377,7 +406,7 @@ impl Pairs {
                     is_young
                 }
             };
-            of.move_young(&Moved { asked, taught, was_young, is_young });
+            of.move_young(&Moved { class, asked, taught, was_young, is_young });
         }
     }
 
@@ -453,6 +482,7 @@ impl Pairs {
 /// Bytes that were counted under one destination of a host and now are under another.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moved {
+    pub(super) class: Class,
     /// In flows that the host opened.
     pub(super) asked: u64,
     /// Of them those that teach.
@@ -479,6 +509,8 @@ impl Default for List {
 
 /// Memory that a pair takes, in bytes, with its cell in the index when that has just doubled.
 pub const PAIR_BYTES: usize = size_of::<Pair>() + 21;
+
+const DNS_PORT: u16 = 53;
 
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 

@@ -19,6 +19,7 @@ mod names;
 mod owners;
 mod page;
 mod pcaps;
+mod references;
 mod scenario;
 mod state;
 mod support;

@@ -88,7 +88,9 @@ impl Analyst {
         }
         match (verdict, destination) {
             (Verdict::Benign, Some(to)) => self.baseline.vouch(host, (to, day, bytes), windows),
-            (Verdict::Benign, None) => self.baseline.vouch_many(self.group(host), bytes),
+            (Verdict::Benign, None) => {
+                self.baseline.vouch_many(self.group(host), windows.0, bytes);
+            }
             (Verdict::Theft, Some(to)) => self.baseline.disown(host, to, day),
             // Of many, what was under suspicion taught nothing.
             (Verdict::Theft, None) => {}

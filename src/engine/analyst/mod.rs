@@ -266,7 +266,10 @@ impl Analyst {
         }
         let Some(touch) = touch else { return };
         let (host, pair) = self.egress.touched(&touch);
-        let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
+        let case = Case {
+            tells_of_many: self.incidents.tells_of_many(touch.host),
+            ..case(&self.egress, &self.baseline, self.floor_bytes, (host, pair))
+        };
         // The last word on an incident is said with its flow's last byte counted.
         let is_last_word =
             delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
@@ -494,7 +497,8 @@ fn case<'a>(
     floor_bytes: u64,
     (host, pair): (&'a egress::Host, &'a egress::Pair),
 ) -> Case<'a> {
-    Case { host, pair, pairs: egress.pairs(), baseline, day: egress.day(), floor_bytes }
+    let (pairs, day) = (egress.pairs(), egress.day());
+    Case { host, pair, pairs, baseline, day, floor_bytes, tells_of_many: false }
 }
 
 fn record(alert: Alert) -> Record {
