@@ -79,6 +79,33 @@ pub enum Service {
 }
 
 impl Service {
+    /// Every one of them.
+    pub const ALL: [Self; 23] = [
+        Self::Unknown,
+        Self::Tls,
+        Self::Dtls,
+        Self::Http,
+        Self::Http2,
+        Self::Quic,
+        Self::Socks,
+        Self::Ssh,
+        Self::Ftp,
+        Self::FtpData,
+        Self::Smtp,
+        Self::Imap,
+        Self::Pop3,
+        Self::Dns,
+        Self::Ntp,
+        Self::Smb,
+        Self::Rdp,
+        Self::Wireguard,
+        Self::Openvpn,
+        Self::Stun,
+        Self::Turn,
+        Self::Rtp,
+        Self::Bittorrent,
+    ];
+
     /// Its word, as JSON has it.
     pub fn name(self) -> &'static str {
         match self {
