@@ -230,6 +230,11 @@ impl Calendar {
         self.day
     }
 
+    /// What the clocks of the zone show at `at`.
+    pub fn local(&self, at: Timestamp) -> jiff::civil::DateTime {
+        at.to_jiff().to_zoned(self.zone.clone()).datetime()
+    }
+
     /// The zone's name, as the summary says it aloud.
     pub fn zone_name(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")

@@ -449,6 +449,11 @@ impl Egress {
         &self.options.internal
     }
 
+    /// The calendar of that zone.
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
     /// The zone whose midnight divides the days.
     pub fn zone_name(&self) -> &str {
         self.calendar.zone_name()
