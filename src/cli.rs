@@ -13,8 +13,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho::config::{Format, Keys};
+use sekisho::engine::Analyst;
 use sekisho::machines::Identity;
-use sekisho::sink::FlowFormat;
+use sekisho::rules::{Period, RuleSet};
+use sekisho::sink::{FlowFormat, RuleRecord, RuleRow};
+use sekisho::time::{Calendar, Timestamp};
 
 pub(crate) use baseline::Baseline;
 pub(crate) use bench::Bench;
@@ -83,6 +86,9 @@ pub(crate) struct Replay {
     pub(crate) verdict: Verdict,
     #[command(flatten)]
     pub(crate) memory: Memory,
+    /// Say which alerts the rules of this folder would add and remove, and nothing else
+    #[arg(long, value_name = "DIR", conflicts_with = "learn")]
+    pub(crate) what_if: Option<PathBuf>,
 }
 
 impl Replay {
@@ -282,6 +288,10 @@ pub(crate) enum SchemaOf {
     Ramps,
     /// The files of the rules folder
     Rules,
+    /// `sekisho.rule/1`, what `rules list` prints
+    Rule,
+    /// `sekisho.what-if/1`, what `replay --what-if` prints
+    WhatIf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -291,4 +301,54 @@ pub(crate) enum RulesAction {
         /// The folder [default: the rules that are built in]
         dir: Option<PathBuf>,
     },
+    /// Print each allowance, suppression and maintenance: who answers for it, until when, what it has silenced
+    List(ListRules),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListRules {
+    /// Rules folder
+    #[arg(long, env = "SEKISHO_RULES", value_name = "DIR")]
+    pub(crate) rules: PathBuf,
+    /// State folder: what the rules have silenced, and by which time
+    #[arg(long, env = "SEKISHO_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Configuration file (TOML)
+    #[arg(long, env = "SEKISHO_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How long a rule may have silenced nothing before it counts as dead
+    #[arg(long, value_name = "LENGTH", default_value = "30d")]
+    dead_after: Period,
+    /// How to tell [default: text]
+    #[arg(long, env = "SEKISHO_FORMAT", value_enum, default_value_t = FormatArg::Text)]
+    pub(crate) format: FormatArg,
+}
+
+impl ListRules {
+    /// The rows of the folder's rules, by what the state folder has on record, or by the clock where there is none.
+    pub(crate) fn rows(&self, rules: &RuleSet) -> anyhow::Result<Vec<RuleRow>> {
+        let learned = match &self.state {
+            Some(state) => {
+                let config = self.config.clone();
+                Some(baseline::Learned { state: state.clone(), config }.analyst()?)
+            }
+            None => None,
+        };
+        let silenced = learned.as_ref().map(Analyst::silenced);
+        let (now, calendar) = match &learned {
+            Some(analyst) => (analyst.now(), analyst.egress().calendar().clone()),
+            None => {
+                // Without a record of packets, the time of whoever asks.
+                let now = u64::try_from(jiff::Timestamp::now().as_nanosecond())?;
+                (Timestamp::from_nanos(now), Calendar::new(rules.defaults.timezone.clone()))
+            }
+        };
+        let record = RuleRecord {
+            silenced: silenced.as_deref(),
+            now,
+            calendar: &calendar,
+            dead_after: self.dead_after.0,
+        };
+        Ok(RuleRow::all(&rules.exceptions, &record))
+    }
 }

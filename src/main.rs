@@ -11,6 +11,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
@@ -18,8 +19,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use terminal_size::terminal_size_of;
 
 use cli::{
-    Bench, Census, CensusFormatArg, Cli, Common, Eval, Flows, Mode, Replay, RulesAction, SchemaOf,
-    Synth, Whom,
+    Bench, Census, CensusFormatArg, Cli, Common, Eval, Flows, ListRules, Mode, Replay, RulesAction,
+    SchemaOf, Synth, Whom,
 };
 use sekisho::alert::{Alert, RankingEntry, Record, Summary};
 use sekisho::baseline::Profile;
@@ -28,14 +29,14 @@ use sekisho::capture::{FileSource, Source};
 use sekisho::census::{self, DestinationRecord, HostRecord};
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::egress::{FlowRecord, Ledger, Scope};
-use sekisho::engine::{self, Reported};
+use sekisho::engine::{self, Analyst, Reported, WhatIf};
 use sekisho::eval::grid::ramps::{self, RampsReport};
 use sekisho::eval::grid::{GridPlan, GridReport};
 use sekisho::eval::{self, EvalError, Labels, LabelsFile};
 use sekisho::flow::Reporting;
 use sekisho::machines::Claim;
 use sekisho::rules::{RuleSet, Style};
-use sekisho::sink::{self, CensusFormat, JsonLines, Sink, Text, Width, printable};
+use sekisho::sink::{self, CensusFormat, JsonLines, RuleRow, Sink, Text, Width, printable};
 use sekisho::state::IncidentRow;
 use sekisho::synth::office::{Office, Packets};
 use sekisho::synth::{Kind, Lookups, Traffic, write_pcap};
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Mode::Incidents(incidents) => incidents.run().map(|()| ExitCode::SUCCESS),
         Mode::Schema { of } => schema(of),
         Mode::Rules { action: RulesAction::Check { dir } } => check_rules(dir.as_deref()),
+        Mode::Rules { action: RulesAction::List(list) } => list_rules(&list),
     };
     match outcome {
         Ok(code) => code,
@@ -87,6 +89,9 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     let mut source = FileSource::open(&replay.files, settings.capture.clone())?;
     let first = source.first_at().max(settings.capture.since);
     let (mut keeper, mut analyst) = replay.memory.open(first, &settings.analyst)?;
+    if let Some(dir) = &replay.what_if {
+        return what_if(replay, &settings, (source, analyst), dir);
+    }
     let mut sink = sink(common, settings.format)?;
     let progress = progress(common, source.total_bytes());
     let mut told = Ok(());
@@ -123,6 +128,38 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Replays before two analysts who differ in their rules, and says in which alerts they do.
+fn what_if(
+    replay: &Replay,
+    settings: &Settings,
+    (mut source, mut analyst): (FileSource, Analyst),
+    dir: &Path,
+) -> anyhow::Result<ExitCode> {
+    let common = &replay.common;
+    let mut other = analyst.clone();
+    let differs = other.reload(Arc::new(load_rules(dir)?), String::new());
+    if differs {
+        eprintln!(
+            "sekisho: warning: what is inside, and the defaults, are those of the rules at hand"
+        );
+    }
+    let progress = progress(common, source.total_bytes());
+    let analysts = (&mut analyst, &mut other);
+    let (_, what_if) = engine::what_if(&mut source, &settings.run, analysts, |source| {
+        progress.set_position(source.consumed_bytes());
+    })?;
+    progress.finish_and_clear();
+    warn(&source);
+    let mut out = output(common)?;
+    match settings.format {
+        Format::Text => sink::write_what_if(&mut out, &what_if)?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string(&what_if)?)?,
+    }
+    out.flush()?;
+    let is_failure = replay.verdict.fail_on_alert && what_if.alerts_after > 0;
+    Ok(if is_failure { ExitCode::from(ALERTED) } else { ExitCode::SUCCESS })
 }
 
 fn flows(flows: &Flows) -> anyhow::Result<ExitCode> {
@@ -496,6 +533,8 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Incident => serde_json::to_value(schemars::schema_for!(IncidentRow))?,
         SchemaOf::Ranking => serde_json::to_value(schemars::schema_for!(RankingEntry))?,
         SchemaOf::Summary => serde_json::to_value(schemars::schema_for!(Summary))?,
+        SchemaOf::Rule => serde_json::to_value(schemars::schema_for!(RuleRow))?,
+        SchemaOf::WhatIf => serde_json::to_value(schemars::schema_for!(WhatIf))?,
         SchemaOf::Bench => serde_json::to_value(schemars::schema_for!(Report))?,
         SchemaOf::Scaling => serde_json::to_value(schemars::schema_for!(scaling::Scaling))?,
         SchemaOf::Comparison => serde_json::to_value(schemars::schema_for!(Comparison))?,
@@ -513,13 +552,31 @@ fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
 
 fn check_rules(dir: Option<&Path>) -> anyhow::Result<ExitCode> {
     let rules = match dir {
-        Some(dir) => RuleSet::load(dir).map_err(|error| {
-            eprintln!("{}", error.render(style(io::stderr().is_terminal())));
-            anyhow!("{}: the rules cannot be used", dir.display())
-        })?,
+        Some(dir) => load_rules(dir)?,
         None => RuleSet::shipped(),
     };
     writeln!(io::stdout(), "{}", rules.summary())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads a folder, or shows what is wrong with it.
+fn load_rules(dir: &Path) -> anyhow::Result<RuleSet> {
+    RuleSet::load(dir).map_err(|error| {
+        eprintln!("{}", error.render(style(io::stderr().is_terminal())));
+        anyhow!("{}: the rules cannot be used", dir.display())
+    })
+}
+
+fn list_rules(list: &ListRules) -> anyhow::Result<ExitCode> {
+    let rows = list.rows(&load_rules(&list.rules)?)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    for row in rows {
+        match list.format.into() {
+            Format::Text => writeln!(out, "{row}")?,
+            Format::Json => writeln!(out, "{}", serde_json::to_string(&row)?)?,
+        }
+    }
+    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,7 +9,7 @@ use sekisho_fuzz::{seed, texts_in};
 fuzz_target!(
     init: seed(|files| {
         let texts = texts_in(files, "yaml\n");
-        texts.iter().flat_map(|text| (0..4).map(|kind| [&[kind], text.as_bytes()].concat())).collect()
+        texts.iter().flat_map(|text| (0..KINDS).map(|kind| [&[kind], text.as_bytes()].concat())).collect()
     }),
     |input: &[u8]| {
         // A byte that UTF-8 never has begins the next file; what follows it says its name.
@@ -30,9 +30,20 @@ fuzz_target!(
 
 fn file(bytes: &[u8]) -> RuleFile {
     // The name says what the file holds; the last one leaves that to the text.
-    let names = ["networks.yaml", "destinations.yaml", "defaults.yaml", "other.yaml"];
+    let names: [&str; KINDS as usize] = [
+        "networks.yaml",
+        "destinations.yaml",
+        "defaults.yaml",
+        "other.yaml",
+        "allowances.yaml",
+        "suppressions.yaml",
+        "maintenance.yaml",
+    ];
     let (kind, text) = bytes.split_first().unwrap_or((&0, &[]));
     RuleFile::new(names[usize::from(*kind) % names.len()], text.to_vec())
 }
+
+/// Names that a file may have.
+const KINDS: u8 = 7;
 
 const FILES_MAX: usize = 4;

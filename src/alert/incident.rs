@@ -10,13 +10,15 @@ use super::budget::Budget;
 use super::incidents::{Labels, Options, Verdict};
 use super::record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,
-    Pivot, Revision, Sensor, Severity,
+    Pivot, Revision, Sensor, Severity, Why,
 };
 use super::scene::{Scene, Sent};
+use super::silenced::Hush;
 use super::text;
 use crate::detect::{Bits, DETECTORS, Family, Finding, Subject};
 use crate::egress::{Class, Destination, FlowBytes, HostKey, WindowSums};
 use crate::net::Addr;
+use crate::rules::{Excess, Ruling, Silence};
 use crate::time::{Day, Timestamp};
 
 /// What makes two findings one incident. Without a destination it is about many.
@@ -46,6 +48,23 @@ pub(super) struct Incident {
     pub(super) closed_on: Day,
     /// What a person judged of it.
     verdict: Option<Verdict>,
+    #[serde(default)]
+    hushed: Hushed,
+}
+
+/// What rules have kept of an incident from being told.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Hushed {
+    /// By which rule, at the latest look.
+    by: Option<Silence>,
+    /// Nothing was told since it was last opened.
+    is_untold: bool,
+    /// Nothing was ever told.
+    is_unknown: bool,
+    /// Bytes that are accounted for: as told, or as hushed up.
+    bytes: u64,
+    /// The day on which it was last told that an allowance is exceeded, and by how much.
+    excess: Option<(Day, Excess)>,
 }
 
 /// An incident as last looked at.
@@ -96,6 +115,7 @@ impl Incident {
             largest: 0,
             closed_on: Day::default(),
             verdict: None,
+            hushed: Hushed { is_untold: true, is_unknown: true, ..Hushed::default() },
         }
     }
 
@@ -108,6 +128,7 @@ impl Incident {
             severity,
             has_paged: false,
             fired: SmallVec::new(),
+            hushed: Hushed { is_untold: true, ..self.hushed },
             ..self
         }
     }
@@ -150,6 +171,68 @@ impl Incident {
             || fired(finding).any(|term| !self.fired.contains(&term))
     }
 
+    /// Is it to be told now, because of what rules say and though it has not grown? What was hushed up is
+    /// told when that ends; and once a day, that an allowance is exceeded.
+    pub(super) fn surfaces(&self, ruling: &Ruling, is_open: bool) -> bool {
+        if ruling.silence.as_ref().is_some_and(Silence::hides) {
+            return false;
+        }
+        let Hushed { by, is_untold, excess, .. } = &self.hushed;
+        let is_over = is_open && by.is_some() && ruling.silence.is_none();
+        let told_on = excess.as_ref().map(|(day, _)| *day);
+        *is_untold || is_over || ruling.excess.is_some() && told_on != Some(self.facts.day)
+    }
+
+    /// What happened to it for whoever is told now.
+    pub(super) fn kind_told(&self, kind: Kind, ruling: &Ruling) -> Kind {
+        if ruling.silence.as_ref().is_some_and(Silence::hides) {
+            return kind;
+        }
+        match kind {
+            Kind::Close => Kind::Close,
+            Kind::Open | Kind::Update | Kind::Reopen if self.hushed.is_unknown => Kind::Open,
+            Kind::Open | Kind::Update | Kind::Reopen if self.hushed.is_untold => Kind::Reopen,
+            Kind::Open | Kind::Update | Kind::Reopen => kind,
+        }
+    }
+
+    /// Takes note of what rules say, and answers what they hush up.
+    pub(super) fn hush(&mut self, ruling: &Ruling, is_told: bool) -> Option<(Silence, Hush)> {
+        let sent = self.sent().out.sent;
+        let hushed = &mut self.hushed;
+        let bytes = sent.saturating_sub(std::mem::replace(&mut hushed.bytes, sent));
+        let before = std::mem::replace(&mut hushed.by, ruling.silence.clone());
+        let is_hidden = ruling.silence.as_ref().is_some_and(Silence::hides);
+        if is_told && !is_hidden {
+            (hushed.is_untold, hushed.is_unknown) = (false, false);
+        }
+        if !is_hidden {
+            hushed.excess = ruling.excess.clone().map(|excess| (self.facts.day, excess));
+        }
+        let silence = ruling.silence.clone()?;
+        let is_another =
+            before.is_none_or(|before| (before.by, &before.rule) != (silence.by, &silence.rule));
+        Some((silence, Hush { at: self.facts.last, is_another, bytes }))
+    }
+
+    /// Has it sent more than the allowance that hides it says?
+    pub(super) fn is_past_ceiling(&self, bytes: u64) -> bool {
+        let ceiling = self.hushed.by.as_ref().and_then(|by| by.bytes_per_day);
+        ceiling.is_some_and(|ceiling| bytes > ceiling)
+    }
+
+    /// The rule because of which its end is not told either, with what was sent since the latest look.
+    pub(super) fn hush_close(&mut self) -> Option<(Silence, Hush)> {
+        let silence = self.hushed.by.clone()?;
+        let sent = self.facts.today.out.sent;
+        if !silence.hides() || self.hushed.is_untold && !self.is_past_ceiling(sent) {
+            let ruling = Ruling { silence: Some(silence), excess: None };
+            return self.hush(&ruling, false);
+        }
+        (self.hushed.is_untold, self.hushed.is_unknown) = (false, false);
+        None
+    }
+
     /// Takes over a verdict; answers whether the incident pages for the first time.
     pub(super) fn raise(&mut self, finding: &Finding, severity: Severity) -> bool {
         self.severity = self.severity.max(severity);
@@ -158,7 +241,8 @@ impl Incident {
                 self.fired.push(term);
             }
         }
-        let pages = !self.has_paged && self.severity >= Severity::Medium;
+        let pages =
+            !self.has_paged && self.severity >= Severity::Medium && self.hushed.by.is_none();
         if pages {
             self.has_paged = true;
             self.left_when_raised = self.sent().out.sent;
@@ -169,8 +253,7 @@ impl Incident {
     pub(super) fn tell(
         &mut self,
         key: &Key,
-        kind: Kind,
-        reason: Option<ClosedBecause>,
+        (kind, reason, silenced): (Kind, Option<ClosedBecause>, Option<Silence>),
         time: Timestamp,
         options: &Options,
         budget: &Budget,
@@ -195,6 +278,7 @@ impl Incident {
         Alert {
             schema: "sekisho.alert/1",
             kind,
+            silenced,
             reason,
             incident: self.id.clone(),
             revision,
@@ -222,7 +306,7 @@ impl Incident {
             bytes_out_wire: out.wire,
             bytes_in,
             rate_bps: rate_bps(out.sent, elapsed),
-            why: finding.terms.iter().map(text::why).collect(),
+            why: self.why(),
             quiet: DETECTORS
                 .into_iter()
                 .filter(|name| finding.terms.iter().all(|term| term.evidence.name() != *name))
@@ -245,6 +329,14 @@ impl Incident {
                 config: options.config_digest.clone(),
             },
         }
+    }
+}
+
+impl Incident {
+    fn why(&self) -> Vec<Why> {
+        let excess = self.hushed.excess.as_ref().filter(|(day, _)| *day == self.facts.day);
+        let terms = self.facts.finding.terms.iter().map(text::why);
+        terms.chain(excess.map(|(_, excess)| text::exceeded(excess))).collect()
     }
 }
 
@@ -316,18 +408,6 @@ impl Facts {
     }
 
     fn destination(&self, key: &Key) -> DestinationFacts {
-        let mut ports: Vec<u16> = self
-            .flows
-            .iter()
-            .filter(|flow| !flow.key.protocol.is_icmp())
-            .map(|flow| {
-                flow.key
-                    .end(if flow.initiator == flow.side { flow.side.other() } else { flow.side })
-                    .port
-            })
-            .collect();
-        ports.sort_unstable();
-        ports.dedup();
         let largest = self.flows.first();
         // Of many destinations each has a name of its own.
         let who = key.destination.map(|_| &self.labels.who);
@@ -337,7 +417,7 @@ impl Facts {
             name_source: name.as_ref().map(|&(_, source)| source),
             name: name.map(|(name, _)| name),
             ips: self.peers.clone(),
-            ports,
+            ports: ports(&self.flows),
             transport: largest.map(|flow| flow.key.protocol.to_string()),
             service: who.and_then(|who| who.service),
             client: who.and_then(|who| who.client.as_deref()).map(str::to_owned),
@@ -445,6 +525,18 @@ fn techniques(family: Family, destination: &DestinationFacts) -> Vec<&'static st
         Family::Volume | Family::Server if is_web() => vec!["T1567"],
         Family::Volume | Family::Server => vec!["T1048"],
     }
+}
+
+/// Ports at the outside end, or at the inside end of flows that the outside opened.
+pub(super) fn ports(flows: &[FlowBytes]) -> Vec<u16> {
+    let serving = |flow: &FlowBytes| {
+        flow.key.end(if flow.initiator == flow.side { flow.side.other() } else { flow.side }).port
+    };
+    let mut ports: Vec<u16> =
+        flows.iter().filter(|flow| !flow.key.protocol.is_icmp()).map(serving).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }
 
 fn rate_bps(bytes: u64, elapsed: Duration) -> u64 {

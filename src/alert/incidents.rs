@@ -1,5 +1,6 @@
 //! Incidents as they live: opened once, updated when it matters, closed when quiet.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -11,11 +12,14 @@ use super::incident::{Facts, GROWTH, Incident, Key, severity};
 use super::ranking::{Ranking, RankingEntry};
 use super::record::{Alert, ClosedBecause, Kind};
 use super::scene::Scene;
+use super::silenced::{Hush, Silenced, Tally};
 use super::text;
+use super::wishes::Wishes;
 use crate::detect::{Bits, Case, Family, Finding, Subject};
 use crate::egress::{Class, Destination, HostKey, WindowSums};
 use crate::names::Who;
 use crate::net::Addr;
+use crate::rules::{Ruling, Silence};
 use crate::time::{Day, Timestamp};
 
 /// How incidents live, and how they are signed.
@@ -117,8 +121,16 @@ pub struct Incidents {
     next_close: Timestamp,
     /// Largest score today of each incident that there is, or could be, and the threshold it was above.
     peaks: IndexMap<Key, (Bits, Option<Bits>), foldhash::fast::RandomState>,
+    /// Those of them that are in order, by an allowance.
+    #[serde(default)]
+    allowed: BTreeSet<Key>,
     /// Each host's best of the day.
     best: IndexMap<HostKey, Best, foldhash::fast::RandomState>,
+    /// What rules have silenced, ever and in this run.
+    #[serde(default)]
+    silenced: Tally,
+    #[serde(skip)]
+    silenced_now: Tally,
     /// Of this run.
     #[serde(skip)]
     paged: u64,
@@ -132,6 +144,8 @@ struct Best {
     destination: Destination,
     threshold: Bits,
     alerted: bool,
+    #[serde(default)]
+    silenced: Option<Silence>,
 }
 
 impl Best {
@@ -160,6 +174,7 @@ impl Best {
             },
             bytes_out: self.finding.bytes(),
             alerted: self.alerted,
+            silenced: self.silenced,
         }
     }
 }
@@ -174,7 +189,10 @@ impl Incidents {
             open: BTreeSet::new(),
             next_close: Timestamp::MAX,
             peaks: IndexMap::default(),
+            allowed: BTreeSet::new(),
             best: IndexMap::default(),
+            silenced: Tally::default(),
+            silenced_now: Tally::default(),
             paged: 0,
         }
     }
@@ -220,28 +238,49 @@ impl Incidents {
         self.options.config_digest = digest;
     }
 
-    /// Takes a verdict: opens, updates or re-opens an incident, or lets it pass.
+    /// Takes a verdict: opens, updates or re-opens an incident, or lets it pass, as rules wish.
     ///
-    /// Answers whether the pair is under suspicion, and what to tell.
+    /// Answers whether the pair is under suspicion, and what to tell, or to put on record. Rules decide who is told;
+    /// what is learned is the same without them.
     pub fn observe(
         &mut self,
         scene: &impl Scene,
         finding: &Finding,
         labels: impl FnOnce() -> Labels,
+        wishes: Wishes<'_>,
     ) -> (bool, Option<Alert>) {
-        self.note(scene, finding);
         let threshold = self.budget.threshold();
+        let severity = severity(finding, threshold);
+        let labels = LazyCell::new(labels);
+        let key = Key::of(scene, finding);
+        // Rules are asked of what could alert, and not of every pair.
+        let ruling = if finding.passes_gate && !wishes.exceptions.is_empty() {
+            wishes.ruling(scene, (finding, severity), &labels)
+        } else {
+            Ruling::default()
+        };
+        let is_allowed = ruling.silence.as_ref().is_some_and(Silence::allows);
+        if is_allowed {
+            // What is in order is no peak that the bar could go by, and was none on the way here.
+            self.allowed.insert(key);
+            self.peaks.swap_remove(&key);
+        } else if finding.passes_gate {
+            self.allowed.remove(&key);
+        }
+        self.note(scene, finding, ruling.silence.as_ref());
         if !finding.passes_gate || finding.score < threshold - LOW {
             return (false, None);
         }
-        let key = Key::of(scene, finding);
-        let severity = severity(finding, threshold);
         let kind = match self.incidents.get_mut(&key) {
             Some(_) if self.open.contains(&key) => Kind::Update,
             Some(past) if scene.day().since(past.closed_on) <= self.options.reopen_within_days => {
                 // In silence, until it is four times what was told.
                 past.recount(scene);
-                if past.sent().out.sent < past.largest.saturating_mul(GROWTH) {
+                if past.sent().out.sent < past.largest.saturating_mul(GROWTH)
+                    && !past.surfaces(&ruling, false)
+                {
+                    let hushed = past.hush(&ruling, false);
+                    self.tally(hushed.as_ref());
                     return (true, None);
                 }
                 Kind::Reopen
@@ -253,7 +292,7 @@ impl Incidents {
                 self.open.insert(key);
                 self.next_close =
                     self.next_close.min(scene.last_at().plus(self.options.quiet_after));
-                let facts = Facts::of(scene, finding, labels());
+                let facts = Facts::of(scene, finding, labels.clone());
                 let old = self.incidents.remove(&key).filter(|_| kind == Kind::Reopen);
                 let incident = match old {
                     Some(old) => old.reopen(facts, severity),
@@ -264,26 +303,67 @@ impl Incidents {
             Kind::Update | Kind::Close => match self.incidents.get_mut(&key) {
                 Some(incident) => {
                     incident.refresh(scene, finding);
-                    if !incident.has_news(finding, severity) {
+                    if !incident.has_news(finding, severity) && !incident.surfaces(&ruling, true) {
+                        let hushed = incident.hush(&ruling, false);
+                        self.tally(hushed.as_ref());
                         return (true, None);
                     }
-                    incident.facts.labels = labels();
+                    incident.facts.labels = labels.clone();
                     incident
                 }
                 None => return (true, None),
             },
         };
         incident.facts.weigh(scene, threshold);
+        let kind = incident.kind_told(kind, &ruling);
+        let hushed = incident.hush(&ruling, true);
         let newly_paged = incident.raise(finding, severity);
         let time = incident.facts.last;
-        let alert = incident.tell(&key, kind, None, time, &self.options, &self.budget);
+        let about = (kind, None, ruling.silence);
+        let alert = incident.tell(&key, about, time, &self.options, &self.budget);
         if newly_paged {
             self.paged += 1;
             if let Some(best) = self.best.get_mut(&key.host) {
                 best.alerted = true;
             }
         }
+        self.tally(hushed.as_ref());
         (true, Some(alert))
+    }
+
+    /// What rules have silenced, ever.
+    pub fn silenced(&self) -> Vec<Silenced> {
+        self.silenced.list()
+    }
+
+    /// What rules have silenced in this run.
+    pub fn silenced_now(&self) -> Vec<Silenced> {
+        self.silenced_now.list()
+    }
+
+    fn tally(&mut self, hushed: Option<&(Silence, Hush)>) {
+        if let Some((silence, hush)) = hushed {
+            self.silenced.add(silence, *hush);
+            self.silenced_now.add(silence, *hush);
+        }
+    }
+
+    /// Has the pair sent more than the allowance that hides its incident says? It is then looked at at once.
+    pub fn is_past_ceiling(&self, case: &Case<'_>) -> bool {
+        let (host, of_pair) = (case.host.key(), Some(case.pair.destination));
+        !self.open.is_empty()
+            && [(of_pair, case.pair.out.sent), (None, case.host.young_out())].into_iter().any(
+                |(destination, bytes)| {
+                    [Family::Volume, Family::Server].into_iter().any(|family| {
+                        let key = Key { host, destination, family };
+                        self.open.contains(&key)
+                            && self
+                                .incidents
+                                .get(&key)
+                                .is_some_and(|incident| incident.is_past_ceiling(bytes))
+                    })
+                },
+            )
     }
 
     /// Is an incident open that this destination could be part of?
@@ -402,6 +482,8 @@ impl Incidents {
         for (_, (peak, alarmed_at)) in std::mem::take(&mut self.peaks) {
             self.budget.learn(peak, alarmed_at);
         }
+        self.allowed.clear();
+        self.silenced.forget();
         let keep = self.options.reopen_within_days;
         let open = &self.open;
         self.incidents
@@ -488,12 +570,12 @@ impl Incidents {
     }
 
     /// Takes note of a verdict for the ranking, and for the budget when it passes the gate.
-    pub fn note(&mut self, scene: &impl Scene, finding: &Finding) {
+    pub fn note(&mut self, scene: &impl Scene, finding: &Finding, silence: Option<&Silence>) {
         let threshold = self.budget.threshold();
         let (host, destination) = (scene.host(), scene.destination());
-        if finding.passes_gate {
+        let key = Key::of(scene, finding);
+        if finding.passes_gate && !self.allowed.contains(&key) {
             // One for an incident: what a host sent to many is found again with each of them.
-            let key = Key::of(scene, finding);
             let peak = self.peaks.entry(key).or_insert((Bits::default(), None));
             peak.0 = peak.0.max(finding.score);
             if finding.score >= threshold {
@@ -504,7 +586,9 @@ impl Incidents {
         if known.is_none_or(|best| (finding.score, finding.bytes()) > best.worth()) {
             let alerted = known.is_some_and(|best| best.alerted);
             let addr = scene.addr();
-            let best = Best { addr, finding: finding.clone(), destination, threshold, alerted };
+            let silenced = silence.cloned();
+            let best =
+                Best { addr, finding: finding.clone(), destination, threshold, alerted, silenced };
             self.best.insert(host, best);
         }
     }
@@ -517,7 +601,12 @@ impl Incidents {
             ClosedBecause::Quiet => incident.facts.last.plus(self.options.quiet_after),
             ClosedBecause::Eof | ClosedBecause::Stopped => incident.facts.last,
         };
-        Some(incident.tell(key, Kind::Close, Some(because), time, &self.options, &self.budget))
+        let hushed = incident.hush_close();
+        let silence = hushed.as_ref().map(|(silence, _)| silence.clone());
+        let about = (Kind::Close, Some(because), silence);
+        let alert = incident.tell(key, about, time, &self.options, &self.budget);
+        self.tally(hushed.as_ref());
+        Some(alert)
     }
 }
 

@@ -6,8 +6,10 @@ mod incidents;
 mod ranking;
 mod record;
 mod scene;
+mod silenced;
 mod summary;
 mod text;
+mod wishes;
 
 pub use budget::Budget;
 pub use incidents::{Incidents, Labels, MachineFacts, Options, Settled, Verdict};
@@ -16,7 +18,9 @@ pub use record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,
     Pivot, Revision, Sensor, Severity, Why,
 };
+pub use silenced::Silenced;
 pub use summary::{Record, Summary, TopSender};
+pub use wishes::Wishes;
 
 pub(crate) use record::share;
 pub(crate) use text::{bytes as bytes_text, duration as duration_text};

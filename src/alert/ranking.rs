@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::record::Why;
 use crate::detect::Bits;
 use crate::net::Addr;
+use crate::rules::Silence;
 use crate::time::Day;
 
 /// One host on one day, `sekisho.ranking/1`.
@@ -33,6 +34,9 @@ pub struct RankingEntry {
     pub bytes_out: u64,
     /// Did an incident of this host page on that day?
     pub alerted: bool,
+    /// The rule because of which that best was not told, or did not page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<Silence>,
 }
 
 /// A day's hosts, in the making.

@@ -10,6 +10,7 @@ use crate::detect::Bits;
 use crate::flow::Counters;
 use crate::names::{Name, NameSource, Service};
 use crate::net::Addr;
+use crate::rules::Silence;
 use crate::time::Timestamp;
 
 /// What is told about an incident, when it opens, grows, closes or comes back.
@@ -19,6 +20,9 @@ pub struct Alert {
     pub schema: &'static str,
     /// What happened to the incident.
     pub kind: Kind,
+    /// The rule because of which it is not told, or is told and does not page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<Silence>,
     /// Why it closed, when it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<ClosedBecause>,
@@ -28,7 +32,7 @@ pub struct Alert {
     pub revision: u32,
     /// Packet time of this alert.
     pub time: Timestamp,
-    /// How much it matters.
+    /// How much it matters, silenced or not.
     pub severity: Severity,
     /// The sum of the terms in `why`.
     pub score_bits: Bits,
@@ -80,6 +84,13 @@ pub struct Alert {
     pub health: Health,
     /// Who says so.
     pub sensor: Sensor,
+}
+
+impl Alert {
+    /// Is it one that somebody is woken up for?
+    pub fn pages(&self) -> bool {
+        self.severity >= Severity::Medium && self.silenced.is_none()
+    }
 }
 
 /// What happened to the incident.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::ranking::RankingEntry;
 use super::record::{Alert, Health};
+use super::silenced::Silenced;
 use crate::detect::Bits;
 use crate::net::Addr;
 use crate::time::Timestamp;
@@ -16,6 +17,8 @@ use crate::time::Timestamp;
 pub enum Record {
     /// An incident opened, grew, closed or came back.
     Alert(Box<Alert>),
+    /// The same, which a rule keeps from being told: it is for the record.
+    Silenced(Box<Alert>),
     /// One host's place on one day.
     Ranking(Box<RankingEntry>),
     /// The run is over.
@@ -91,6 +94,10 @@ pub struct Summary {
     pub threshold_bits: Bits,
     /// Incidents at medium severity or above.
     pub alerts: u64,
+    /// What rules kept from being told or from paging in this run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub silenced: Vec<Silenced>,
     /// What went wrong with the input, one sentence each.
     pub warnings: Vec<String>,
 }

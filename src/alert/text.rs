@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::record::Why;
-use crate::detect::{Evidence, Term};
+use crate::detect::{Bits, Evidence, Term};
 use crate::net::Addr;
+use crate::rules::Excess;
 
 /// A number of bytes as people say it: SI units, three significant digits at most.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -143,11 +144,28 @@ pub(super) fn why(term: &Term) -> Why {
             format!("{} came back (producer–consumer ratio {pcr:+.2})", bytes(bytes_in)),
         ),
     };
-    let values = match values {
+    Why { term: term.evidence.name(), bits: term.bits, values: object(values), text }
+}
+
+fn object(values: Value) -> Map<String, Value> {
+    match values {
         Value::Object(values) => values,
         _ => Map::new(),
-    };
-    Why { term: term.evidence.name(), bits: term.bits, values, text }
+    }
+}
+
+/// What an allowance would have taken, had less been sent: worth no bits.
+pub(super) fn exceeded(excess: &Excess) -> Why {
+    let Excess { rule, owner, until, bytes_per_day, bytes: sent } = excess;
+    let values = object(json!({
+        "rule": rule, "owner": owner, "until": until, "bytes_per_day": bytes_per_day, "bytes": sent,
+    }));
+    let text = format!(
+        "allowed: {} a day by {rule} for {owner} until {until}; has sent {} today",
+        bytes(*bytes_per_day),
+        bytes(*sent)
+    );
+    Why { term: "allowance", bits: Bits::default(), values, text }
 }
 
 /// What somebody has told in names or pings, in one sentence. Without `to` it went to many.

@@ -55,10 +55,10 @@ pub(crate) enum Baseline {
 pub(crate) struct Learned {
     /// State folder
     #[arg(long, env = "SEKISHO_STATE", value_name = "DIR")]
-    state: PathBuf,
+    pub(super) state: PathBuf,
     /// Configuration file (TOML)
     #[arg(long, env = "SEKISHO_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
 }
 
 impl Baseline {
@@ -113,7 +113,7 @@ impl Baseline {
 }
 
 impl Learned {
-    fn analyst(&self) -> anyhow::Result<Analyst> {
+    pub(super) fn analyst(&self) -> anyhow::Result<Analyst> {
         let mut state = State::read(&self.state)?;
         let settings = self.settings(&state)?;
         let loaded = state.load(&settings.analyst);

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use sekisho::rules::Silence;
 use sekisho::sink::{self, IncidentFormat};
-use sekisho::state::{Remark, Said, State, Store};
+use sekisho::state::{IncidentRow, Remark, Said, State, Store};
 use sekisho::time::Timestamp;
 
 use super::FormatArg;
@@ -17,7 +18,7 @@ pub(crate) enum Incidents {
     List {
         #[command(flatten)]
         at: At,
-        /// Print those as well that somebody has judged or looks into
+        /// Print those as well that somebody has judged or looks into, and those that rules kept from being told
         #[arg(long)]
         all: bool,
     },
@@ -72,7 +73,9 @@ impl Incidents {
         match self {
             Self::List { at, all } => {
                 let mut rows = store(&at.state)?.list()?;
-                rows.retain(|row| *all || row.said.is_none());
+                let is_hidden =
+                    |row: &IncidentRow| row.silenced.as_ref().is_some_and(Silence::hides);
+                rows.retain(|row| *all || row.said.is_none() && !is_hidden(row));
                 sink::write_incidents(&mut io::stdout().lock(), &rows, at.format())?;
             }
             Self::Show { at, id } => {

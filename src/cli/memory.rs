@@ -62,7 +62,7 @@ impl Keeper {
     pub(crate) fn keep(&mut self, records: &[Record]) -> Result<(), StateError> {
         let Some((_, store)) = &mut self.0 else { return Ok(()) };
         store.add(records.iter().filter_map(|record| match record {
-            Record::Alert(alert) => Some::<&Alert>(alert),
+            Record::Alert(alert) | Record::Silenced(alert) => Some::<&Alert>(alert),
             Record::Ranking(_) | Record::Summary(_) => None,
         }))
     }

@@ -87,7 +87,7 @@ impl Losses {
     }
 
     fn mark(&self, mut record: Record) -> Record {
-        if let Record::Alert(alert) = &mut record {
+        if let Record::Alert(alert) | Record::Silenced(alert) = &mut record {
             alert.health.dropped = Some(self.since(alert.started));
         }
         record

@@ -102,7 +102,8 @@ fn told(record: Record) -> Option<Told> {
                 incident: alert.incident,
                 kind: alert.kind,
                 time: alert.time,
-                severity: alert.severity,
+                // What rules keep from paging wakes nobody up.
+                severity: if alert.silenced.is_some() { Severity::Low } else { alert.severity },
                 score: Some(alert.score_bits),
                 host: alert.host.ip,
                 destinations: destination.ips,
@@ -118,6 +119,6 @@ fn told(record: Record) -> Option<Told> {
         Record::Ranking(entry) => {
             Some(Told::Place(Place { day: entry.day, host: entry.host, rank: entry.rank }))
         }
-        Record::Summary(_) => None,
+        Record::Silenced(_) | Record::Summary(_) => None,
     }
 }

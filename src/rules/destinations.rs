@@ -216,6 +216,11 @@ impl Entries {
 pub(super) struct Domain(String);
 
 impl Domain {
+    /// In lower case.
+    pub(super) fn name(&self) -> &str {
+        &self.0
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         let shown = super::quoted(text);
         let text = text.trim();

@@ -56,6 +56,14 @@ impl Node {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::List(items) => items.is_empty(),
+            Value::Text(_) | Value::Map(_) => false,
+        }
+    }
+
     fn of(raw: Spanned<Raw>, source: &Arc<Source>) -> Self {
         let at = place_of(source, raw.referenced);
         let value = match raw.value {
@@ -83,6 +91,7 @@ impl Node {
 /// The keys of one map. Every key that was not asked for by the end is a mistake.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
+    at: Place,
     noun: &'static str,
     entries: HashMap<String, (Place, Node)>,
     /// In the order of the file, so that unknown keys are reported in that order.
@@ -122,7 +131,7 @@ impl<'a> Fields<'a> {
                 problems.push(Problem::at(&node.at, fault));
             }
         }
-        Self { noun, entries, order, known: Vec::new(), problems }
+        Self { at: node.at, noun, entries, order, known: Vec::new(), problems }
     }
 
     /// The map under `key`, empty if the key is absent.
@@ -170,6 +179,70 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// The single value under `key`, which must be there.
+    pub(super) fn must<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, Fault>,
+    ) -> Option<Placed<T>> {
+        if !self.entries.contains_key(key) {
+            let fault = Fault::new(format!("`{key}` is missing"), format!("add `{key}:`"));
+            self.problems.push(Problem::at(&self.at, fault));
+        }
+        self.value(key, parse)
+    }
+
+    /// Reads each of the maps that are listed under `key`.
+    pub(super) fn each<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(Fields<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some((_, node)) = self.take(key) else { return Vec::new() };
+        match node.value {
+            Value::List(items) => items
+                .into_iter()
+                .filter_map(|item| read(Fields::of(item, "key", self.problems)))
+                .collect(),
+            Value::Null => Vec::new(),
+            Value::Text(_) | Value::Map(_) => {
+                let fault = Fault::new(
+                    format!("`{key}` must be a list, found {}", node.value.noun()),
+                    "begin each entry with a dash",
+                );
+                self.problems.push(Problem::at(&node.at, fault));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The values listed under `key`, of which there must be one if the key is there: an emptied list is
+    /// not meant to stand for everybody.
+    pub(super) fn some<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, Fault>,
+    ) -> Vec<Placed<T>> {
+        if let Some((at, node)) = self.entries.get(key)
+            && node.is_empty()
+        {
+            let fault =
+                Fault::new(format!("`{key}` is empty"), "write an entry, or remove the key");
+            self.problems.push(Problem::at(at, fault));
+        }
+        self.list(key, parse).unwrap_or_default()
+    }
+
+    /// Was the key written, whatever its value is worth?
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.order.iter().any(|each| each == key)
+    }
+
+    /// Something that is wrong with the map as a whole.
+    pub(super) fn refuse(&mut self, fault: Fault) {
+        self.problems.push(Problem::at(&self.at, fault));
     }
 
     /// Reports the keys that nobody asked for.

@@ -3,7 +3,10 @@
 mod defaults;
 mod destinations;
 mod document;
+mod exceptions;
 mod list;
+mod matcher;
+mod moment;
 mod networks;
 mod prefixes;
 mod problem;
@@ -21,6 +24,11 @@ use sha2::{Digest, Sha256};
 
 pub use self::defaults::Defaults;
 pub use self::destinations::{Category, Destinations};
+pub use self::exceptions::{
+    Allowance, Exceptions, Excess, Maintenance, Ruling, Silence, SilencedBy, Suppression, Terms,
+};
+pub use self::matcher::{Grade, Matter, Upload};
+pub use self::moment::Moment;
 pub use self::networks::{Networks, Role};
 pub use self::problem::{Problem, Problems, RulesError, Style};
 pub use self::units::{ByteSize, Period, UnitError};
@@ -28,6 +36,7 @@ pub use self::units::{ByteSize, Period, UnitError};
 use self::defaults::DefaultsFile;
 use self::destinations::DestinationsFile;
 use self::document::{Fields, Node};
+use self::exceptions::{AllowancesFile, ExceptionsFile, MaintenanceFile, SuppressionsFile};
 use self::networks::NetworksFile;
 use self::problem::{Fault, Source};
 use self::words::words;
@@ -41,6 +50,8 @@ pub struct RuleSet {
     pub destinations: Destinations,
     /// What the operator sets once for everything.
     pub defaults: Defaults,
+    /// What the operator does not want to be told.
+    pub exceptions: Exceptions,
     files: Vec<String>,
     /// Digest of the files' texts, whatever their names.
     digest: [u8; 32],
@@ -83,6 +94,9 @@ impl RuleSet {
             role_networks: self.networks.role_count(),
             destination_domains: self.destinations.domain_count(),
             destination_networks: self.destinations.network_count(),
+            allowances: self.exceptions.allowances.len(),
+            suppressions: self.exceptions.suppressions.len(),
+            maintenance: self.exceptions.maintenance.len(),
         }
     }
 
@@ -113,10 +127,12 @@ impl RuleSet {
         let shipped = SHIPPED_PARTS.defaults.first();
         let defaults =
             Defaults::check(parts.defaults, shipped.cloned().unwrap_or_default(), &mut problems);
+        let exceptions = Exceptions::check(parts.exceptions, &networks.internal, &mut problems);
         problems.or(Self {
             networks,
             destinations,
             defaults,
+            exceptions,
             files: names,
             digest: digest.finalize().into(),
         })
@@ -136,6 +152,12 @@ pub struct Summary {
     pub destination_domains: usize,
     /// Networks and addresses with a category.
     pub destination_networks: usize,
+    /// Allowances.
+    pub allowances: usize,
+    /// Suppressions.
+    pub suppressions: usize,
+    /// Times of maintenance.
+    pub maintenance: usize,
 }
 
 impl fmt::Display for Summary {
@@ -150,7 +172,17 @@ impl fmt::Display for Summary {
             f,
             "destinations  {} domains, {} networks",
             self.destination_domains, self.destination_networks
-        )
+        )?;
+        for (count, what) in [
+            (self.allowances, "allowances   "),
+            (self.suppressions, "suppressions "),
+            (self.maintenance, "maintenance  "),
+        ] {
+            if count > 0 {
+                write!(f, "\n{what} {count}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -163,6 +195,12 @@ words! {
     Destinations = "destinations",
     /// Settings of the operator.
     Defaults = "defaults",
+    /// Uploads that are in order.
+    Allowances = "allowances",
+    /// Alerts that are not told.
+    Suppressions = "suppressions",
+    /// Times in which nothing pages.
+    Maintenance = "maintenance",
 }
 
 impl Kind {
@@ -219,6 +257,9 @@ impl Kind {
             Self::Networks => schemars::schema_for!(NetworksFile),
             Self::Destinations => schemars::schema_for!(DestinationsFile),
             Self::Defaults => schemars::schema_for!(DefaultsFile),
+            Self::Allowances => schemars::schema_for!(AllowancesFile),
+            Self::Suppressions => schemars::schema_for!(SuppressionsFile),
+            Self::Maintenance => schemars::schema_for!(MaintenanceFile),
         }
     }
 }
@@ -229,6 +270,7 @@ struct Parts {
     networks: Vec<NetworksFile>,
     destinations: Vec<DestinationsFile>,
     defaults: Vec<DefaultsFile>,
+    exceptions: Vec<ExceptionsFile>,
 }
 
 impl Parts {
@@ -251,8 +293,15 @@ impl Parts {
                 self.destinations.push(DestinationsFile::read(node, problems));
             }
             Ok(Kind::Defaults) => self.defaults.push(DefaultsFile::read(node, problems)),
+            Ok(Kind::Allowances) => self.except(SilencedBy::Allowance, node, problems),
+            Ok(Kind::Suppressions) => self.except(SilencedBy::Suppression, node, problems),
+            Ok(Kind::Maintenance) => self.except(SilencedBy::Maintenance, node, problems),
             Err(problem) => problems.push(*problem),
         }
+    }
+
+    fn except(&mut self, by: SilencedBy, node: Node, problems: &mut Problems) {
+        self.exceptions.push(ExceptionsFile::read(by, node, problems));
     }
 }
 

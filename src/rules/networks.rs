@@ -163,7 +163,7 @@ pub(super) struct Shortest {
 }
 
 /// Multicast, 224.0.0.0/4, and unique local addresses, fc00::/7, are the widest of ours.
-const INSIDE: Shortest = Shortest { v4: 4, v6: 7 };
+pub(super) const INSIDE: Shortest = Shortest { v4: 4, v6: 7 };
 
 impl Net {
     pub(super) fn parse(text: &str, shortest: Shortest) -> Result<Self, Fault> {
@@ -225,7 +225,7 @@ impl schemars::JsonSchema for Net {
 }
 
 /// Is any address of `net` in `subnets`?
-fn overlaps(net: Net, subnets: &Subnets) -> bool {
+pub(super) fn overlaps(net: Net, subnets: &Subnets) -> bool {
     let net: Subnets = [net.0].into_iter().collect();
     // What is left after all that is not shared was taken away.
     !net.minus(&net.minus(subnets)).is_empty()

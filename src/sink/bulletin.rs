@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::Sink;
-use super::text::{incident, overview, senders};
+use super::text::{incident, overview, senders, silenced};
 use crate::alert::{Alert, Kind, RankingEntry, Record, Severity};
 
 /// Writes what happens when it happens.
@@ -52,11 +52,13 @@ impl<W: Write> Sink for Bulletin<W> {
     fn write(&mut self, record: &Record) -> io::Result<()> {
         match record {
             Record::Alert(alert) => self.alert(alert),
+            Record::Silenced(_) => Ok(()),
             Record::Ranking(entry) => self.rank(entry),
             Record::Summary(summary) => {
                 writeln!(self.to)?;
                 overview(&mut self.to, summary)?;
-                senders(&mut self.to, summary)
+                senders(&mut self.to, summary)?;
+                silenced(&mut self.to, summary)
             }
         }
     }

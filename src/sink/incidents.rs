@@ -78,9 +78,12 @@ pub fn write_incident(
 fn line(to: &mut impl Write, row: &IncidentRow) -> io::Result<()> {
     let is_over = if row.kind == "close" { "closed" } else { "open" };
     let said = row.said.map_or("-", |said| said.as_str());
+    let silenced = row.silenced.as_ref().map_or_else(String::new, |silence| {
+        format!("  ({}: {})", silence.by.name(), printable(&silence.rule))
+    });
     writeln!(
         to,
-        "{}  {:.0}  {:<8}  {is_over:<6}  {said:<6}  {}",
+        "{}  {:.0}  {:<8}  {is_over:<6}  {said:<6}  {}{silenced}",
         row.incident,
         row.told,
         row.severity,

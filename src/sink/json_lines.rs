@@ -24,6 +24,7 @@ impl<W: Write> Sink for JsonLines<W> {
     fn write(&mut self, record: &Record) -> io::Result<()> {
         self.line.clear();
         match record {
+            Record::Silenced(_) => return Ok(()),
             Record::Alert(alert) => serde_json::to_writer(&mut self.line, alert)?,
             Record::Ranking(entry) => serde_json::to_writer(&mut self.line, entry)?,
             Record::Summary(summary) => serde_json::to_writer(&mut self.line, summary)?,

@@ -7,6 +7,7 @@ mod csv;
 mod flows;
 mod incidents;
 mod json_lines;
+mod rules;
 mod text;
 mod zeek;
 
@@ -18,6 +19,7 @@ pub use census::{CensusFormat, Listed, Width, write_census};
 pub use flows::{FlowFormat, Flows};
 pub use incidents::{IncidentFormat, write_incident, write_incidents};
 pub use json_lines::JsonLines;
+pub use rules::{RuleRecord, RuleRow, RuleStatus, write_what_if};
 pub use text::Text;
 
 use crate::alert::Record;

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 
 use super::{Sink, printable};
 use crate::alert::{
-    Alert, ClosedBecause, HostFacts, RankingEntry, Record, Severity, Summary, bytes_text,
+    Alert, ClosedBecause, HostFacts, RankingEntry, Record, Severity, Silenced, Summary, bytes_text,
     duration_text,
 };
 use crate::net::Addr;
+use crate::rules::Silence;
 
 /// Gathers what a run tells and writes it at the end, the worst first.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl<W: Write> Text<W> {
                 .then(a.incident.cmp(&b.incident))
         });
         let (paging, low): (Vec<&Alert>, Vec<&Alert>) =
-            incidents.into_iter().partition(|alert| alert.severity >= Severity::Medium);
+            incidents.into_iter().partition(|alert| alert.pages());
         let to = &mut self.to;
         writeln!(to)?;
         match paging.len() {
@@ -51,10 +52,12 @@ impl<W: Write> Text<W> {
             writeln!(to, "\nBelow the bar, pages nobody:")?;
         }
         for alert in low {
-            writeln!(to, "  {:>5} bits  {}", alert.score_bits, alert.summary)?;
+            let why = alert.silenced.as_ref().map_or_else(String::new, because);
+            writeln!(to, "  {:>5} bits  {}{why}", alert.score_bits, alert.summary)?;
         }
         senders(&mut self.to, summary)?;
-        self.worst()
+        self.worst()?;
+        silenced(&mut self.to, summary)
     }
 
     fn worst(&mut self) -> io::Result<()> {
@@ -69,13 +72,14 @@ impl<W: Write> Text<W> {
         for entry in entries.into_iter().take(WORST_SHOWN) {
             writeln!(
                 self.to,
-                "  {:>5} bits  {:<24} {}  {:>8} to {}{}",
+                "  {:>5} bits  {:<24} {}  {:>8} to {}{}{}",
                 entry.score_bits.to_string(),
                 entry.host.to_string(),
                 entry.day,
                 bytes_text(entry.bytes_out),
                 entry.destination,
                 if entry.alerted { "  (incident)" } else { "" },
+                entry.silenced.as_ref().map_or_else(String::new, because),
             )?;
         }
         Ok(())
@@ -88,6 +92,7 @@ impl<W: Write> Sink for Text<W> {
             Record::Alert(alert) => {
                 self.incidents.insert(alert.incident.clone(), (**alert).clone());
             }
+            Record::Silenced(_) => {}
             Record::Ranking(entry) => {
                 let host = (entry.host, entry.mac.clone());
                 let best = self.best.entry(host).or_insert_with(|| (**entry).clone());
@@ -200,6 +205,31 @@ pub(super) fn senders(to: &mut impl Write, summary: &Summary) -> io::Result<()> 
     Ok(())
 }
 
+/// What rules kept from being told, so that nobody forgets that they do.
+pub(super) fn silenced(to: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    if summary.silenced.is_empty() {
+        return Ok(());
+    }
+    writeln!(to, "\nSilenced by rules:")?;
+    for Silenced { by, rule, incidents, bytes, .. } in &summary.silenced {
+        let (by, bytes, incidents) = (by.name(), bytes_text(*bytes), counted(*incidents));
+        writeln!(to, "  {by:<12} {}  {incidents}, {bytes}", printable(rule))?;
+    }
+    Ok(())
+}
+
+pub(super) fn counted(incidents: u64) -> String {
+    match incidents {
+        1 => "1 incident".to_owned(),
+        _ => format!("{incidents} incidents"),
+    }
+}
+
+/// The rule that silences something.
+fn because(silence: &Silence) -> String {
+    format!("  ({}: {})", silence.by.name(), printable(&silence.rule))
+}
+
 fn rate(bps: u64) -> String {
     match bps {
         0..1_000_000 => format!("{} kbit/s", (bps + 500) / 1000),
@@ -231,6 +261,10 @@ pub(super) fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
         alert.incident,
     )?;
     machine(to, &alert.host)?;
+    if let Some(Silence { by, rule, until, .. }) = &alert.silenced {
+        let (by, rule) = (by.name(), printable(rule));
+        writeln!(to, "         pages nobody: {by} {rule} until {until}")?;
+    }
     let raised =
         alert.revisions.iter().find(|revision| revision.bytes_out >= alert.left_when_raised);
     let share = alert.left_when_raised as f64 / alert.bytes_out.max(1) as f64 * 100.0;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::error::StateError;
 use crate::alert::{Alert, Verdict};
+use crate::rules::Silence;
 use crate::time::Timestamp;
 
 /// The alerts of a state folder, and what was said of them.
@@ -42,6 +43,9 @@ pub struct IncidentRow {
     pub summary: String,
     /// What people last said of it, notes aside.
     pub said: Option<Said>,
+    /// The rule because of which the latest alert was not told, or did not page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<Silence>,
 }
 
 /// What a person can say of an incident.
@@ -170,6 +174,7 @@ impl Store {
     pub fn list(&self) -> Result<Vec<IncidentRow>, StateError> {
         self.rows(LIST, [], |row| {
             let said: Option<String> = row.get(9)?;
+            let silenced: Option<String> = row.get(10)?;
             Ok(IncidentRow {
                 incident: row.get(0)?,
                 first_told: moment(row, 1)?,
@@ -181,6 +186,7 @@ impl Store {
                 bytes_out: row.get::<_, i64>(7)?.cast_unsigned(),
                 summary: row.get(8)?,
                 said: said.as_deref().and_then(Said::of),
+                silenced: silenced.and_then(|json| serde_json::from_str(&json).ok()),
             })
         })
     }
@@ -286,6 +292,7 @@ const ADD: &str = "INSERT OR REPLACE INTO alert
 const LIST: &str = "
 WITH span AS (SELECT incident, MIN(time) AS first, MAX(revision) AS last FROM alert GROUP BY incident)
 SELECT a.incident, span.first, a.time, a.kind, a.severity, a.host, a.destination, a.bytes_out, a.summary,
-       (SELECT said FROM remark WHERE incident = a.incident AND said <> 'note' ORDER BY id DESC LIMIT 1)
+       (SELECT said FROM remark WHERE incident = a.incident AND said <> 'note' ORDER BY id DESC LIMIT 1),
+       json_extract(a.json, '$.silenced')
 FROM span JOIN alert a ON a.incident = span.incident AND a.revision = span.last
 ORDER BY a.time DESC, a.incident";

@@ -96,7 +96,7 @@ impl Link {
         self.analyst.fold([&FlowDelta { end, ..delta }]);
         self.told.extend(self.analyst.drain().filter_map(|record| match record {
             Record::Alert(alert) => Some(*alert),
-            Record::Ranking(_) | Record::Summary(_) => None,
+            Record::Silenced(_) | Record::Ranking(_) | Record::Summary(_) => None,
         }));
     }
 
@@ -476,7 +476,7 @@ fn a_tunnel_in_names_goes_with_its_machine() {
         link.analyst.hear(&Event::Query(Box::new(query)));
         link.told.extend(link.analyst.drain().filter_map(|record| match record {
             Record::Alert(alert) => Some(*alert),
-            Record::Ranking(_) | Record::Summary(_) => None,
+            Record::Silenced(_) | Record::Ranking(_) | Record::Summary(_) => None,
         }));
     };
     (0..1000).for_each(|number| ask(&mut link, number));

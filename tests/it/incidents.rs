@@ -36,7 +36,7 @@ pub(crate) fn told_on(analyst: &mut Analyst, day: u64, bytes: u64) -> Vec<Alert>
     }
     let alert = |record| match record {
         Record::Alert(alert) => Some(*alert),
-        Record::Ranking(_) | Record::Summary(_) => None,
+        Record::Silenced(_) | Record::Ranking(_) | Record::Summary(_) => None,
     };
     analyst.drain().filter_map(alert).collect()
 }

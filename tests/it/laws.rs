@@ -16,10 +16,10 @@ use sekisho::time::Timestamp;
 
 use crate::support::root;
 
-const OFFICE: &str = "pcaps/office-2026-03-13.pcap.zst";
-const THEFT: &str = "pcaps/ftp-upload.pcap.zst";
+pub(crate) const OFFICE: &str = "pcaps/office-2026-03-13.pcap.zst";
+pub(crate) const THEFT: &str = "pcaps/ftp-upload.pcap.zst";
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let internal = ["10.20.0.0/16", "2001:db8:20::/48"].map(|net| net.parse().unwrap());
     Settings::of(&Keys {
         timezone: Some("Asia/Tokyo".to_owned()),
@@ -43,7 +43,9 @@ where
         for record in records {
             sink.write(&record).unwrap();
             lines.push(match &record {
-                Record::Alert(alert) => serde_json::to_string(alert).unwrap(),
+                Record::Alert(alert) | Record::Silenced(alert) => {
+                    serde_json::to_string(alert).unwrap()
+                }
                 Record::Ranking(entry) => serde_json::to_string(entry).unwrap(),
                 Record::Summary(summary) => serde_json::to_string(summary).unwrap(),
             });
@@ -53,12 +55,12 @@ where
     lines
 }
 
-fn shipped(paths: &[&str]) -> FileSource {
+pub(crate) fn shipped(paths: &[&str]) -> FileSource {
     let paths: Vec<PathBuf> = paths.iter().map(|path| root().join(path)).collect();
     FileSource::open(&paths, sekisho::capture::Options::default()).unwrap()
 }
 
-fn frames(paths: &[&str]) -> Batch {
+pub(crate) fn frames(paths: &[&str]) -> Batch {
     let mut source = shipped(paths);
     let (mut all, mut batch) = (Batch::default(), Batch::default());
     while source.poll(&mut batch).unwrap() == Polled::Frames {
@@ -237,7 +239,7 @@ fn a_forked_analyst_goes_on_alike() {
         replay(&mut shipped(&[THEFT]), &run, analyst, |_, records| {
             ids.extend(records.filter_map(|record| match record {
                 Record::Alert(alert) => Some(serde_json::to_string(&alert).unwrap()),
-                Record::Ranking(_) | Record::Summary(_) => None,
+                Record::Silenced(_) | Record::Ranking(_) | Record::Summary(_) => None,
             }));
         })
         .unwrap();

@@ -299,7 +299,7 @@ fn an_alert_says_which_machine_it_was() {
         replay(&mut MemorySource::new(recording.batch, 100), &run, &mut analyst, |_, records| {
             alerts.extend(records.filter_map(|record| match record {
                 Record::Alert(alert) => Some(alert),
-                Record::Ranking(_) | Record::Summary(_) => None,
+                Record::Silenced(_) | Record::Ranking(_) | Record::Summary(_) => None,
             }));
         })
         .unwrap();

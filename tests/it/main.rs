@@ -20,6 +20,7 @@ mod owners;
 mod page;
 mod pcaps;
 mod references;
+mod rules;
 mod scenario;
 mod state;
 mod support;

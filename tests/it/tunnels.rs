@@ -21,7 +21,7 @@ const OUTSIDE: [u8; 4] = [198, 51, 100, 53];
 fn covert(records: impl IntoIterator<Item = Record>) -> Vec<Alert> {
     let alerts = records.into_iter().filter_map(|record| match record {
         Record::Alert(alert) => Some(*alert),
-        Record::Ranking(_) | Record::Summary(_) => None,
+        Record::Silenced(_) | Record::Ranking(_) | Record::Summary(_) => None,
     });
     alerts.filter(|alert| ["dns", "icmp"].contains(&alert.family)).collect()
 }

@@ -155,7 +155,7 @@ impl Analyst {
             fork.fold([&delta]);
             let is_told = |record: Record| match record {
                 Record::Alert(alert) => alert.host.ip == addr && alert.severity >= Severity::Medium,
-                Record::Ranking(_) | Record::Summary(_) => false,
+                Record::Silenced(_) | Record::Ranking(_) | Record::Summary(_) => false,
             };
             if fork.drain().any(is_told) {
                 return Some(sent);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hosts::{host_of, machine, role};
-use super::{Analyst, LEARN_ALL_BEFORE, labels, record};
+use super::{Analyst, LEARN_ALL_BEFORE, labels, record, wishes};
 use crate::baseline::Habits;
 use crate::covert;
 use crate::detect::{DnsCase, IcmpCase, Subject};
@@ -57,7 +57,8 @@ impl Analyst {
             let of_host = (role(&self.rules, &self.register, host, now), machine);
             labels(&self.rules, &self.directory, of_host, ends, who)
         };
-        let (is_suspicious, alert) = self.incidents.observe(&case, &case.judge(), labels);
+        let wishes = wishes(&self.rules, &self.egress);
+        let (is_suspicious, alert) = self.incidents.observe(&case, &case.judge(), labels, wishes);
         self.records.extend(alert.map(record));
         if is_suspicious && self.habits.names.age(host, day) >= LEARN_ALL_BEFORE {
             self.lookups.mark(host, touch.destination);
@@ -98,7 +99,8 @@ impl Analyst {
             let who = peer.map(|&peer| self.directory.who(channel.addr, peer, channel.first_at));
             labels(&self.rules, &self.directory, of_host, ends, who.unwrap_or_default())
         };
-        let (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels);
+        let wishes = wishes(&self.rules, &self.egress);
+        let (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels, wishes);
         self.records.extend(alert.map(record));
         if is_suspicious && self.habits.echoes.age(host, day) >= LEARN_ALL_BEFORE {
             match finding.subject {

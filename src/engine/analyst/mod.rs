@@ -15,8 +15,8 @@ use self::hosts::{group, machine, role};
 use self::messages::CovertHabits;
 use super::worker::Reports;
 use crate::alert::{
-    self, Alert, ClosedBecause, Incidents, Labels, MachineFacts, RankingEntry, Record, Summary,
-    TopSender, share,
+    self, Alert, ClosedBecause, Incidents, Labels, MachineFacts, RankingEntry, Record, Silenced,
+    Summary, TopSender, Wishes, share,
 };
 use crate::baseline::{self, Baseline};
 use crate::covert::{ChannelDay, Echoes, Lookups};
@@ -26,7 +26,7 @@ use crate::flow::FlowDelta;
 use crate::machines::{Identity, Register};
 use crate::names::{Directory, Event, Registry, Turn, Who};
 use crate::net::Addr;
-use crate::rules::{Role, RuleSet};
+use crate::rules::{Role, RuleSet, Silence};
 use crate::time::{Day, PacketClock, Timestamp};
 
 /// What the analyst goes by.
@@ -273,32 +273,51 @@ impl Analyst {
         // The last word on an incident is said with its flow's last byte counted.
         let is_last_word =
             delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
-        if !touch.is_due && !is_last_word {
+        if !touch.is_due && !is_last_word && !self.incidents.is_past_ceiling(&case) {
             self.incidents.touch(&case);
             return;
         }
-        let finding = judge(case, Measure::of(host, pair));
+        let finding = self.finding(case);
         // What an incident knows as names, or as pings, is not told again as bytes.
         let is_covered = self.incidents.is_covered(&case);
         let mut is_suspicious = is_covered;
         if !is_covered {
-            let peers = pair.peers();
-            let labels = || {
-                let addr = pair.sources().first().copied().unwrap_or(host.addr());
-                let machine = machine(&self.register, (touch.host, addr), now);
-                let of_host = (role(&self.rules, &self.register, touch.host, now), machine);
-                let who = peers.first().map(|&peer| self.directory.who(addr, peer, pair.first_at));
-                let ends = (touch.destination, peers.as_slice());
-                labels(&self.rules, &self.directory, of_host, ends, who.unwrap_or_default())
-            };
+            let known = (&*self.rules, &self.register, &self.directory);
+            let labels = || labels_of_pair(known, (host, pair), now);
+            let wishes = wishes(&self.rules, &self.egress);
             let alert;
-            (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels);
+            (is_suspicious, alert) = self.incidents.observe(&case, &finding, labels, wishes);
             self.records.extend(alert.map(record));
         }
         if is_suspicious && self.baseline.age(touch.host, day) >= LEARN_ALL_BEFORE {
             match finding.subject {
                 Subject::Destination => self.egress.mark(&touch),
                 Subject::Many => self.egress.mark_young(&touch),
+            }
+        }
+    }
+
+    /// Judges a pair. What goes to many destinations is judged without what an allowance covers of it.
+    fn finding(&self, case: Case<'_>) -> Finding {
+        let measure = Measure::of(case.host, case.pair);
+        let finding = judge(case, measure);
+        if finding.subject != Subject::Many
+            || !finding.passes_gate
+            || self.rules.exceptions.allowances.is_empty()
+        {
+            return finding;
+        }
+        let known = (&*self.rules, &self.register, &self.directory);
+        let wishes = wishes(&self.rules, &self.egress);
+        let is_young = |pair: &&egress::Pair| pair.is_young && !pair.is_served();
+        let allowed = case.pairs.of(case.host).filter(is_young).filter(|&pair| {
+            let labels = labels_of_pair(known, (case.host, pair), self.clock.now());
+            wishes.allows(&Case { pair, ..case }, pair.out.sent, &labels)
+        });
+        match allowed.map(|pair| pair.out.sent).sum() {
+            0 => finding,
+            allowed => {
+                judge(case, Measure { young: measure.young.saturating_sub(allowed), ..measure })
             }
         }
     }
@@ -329,6 +348,11 @@ impl Analyst {
         self.rules = rules;
         self.incidents.set_config_digest(config_digest);
         differs
+    }
+
+    /// What rules have kept from being told or from paging, as far back as is remembered.
+    pub fn silenced(&self) -> Vec<Silenced> {
+        self.incidents.silenced()
     }
 
     /// Incidents that are open.
@@ -440,6 +464,7 @@ impl Analyst {
         summary.budget = self.incidents.budget().alerts_per_day();
         summary.threshold_bits = self.threshold();
         summary.alerts = self.incidents.paged();
+        summary.silenced = self.incidents.silenced_now();
         summary.top_senders = self.top_senders();
     }
 
@@ -468,7 +493,7 @@ impl Analyst {
             // The last look may lie a tenth of the bytes back, and small hosts had none.
             if let Some(pair) = self.egress.pairs().of(host).max_by_key(|pair| pair.out.sent) {
                 let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
-                self.incidents.note(&case, &judge(case, Measure::of(host, pair)));
+                self.incidents.note(&case, &self.finding(case), None);
             }
         }
         let ranking = self.incidents.close_day(day, |destination| self.directory.text(destination));
@@ -502,7 +527,26 @@ fn case<'a>(
 }
 
 fn record(alert: Alert) -> Record {
-    Record::Alert(Box::new(alert))
+    let is_hidden = alert.silenced.as_ref().is_some_and(Silence::hides);
+    if is_hidden { Record::Silenced(Box::new(alert)) } else { Record::Alert(Box::new(alert)) }
+}
+
+fn wishes<'a>(rules: &'a RuleSet, egress: &'a Egress) -> Wishes<'a> {
+    Wishes { exceptions: &rules.exceptions, calendar: egress.calendar() }
+}
+
+fn labels_of_pair(
+    (rules, register, directory): (&RuleSet, &Register, &Directory),
+    (host, pair): (&egress::Host, &egress::Pair),
+    now: Timestamp,
+) -> Labels {
+    let peers = pair.peers();
+    let addr = pair.sources().first().copied().unwrap_or(host.addr());
+    let machine = machine(register, (host.key(), addr), now);
+    let of_host = (role(rules, register, host.key(), now), machine);
+    let who = peers.first().map(|&peer| directory.who(addr, peer, pair.first_at));
+    let ends = (pair.destination, peers.as_slice());
+    labels(rules, directory, of_host, ends, who.unwrap_or_default())
 }
 
 fn labels(

@@ -1,0 +1,100 @@
+//! What the operator wants to be told: a verdict, held against the exceptions in the rules.
+
+use smallvec::SmallVec;
+
+use super::incident::ports;
+use super::incidents::Labels;
+use super::record::Severity;
+use super::scene::Scene;
+use crate::detect::{Family, Finding, Subject};
+use crate::net::Addr;
+use crate::rules::{Category, Exceptions, Grade, Matter, Role, Ruling, Upload};
+use crate::time::Calendar;
+
+/// What the operator wants to be told, and on whose clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes<'a> {
+    /// What is not to be told.
+    pub exceptions: &'a Exceptions,
+    /// The time zone of its hours and days.
+    pub calendar: &'a Calendar,
+}
+
+impl Wishes<'_> {
+    /// May the host send the destination that much today?
+    pub fn allows(&self, scene: &impl Scene, bytes: u64, labels: &Labels) -> bool {
+        let about = About {
+            subject: Subject::Destination,
+            upload: Upload::Volume,
+            grade: Grade::Low,
+            bytes,
+        };
+        self.judge(scene, about, labels).silence.is_some_and(|silence| silence.allows())
+    }
+
+    /// What the rules say of a verdict.
+    pub(super) fn ruling(
+        &self,
+        scene: &impl Scene,
+        (finding, severity): (&Finding, Severity),
+        labels: &Labels,
+    ) -> Ruling {
+        let about = About {
+            subject: finding.subject,
+            upload: match finding.family {
+                Family::Volume => Upload::Volume,
+                Family::Server => Upload::Server,
+                Family::Dns => Upload::Dns,
+                Family::Icmp => Upload::Icmp,
+            },
+            grade: match severity {
+                Severity::Low => Grade::Low,
+                Severity::Medium => Grade::Medium,
+                Severity::High => Grade::High,
+                Severity::Critical => Grade::Critical,
+            },
+            bytes: finding.bytes(),
+        };
+        self.judge(scene, about, labels)
+    }
+
+    fn judge(&self, scene: &impl Scene, about: About, labels: &Labels) -> Ruling {
+        let About { subject, upload, grade, bytes } = about;
+        let mut hosts: SmallVec<[Addr; 8]> = labels.machine.addresses.iter().copied().collect();
+        hosts.push(scene.addr());
+        let sight = scene.sight(subject);
+        // Of many destinations each has a name and a category of its own.
+        let who = (subject == Subject::Destination).then_some(&labels.who);
+        let is_sure = who.is_some_and(|who| !who.is_mismatch);
+        let mut names: SmallVec<[&str; 2]> = SmallVec::new();
+        if is_sure {
+            names.extend(labels.who.name.as_ref().map(|(name, _)| name.as_str()));
+            names.push(&labels.key);
+        }
+        let at = scene.last_at();
+        self.exceptions.ruling(&Matter {
+            upload,
+            grade,
+            hosts: &hosts,
+            mac: labels.machine.mac.as_deref().and_then(|mac| mac.parse().ok()),
+            role: labels.role.as_deref().and_then(Role::named),
+            names: &names,
+            peers: who.map_or(&[], |_| &sight.peers),
+            category: labels.category.as_deref().filter(|_| is_sure).and_then(Category::named),
+            service: who.and_then(|who| who.service),
+            ports: &ports(&sight.flows),
+            bytes,
+            at,
+            local: self.calendar.local(at),
+        })
+    }
+}
+
+/// What a verdict is about.
+#[derive(Debug, Clone, Copy)]
+struct About {
+    subject: Subject,
+    upload: Upload,
+    grade: Grade,
+    bytes: u64,
+}
