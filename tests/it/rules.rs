@@ -261,6 +261,31 @@ fn maintenance_pages_nobody_while_it_lasts() {
     assert!(drained(&mut before).0.iter().any(Alert::pages));
 }
 
+/// Rules are read again while an upload runs: one that is taken away hides it no longer, one that is added does, and
+/// what was told by then is closed aloud.
+#[test]
+fn a_reload_counts_for_what_is_open() {
+    let text = suppression("to: [203.0.113.99]", "2027-01-01");
+    let (with, without) =
+        (rules(&[("suppressions.yaml", &text)]), rules(&[("x.yaml", "kind: defaults")]));
+    let mut analyst = analyst(&[("suppressions.yaml", &text)]);
+    upload(&mut analyst, VAULT, MONDAY, (50, 10_000_000));
+    assert!(drained(&mut analyst).0.is_empty());
+    assert!(
+        !analyst.reload(Arc::new(without), String::new()),
+        "nothing that waits for the next start"
+    );
+    upload(&mut analyst, VAULT, MONDAY + 50, (60, 10_000_000));
+    let (told, hidden) = drained(&mut analyst);
+    assert_eq!((told.first().map(|alert| alert.kind), hidden.len()), (Some(Kind::Open), 0));
+    analyst.reload(Arc::new(with), String::new());
+    upload(&mut analyst, VAULT, MONDAY + 110, (300, 10_000_000));
+    analyst.close(ClosedBecause::Stopped);
+    let (told, hidden) = drained(&mut analyst);
+    assert!(!hidden.is_empty());
+    assert_eq!(told.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [Kind::Close]);
+}
+
 /// A host that calls its server by an allowed name, while it was told another by its resolver.
 fn named(said: &str, answered: &str) -> [Event; 2] {
     let at = Timestamp::from_secs_nanos(MONDAY, 0);

@@ -273,7 +273,9 @@ impl Analyst {
         // The last word on an incident is said with its flow's last byte counted.
         let is_last_word =
             delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
-        if !touch.is_due && !is_last_word && !self.incidents.is_past_ceiling(&case) {
+        let has_allowances = !self.rules.exceptions.allowances.is_empty();
+        let is_past_ceiling = has_allowances && self.incidents.is_past_ceiling(&case);
+        if !touch.is_due && !is_last_word && !is_past_ceiling {
             self.incidents.touch(&case);
             return;
         }
