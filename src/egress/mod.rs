@@ -18,7 +18,7 @@ pub use key::{HostKey, NoHost};
 pub use ledger::Ledger;
 pub use pairs::{FlowBytes, PAIR_BYTES, Pair, Pairs};
 pub use record::{FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
-pub use relays::Relays;
+pub use relays::{Onward, Relays};
 pub use window::{WINDOWS, WindowSums, Windows};
 
 pub use crate::names::Destination;

@@ -25,6 +25,10 @@ pub struct Facts {
     pub asks_proxy: bool,
     /// The end that said so, or said a hello without a name, and so is the client.
     pub named_by: Option<Sender>,
+    /// Of mail, the end that sends it.
+    pub mail_by: Option<Sender>,
+    /// The domain that the first mail is for, if that is another owner's than its sender's.
+    pub mail_for: Option<Box<Name>>,
     /// The client program: JA4 of TLS and QUIC, the banner of SSH, the user agent of HTTP. Printable
     /// ASCII, at most [`Facts::TEXT_MAX`] bytes.
     pub client: Option<Box<str>>,
@@ -63,6 +67,7 @@ impl Facts {
     pub(super) fn heap_bytes(&self) -> usize {
         let names = self.certificate.iter().chain(self.name.as_ref().map(|(name, _)| name));
         names.map(|name| name.as_str().len() + size_of::<Name>()).sum::<usize>()
+            + self.mail_for.as_ref().map_or(0, |name| name.as_str().len() + size_of::<Name>())
             + self.client.as_ref().map_or(0, |client| client.len())
             + self.alpn.iter().map(|one| one.len() + size_of::<Box<str>>()).sum::<usize>()
             + self.control.as_ref().map_or(0, |_| size_of::<FlowKey>())

@@ -11,6 +11,7 @@ use super::http::Request;
 use super::ja4::{Carrier, Digests, ja4};
 use super::quic;
 use super::service::{self, Guess, Service};
+use super::smtp::{self, Mail};
 use super::socks::Socks;
 use super::start::{START_MAX, Start};
 use super::tls::{self, ClientHello, Handshake, Message, ServerFlight};
@@ -306,6 +307,7 @@ impl Look {
             {
                 match upgrade::of_client(self.facts.service, bytes) {
                     Upgrade::At(at) => self.read_tls(at, (bytes, is_over), shared),
+                    Upgrade::Never if self.facts.service == Service::Smtp => self.read_mail(bytes),
                     Upgrade::Never => None,
                     Upgrade::Wants(len) => Some(len),
                 }
@@ -387,6 +389,18 @@ impl Look {
         self.facts.client = request.user_agent.map(|agent| shown(&agent));
         self.has_news = true;
         None
+    }
+
+    fn read_mail(&mut self, bytes: &[u8]) -> Option<usize> {
+        match smtp::first_mail(bytes) {
+            Mail::For(name) => {
+                self.facts.mail_for = Some(Box::new(name));
+                self.has_news = true;
+                None
+            }
+            Mail::Nobodys => None,
+            Mail::Wants => Some(bytes.len() + 1),
+        }
     }
 
     fn read_socks(&mut self, bytes: &[u8]) -> Option<usize> {
@@ -531,6 +545,7 @@ impl Look {
 
     fn set_service(&mut self, service: Service) {
         self.facts.service = service;
+        self.facts.mail_by = (service == Service::Smtp).then_some(self.initiator);
         self.has_news = true;
     }
 }

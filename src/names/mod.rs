@@ -40,6 +40,7 @@ mod query;
 mod quic;
 mod registry;
 mod service;
+mod smtp;
 mod socks;
 mod start;
 #[cfg(test)]

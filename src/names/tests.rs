@@ -388,6 +388,25 @@ fn a_socks_request_names_whom_it_is_for() {
     }
 }
 
+/// Whom a mail is for, as far as its sender says it in the clear.
+#[test]
+fn a_mail_says_whom_it_is_for() {
+    let said = b"EHLO pc\r\nMAIL FROM:<a@corp.example>\r\nRCPT TO:<b@files.example>\r\nDATA\r\n";
+    for step in [2, 7, 30, 200] {
+        let mut flow = Flow::new(Protocol::TCP);
+        flow.server(0, b"220 mx.corp.example ESMTP\r\n");
+        for at in (0..said.len()).step_by(step) {
+            flow.client(at, &said[at..(at + step).min(said.len())]);
+        }
+        let facts = flow.facts();
+        assert_eq!((facts.service, facts.mail_by), (Service::Smtp, Some(Sender::Low)));
+        assert_eq!(facts.mail_for.unwrap().as_str(), "files.example", "{step}");
+    }
+    let mut flow = Flow::new(Protocol::TCP);
+    flow.client(0, b"EHLO pc\r\nSTARTTLS\r\n");
+    assert_eq!(flow.facts().mail_for, None);
+}
+
 #[test]
 fn a_dtls_hello_names_the_server() {
     let mut flow = Flow::new(Protocol::UDP);

@@ -261,6 +261,67 @@ fn what_a_relay_sends_beyond_what_it_was_asked_is_its_own() {
     assert_eq!(analyst.egress().totals().bytes_relayed + sent(PROXY), 100_000_000);
 }
 
+const MAIL_SERVER: [u8; 4] = [10, 0, 0, 25];
+
+/// Facts of a flow of mail whose first bytes were looked at.
+fn mail(client: Sender, to: Option<&[u8]>) -> Box<Facts> {
+    let mail_for = to.map(|to| Box::new(Name::of(to).unwrap()));
+    let facts = Facts { service: Service::Smtp, mail_by: Some(client), ..Facts::default() };
+    Box::new(Facts { mail_for, ..facts })
+}
+
+/// Through a mail server everybody would send to the mail server, and the mail server to everybody. What it sends
+/// beyond what it was asked to is its own.
+#[test]
+fn what_a_mail_relay_is_asked_for_counts_for_its_client() {
+    let mut analyst = Analyst::new(Settings::of(&Keys::default()).unwrap().analyst);
+    let end = |addr, port| Endpoint { addr: Addr::from_v4(addr), port };
+    let submits = |port| FlowKey::of(end(HOST, port), end(MAIL_SERVER, 25), Protocol::TCP);
+    let passes_on = |port| {
+        FlowKey::of(end(MAIL_SERVER, port), end([203, 0, 113, port as u8], 25), Protocol::TCP)
+    };
+    let sent = |analyst: &Analyst, host| {
+        let host = analyst.egress().host(HostKey::Address(Addr::from_v4(host)));
+        host.map_or(0, |host| host.total_out().sent)
+    };
+    let at = Timestamp::EPOCH;
+    // Nobody has seen it send mail out: what it takes in may be for its own users.
+    let (inner, client) = submits(50_000);
+    analyst.hear(&Event::Facts(inner, mail(client, Some(b"files.example"))));
+    analyst.fold([&delta_of((inner, client), at, 1_000_000, true)]);
+    assert_eq!((sent(&analyst, HOST), analyst.egress().totals().bytes_inside), (0, 1_000_000));
+    let (outer, relay) = passes_on(1);
+    analyst.hear(&Event::Facts(outer, mail(relay, None)));
+    analyst.fold([&delta_of((outer, relay), at, 3_000_000, true)]);
+    assert_eq!(sent(&analyst, MAIL_SERVER), 3_000_000, "nobody asked for it");
+    // Now it is known as one. Mail among colleagues stays inside.
+    for (port, to, bytes) in
+        [(50_001, Some(&b"files.example"[..]), 5_000_000), (50_002, None, 7_000_000)]
+    {
+        let (inner, client) = submits(port);
+        analyst.hear(&Event::Facts(inner, mail(client, to)));
+        analyst.fold([&delta_of((inner, client), at, bytes, true)]);
+    }
+    assert_eq!(sent(&analyst, HOST), 5_000_000);
+    let text = {
+        let host = analyst.egress().host(HostKey::Address(Addr::from_v4(HOST))).unwrap();
+        let mut summary = Summary::default();
+        analyst.summarize(&mut summary);
+        assert_eq!(host.total_out().sent, 5_000_000);
+        let of = |top: &sekisho::alert::TopSender| top.host == Addr::from_v4(HOST);
+        summary.top_senders.iter().find(|top| of(top)).unwrap().destination.clone()
+    };
+    assert_eq!(text.as_deref(), Some("files.example"));
+    for port in 2..=5 {
+        let (outer, relay) = passes_on(port);
+        analyst.hear(&Event::Facts(outer, mail(relay, None)));
+        analyst.fold([&delta_of((outer, relay), at, 4_000_000, true)]);
+    }
+    // Of 16 MB twice what it was asked to carry; the rest is its own, as what went before.
+    let relayed = analyst.egress().totals().bytes_relayed;
+    assert_eq!((relayed, sent(&analyst, MAIL_SERVER)), (8_000_000, 11_000_000));
+}
+
 /// When an owner becomes known depends on packets alone.
 #[test]
 fn the_same_owners_for_any_workers_and_batches() {

@@ -2,6 +2,7 @@
 
 mod hosts;
 mod kept;
+mod mail;
 mod messages;
 
 pub use kept::Outgrown;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use self::hosts::{group, machine, role};
+use self::mail::Mails;
 use self::messages::CovertHabits;
 use super::worker::Reports;
 use crate::alert::{
@@ -21,7 +23,7 @@ use crate::alert::{
 use crate::baseline::{self, Baseline};
 use crate::covert::{ChannelDay, Echoes, Lookups};
 use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
-use crate::egress::{self, Crossing, Destination, Egress, Place, Relays};
+use crate::egress::{self, Crossing, Destination, Egress, Onward, Place, Relays};
 use crate::flow::FlowDelta;
 use crate::machines::{Identity, Register};
 use crate::names::{Directory, Event, Registry, Turn, Who};
@@ -67,6 +69,8 @@ pub struct Analyst {
     register: Register,
     relays: Relays,
     #[serde(skip)]
+    mails: Mails,
+    #[serde(skip)]
     identity: Identity,
     #[serde(skip, default = "shipped")]
     rules: Arc<RuleSet>,
@@ -94,6 +98,7 @@ impl Analyst {
             incidents: Incidents::new(options.alert),
             directory: Directory::new(options.book_bytes_max, options.registry),
             relays: Relays::default(),
+            mails: Mails::default(),
             identity: options.identity,
             rules: options.rules,
             clock: PacketClock::default(),
@@ -136,12 +141,16 @@ impl Analyst {
             Event::Facts(..) | Event::Answer(_) => {}
         }
         let turn = self.directory.hear(event);
+        if let Event::Facts(flow, facts) = event {
+            self.hear_mail(flow, facts);
+        }
         if let Event::Facts(flow, facts) = event
             && facts.asks_proxy
             && let Some((client, destination)) = self.directory.asked(flow)
         {
             // From now on, and not from its first report on: the relay's own may come before that.
-            self.ask(flow.end(client.other()).addr, destination, 0);
+            let relay = flow.end(client.other()).addr;
+            self.ask(relay, (destination, Onward::To(destination)), 0);
         }
         let Some(Turn { flow, client, from, to }) = turn else { return };
         let place = Place::of(self.egress.internal(), &flow);
@@ -189,6 +198,7 @@ impl Analyst {
                 self.judge(delta, spot);
                 if delta.end.is_some() {
                     self.directory.end(&delta.key);
+                    self.mails.end(&delta.key);
                 }
             }
         }
@@ -202,19 +212,22 @@ impl Analyst {
                 let destination = self.directory.destination(flow, crossing.side, delta.started_at);
                 let crossing = Crossing { destination, ..crossing };
                 let bytes = delta.sent_by(crossing.side).sent;
-                if self.relays.is_asked(crossing.host, destination, bytes) {
+                let onward = self.mails.onward(flow, destination);
+                if self.relays.is_asked(crossing.host, onward, bytes) {
                     Place::Relayed(crossing)
                 } else {
                     Place::Border(crossing)
                 }
             }
-            Place::Inside => match self.directory.asked(flow) {
-                Some((side, destination)) if self.is_outside(destination) => {
-                    let (host, peer) = (flow.end(side).addr, flow.end(side.other()).addr);
-                    Place::Border(Crossing { host, peer, destination, side })
+            Place::Inside => {
+                match self.directory.asked(flow).or_else(|| self.mails.submitted(flow)) {
+                    Some((side, destination)) if self.is_outside(destination) => {
+                        let (host, peer) = (flow.end(side).addr, flow.end(side.other()).addr);
+                        Place::Border(Crossing { host, peer, destination, side })
+                    }
+                    Some(_) | None => place,
                 }
-                Some(_) | None => place,
-            },
+            }
             Place::Outside | Place::Relayed(_) => place,
         }
     }
@@ -231,19 +244,21 @@ impl Analyst {
         }
         match place {
             Place::Border(Crossing { peer, destination, side, .. }) => {
-                self.ask(peer, destination, delta.sent_by(side).sent);
+                let onward = self.mails.onward(&delta.key, destination);
+                self.ask(peer, (destination, onward), delta.sent_by(side).sent);
             }
             Place::Relayed(Crossing { host, destination, side, .. }) => {
-                self.relays.carry(host, destination, delta.sent_by(side).sent);
+                let onward = self.mails.onward(&delta.key, destination);
+                self.relays.carry(host, onward, delta.sent_by(side).sent);
             }
             Place::Inside | Place::Outside => {}
         }
     }
 
     /// Notes what `relay` is asked to carry, if it is one: a proxy outside is a destination like others.
-    fn ask(&mut self, relay: Addr, destination: Destination, bytes: u64) {
-        if self.egress.internal().contains(relay) && self.is_outside(destination) {
-            self.relays.ask(relay, destination, bytes);
+    fn ask(&mut self, relay: Addr, (to, onward): (Destination, Onward), bytes: u64) {
+        if self.egress.internal().contains(relay) && self.is_outside(to) {
+            self.relays.ask(relay, onward, bytes);
         }
     }
 
