@@ -63,6 +63,7 @@ fn check(event: Event) {
         Event::Facts(_, facts) => {
             facts.name.iter().for_each(|(name, _)| check_name(name));
             facts.certificate.iter().for_each(check_name);
+            facts.mail_for.iter().for_each(|name| check_name(name));
             assert!(facts.certificate.len() <= 32 && facts.alpn.len() <= Facts::ALPN_MAX);
             facts.client.iter().chain(&facts.alpn).for_each(|text| check_text(text));
         }

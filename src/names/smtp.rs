@@ -40,9 +40,11 @@ fn behind<'a>(line: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
     begin.eq_ignore_ascii_case(words).then_some(rest)
 }
 
-/// The domain of `<somebody@domain>`; `None` where there is none that could be somebody's.
+/// The domain of `<somebody@domain>`, which many servers take without the brackets too; `None` where there is none
+/// that could be somebody's.
 fn domain(path: &[u8]) -> Option<Name> {
-    let path = path.split(|&byte| byte == b'<').nth(1)?.split(|&byte| byte == b'>').next()?;
+    let path = path.trim_ascii().strip_prefix(b"<").unwrap_or(path.trim_ascii());
+    let path = path.split(|byte| b"> ".contains(byte)).next()?;
     let at = path.iter().rposition(|&byte| byte == b'@')?;
     Name::of(&path[at + 1..]).filter(|name| name.destination().is_some())
 }
@@ -70,6 +72,8 @@ mod tests {
             ("RCPT TO:<me@corp.example>\r\nRCPT TO:<you@b.example>\r\n", Some("b.example")),
             ("RCPT TO:<me@corp.example>\r\nDATA\r\n", Some("nobody's")),
             ("RCPT TO:<me@[192.0.2.1]>\r\nRCPT TO:<postmaster>\r\nDATA\r\n", Some("nobody's")),
+            ("RCPT TO: you@b.example NOTIFY=NEVER\r\n", Some("b.example")),
+            ("RCPT TO:<@a.example,@c.example:you@b.example>\r\n", Some("b.example")),
             ("RCPT TO:<me@corp.example>\r\n", None),
             ("RCPT TO:<you@files.exa", None),
             ("", None),
