@@ -34,6 +34,10 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
         (self.entries.entry(key).or_insert_with(new), gone)
     }
 
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.entries.get(key)
+    }
+
     pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.entries.get_mut(key)
     }

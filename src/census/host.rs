@@ -7,7 +7,7 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::traffic::{Sums, Traffic};
-use crate::egress::{FlowRecord, Party, Scope};
+use crate::egress::{Errand, FlowRecord, Party, Scope};
 use crate::machines::{ClaimSource, Mac};
 use crate::names::{Name, NameSource, Service};
 use crate::net::{Addr, Protocol};
@@ -47,6 +47,9 @@ pub struct HostRecord {
     pub inside_out: u64,
     /// Bytes that inside hosts sent to it.
     pub inside_in: u64,
+    /// Of `bytes_out`, what other inside hosts had it pass on, as a proxy, mail relay or resolver: to each owner at
+    /// most what it was asked to send there; of mail, and of DNS questions, at most what it was handed.
+    pub bytes_relayed: u64,
 }
 
 /// What somebody called a host.
@@ -144,6 +147,14 @@ impl<'r> View<'r> {
         self.record.initiator != self.party && is_known && self.has_sent && self.bytes_out > 0
     }
 
+    /// Is this end asked to pass on what it is sent?
+    pub(super) fn errand(&self) -> Option<Errand> {
+        let is_resolver = self.port() == DNS_PORT;
+        let is_possible = |errand: &Errand| *errand != Errand::Questions || is_resolver;
+        let errand = self.record.errand.filter(is_possible);
+        errand.filter(|_| !self.is_border && self.is_answer())
+    }
+
     fn port(&self) -> u16 {
         match self.party {
             Party::Host => self.record.host_port,
@@ -179,8 +190,28 @@ pub(super) struct Host {
     used: BTreeSet<Service>,
     served: BTreeSet<Service>,
     clients: Clients,
-    has_connected: bool,
+    is_proxy: bool,
+    mail: Errands,
+    questions: Errands,
     names: SmallVec<[NameHint; 1]>,
+}
+
+/// What a host was handed to pass on, and what it sent of that kind, in bytes.
+#[derive(Debug, Default, Clone, Copy)]
+struct Errands {
+    handed: u64,
+    sent: u64,
+}
+
+impl Errands {
+    fn add(&mut self, other: Self) {
+        self.handed += other.handed;
+        self.sent += other.sent;
+    }
+
+    fn done(self) -> u64 {
+        self.handed.min(self.sent)
+    }
 }
 
 /// Whom a host answered.
@@ -212,7 +243,9 @@ impl Host {
             used: BTreeSet::new(),
             served: BTreeSet::new(),
             clients: Clients::None,
-            has_connected: false,
+            is_proxy: false,
+            mail: Errands::default(),
+            questions: Errands::default(),
             names: SmallVec::new(),
         }
     }
@@ -232,10 +265,19 @@ impl Host {
             self.clients = self.clients.and(Clients::One(view.other()));
             // Multicast DNS and its like are asked and answered by everybody.
             self.served.extend(service.filter(|&is| is != Service::Dns || view.port() == DNS_PORT));
-            self.has_connected |=
-                matches!(record.name_source, Some(NameSource::HttpConnect | NameSource::Socks));
+            match view.errand() {
+                Some(Errand::Proxied) => self.is_proxy = true,
+                Some(Errand::Mail) => self.mail.handed += view.bytes_in,
+                Some(Errand::Questions) => self.questions.handed += view.bytes_in,
+                None => {}
+            }
         } else {
             self.used.extend(service);
+            match service.filter(|_| view.is_border) {
+                Some(Service::Smtp) => self.mail.sent += view.bytes_out,
+                Some(Service::Dns) => self.questions.sent += view.bytes_out,
+                Some(_) | None => {}
+            }
         }
         self.hear(view);
     }
@@ -244,7 +286,9 @@ impl Host {
     pub(super) fn add(&mut self, other: &Self) {
         self.border.add(&other.border);
         self.clients = self.clients.and(other.clients);
-        self.has_connected |= other.has_connected;
+        self.is_proxy |= other.is_proxy;
+        self.mail.add(other.mail);
+        self.questions.add(other.questions);
         for hint in &other.names {
             if self.names.len() < NAMES_MAX && !self.names.contains(hint) {
                 self.names.push(hint.clone());
@@ -265,7 +309,11 @@ impl Host {
         let (Some(name), Some(source)) = (&view.record.name, view.record.name_source) else {
             return;
         };
-        let is_own = named_end(view.record) == view.party && name.is_valid() && !name.is_address();
+        // What a proxy is asked for is not what it is called.
+        let is_own = named_end(view.record) == view.party
+            && view.record.errand != Some(Errand::Proxied)
+            && name.is_valid()
+            && !name.is_address();
         if is_own
             && self.names.len() < NAMES_MAX
             && self.names.iter().all(|hint| hint.name != *name)
@@ -277,7 +325,7 @@ impl Host {
 
     /// What it was seen to do for others, else for itself; the weakest word comes last.
     fn inferred(&self) -> Option<Role> {
-        if self.has_connected {
+        if self.is_proxy {
             Some(Role::Proxy)
         } else if self.served.contains(&Service::Smtp) {
             Some(Role::Mail)
@@ -314,6 +362,7 @@ impl Host {
             role,
             role_source,
             top_destinations,
+            bytes_relayed: self.mail.done() + self.questions.done(),
             ..self.nobodys_record()
         }
     }
@@ -335,6 +384,7 @@ impl Host {
             serves: self.served.iter().copied().collect(),
             inside_out: self.inside_out,
             inside_in: self.inside_in,
+            bytes_relayed: 0,
         }
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! Hosts, destinations and pairs of the two have a maximum each. When one is reached, of the next few the one
 //! with the fewest bytes makes room; what it had counted is kept in a sum of all that were forgotten, so
-//! that the records always add up to the flows. Forgotten ones that come again are counted as new.
+//! that the records always add up to the flows. Forgotten ones that come again are counted as new. What proxies were
+//! asked for has a maximum too; beyond it, what they sent there is their own.
 
 mod bounded;
 mod destination;
@@ -28,7 +29,7 @@ pub use traffic::Traffic;
 use self::bounded::Bounded;
 use self::destination::{Destination, Owner};
 use self::host::{Host, View};
-use crate::egress::{FlowRecord, Scope};
+use crate::egress::{Errand, FlowRecord, Relays, Scope};
 use crate::machines::{Claim, Identity, Mac, Register};
 use crate::names::Registry;
 use crate::net::{Addr, Subnets};
@@ -102,6 +103,8 @@ pub struct Census {
     hosts: Bounded<Spell, Host>,
     destinations: Bounded<Owner, Destination>,
     pairs: Bounded<(u64, u64), Pair>,
+    /// Bytes that proxies were asked to send to others.
+    proxied: Bounded<(Spell, Owner), u64>,
     next_id: u64,
     hosts_forgotten: Option<Host>,
     destinations_forgotten: Option<Destination>,
@@ -144,6 +147,7 @@ impl Census {
             hosts: Bounded::new(options.hosts_max),
             destinations: Bounded::new(options.destinations_max),
             pairs: Bounded::new(options.pairs_max),
+            proxied: Bounded::new(Relays::MAX),
             next_id: 0,
             hosts_forgotten: None,
             destinations_forgotten: None,
@@ -171,6 +175,10 @@ impl Census {
             if let Some(gone) = gone {
                 let first = gone.border.first;
                 self.hosts_forgotten.get_or_insert_with(|| Host::new(0, first)).add(&gone);
+            }
+            if view.errand() == Some(Errand::Proxied) && record.owner.is_some() {
+                let asked = (spell, Owner::of(record, &self.registry));
+                *self.proxied.entry(asked, || 0, |&bytes| bytes).0 += view.bytes_in;
             }
             if record.scope == Scope::Border {
                 self.count_destination(record, spell, id);
@@ -216,6 +224,7 @@ impl Census {
             self.destinations.iter().map(|(owner, destination)| (destination.id, owner)).collect();
         let groups = self.groups();
         let (shares, again) = self.shares(&groups);
+        let relayed = self.relayed(&groups, &shares);
         let mut top: Vec<Vec<DestinationShare>> = vec![Vec::new(); groups.len()];
         for (&(group, destination), &Pair { bytes_out, bytes_in }) in &shares {
             // One that was forgotten has no name any more.
@@ -236,6 +245,9 @@ impl Census {
                 top.truncate(TOP);
                 let mut record = self.host(*who, members, top);
                 record.destinations -= again.hosts.get(&number).copied().unwrap_or(0);
+                // Who is a proxy too may have sent the same bytes as one.
+                let relayed = record.bytes_relayed + relayed.get(&number).copied().unwrap_or(0);
+                record.bytes_relayed = relayed.min(record.traffic.bytes_out);
                 record
             })
             .collect();
@@ -325,6 +337,31 @@ impl Census {
             }
         }
         (shares, again)
+    }
+
+    /// What each group sent that it was asked for as a proxy: to each destination at most as much as that.
+    fn relayed(
+        &self,
+        groups: &IndexMap<Who, Vec<(Spell, &Host)>>,
+        shares: &HashMap<(usize, u64), Pair>,
+    ) -> HashMap<usize, u64> {
+        let members = groups.values().enumerate();
+        let group_of: HashMap<Spell, usize> = members
+            .flat_map(|(number, members)| members.iter().map(move |(spell, _)| (*spell, number)))
+            .collect();
+        let mut asked: HashMap<(usize, u64), u64> = HashMap::new();
+        for ((spell, owner), bytes) in self.proxied.iter() {
+            let destination = self.destinations.get(owner).map(|destination| destination.id);
+            if let (Some(&group), Some(destination)) = (group_of.get(spell), destination) {
+                *asked.entry((group, destination)).or_default() += bytes;
+            }
+        }
+        let mut relayed = HashMap::new();
+        for (place, bytes) in asked {
+            let sent = shares.get(&place).map_or(0, |pair| pair.bytes_out);
+            *relayed.entry(place.0).or_default() += bytes.min(sent);
+        }
+        relayed
     }
 
     fn host(&self, who: Who, members: &[(Spell, &Host)], top: Vec<DestinationShare>) -> HostRecord {

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::egress::{Party, RecordClosing, RecordEnd};
+use crate::egress::{Errand, Party, RecordClosing, RecordEnd};
 use crate::names::{Name, NameSource, Service};
 use crate::net::Protocol;
+use crate::rules::Role;
 use crate::time::Timestamp;
 
 fn inside(number: u8) -> Addr {
@@ -54,6 +55,7 @@ fn flow(scope: Scope, host: Addr, peer: Addr, out: u64, back: u64) -> FlowRecord
         end: RecordEnd::Fin,
         closing: RecordClosing::default(),
         community_id: String::new(),
+        errand: None,
     }
 }
 
@@ -142,14 +144,75 @@ fn roles_are_inferred_from_who_answers() {
     let roles: Vec<_> =
         told.hosts(Order::Name).iter().map(|host| (host.host.unwrap(), host.role)).collect();
     let expected = [
-        (1, Some(crate::rules::Role::Workstation)),
+        (1, Some(Role::Workstation)),
         (2, None),
         (3, None),
-        (25, Some(crate::rules::Role::Mail)),
-        (50, Some(crate::rules::Role::Server)),
-        (53, Some(crate::rules::Role::Resolver)),
+        (25, Some(Role::Mail)),
+        (50, Some(Role::Server)),
+        (53, Some(Role::Resolver)),
     ];
     assert_eq!(roles, expected.map(|(host, role)| (inside(host), role)));
+}
+
+const ASKED: &str = "www.files.example";
+
+/// A flow in which an inside host has another one pass something on.
+fn asks(host: Addr, relay: Addr, errand: Errand, bytes: u64) -> FlowRecord {
+    let (service, port) = match errand {
+        Errand::Proxied => (Service::Http, 3128),
+        Errand::Mail => (Service::Smtp, 25),
+        Errand::Questions => (Service::Dns, 53),
+    };
+    FlowRecord {
+        service: Some(service),
+        peer_port: port,
+        errand: Some(errand),
+        ..named(flow(Scope::Inside, host, relay, bytes, 5), ASKED)
+    }
+}
+
+/// A machine that passes on what others hand it is not who sends it; what it adds of its own is its own. Which
+/// of the two flows ended first says nothing.
+#[test]
+fn what_a_relay_was_asked_for_is_told_apart() {
+    let sends = |relay: u8, service, bytes| FlowRecord {
+        service: Some(service),
+        ..named(flow(Scope::Border, inside(relay), outside(relay), bytes, 5), ASKED)
+    };
+    let elsewhere = named(flow(Scope::Border, inside(31), outside(1), 900, 5), "b.example");
+    let mut flows = vec![
+        sends(31, Service::Tls, 100),
+        asks(inside(1), inside(31), Errand::Proxied, 60),
+        asks(inside(2), inside(31), Errand::Proxied, 30),
+        elsewhere,
+        asks(inside(1), inside(25), Errand::Mail, 700),
+        sends(25, Service::Smtp, 500),
+        sends(25, Service::Tls, 500),
+        asks(inside(1), inside(53), Errand::Questions, 70),
+        sends(53, Service::Dns, 20),
+        // Asked by the outside: nobody inside had it sent.
+        FlowRecord {
+            scope: Scope::Border,
+            initiator: Party::Peer,
+            ..asks(inside(54), outside(1), Errand::Questions, 80)
+        },
+    ];
+    for _ in 0..2 {
+        let census = census(Options::default(), &flows);
+        let told: Vec<_> = census
+            .hosts(Order::Name)
+            .iter()
+            .filter(|host| host.bytes_relayed > 0)
+            .map(|host| (host.host.unwrap(), host.role, host.bytes_relayed))
+            .collect();
+        let hosts = census.hosts(Order::Name);
+        let proxy = hosts.iter().find(|host| host.role == Some(Role::Proxy)).unwrap();
+        assert!(proxy.names.is_empty(), "nobody calls it by the name of whom it is asked for");
+        let is = |host, role, bytes| (inside(host), Some(role), bytes);
+        let relays = [is(25, Role::Mail, 500), is(31, Role::Proxy, 90), is(53, Role::Resolver, 20)];
+        assert_eq!(told, relays);
+        flows.reverse();
+    }
 }
 
 proptest! {
@@ -198,12 +261,16 @@ proptest! {
         let told = |flows: &[(u8, u8, u64, u64)]| {
             let flows: Vec<_> = flows
                 .iter()
-                .map(|&(host, peer, out, back)| {
-                    flow(Scope::Border, inside(host), outside(peer), out, back)
+                .map(|&(host, peer, out, back)| match peer % 3 {
+                    0 => asks(inside(host), inside(peer), Errand::Proxied, out),
+                    1 => named(flow(Scope::Border, inside(host), outside(1), out, back), ASKED),
+                    _ => flow(Scope::Border, inside(host), outside(peer), out, back),
                 })
                 .collect();
             let census = census(Options::default(), &flows);
-            (census.hosts(Order::BytesOut), census.destinations(Order::Peers))
+            let hosts = census.hosts(Order::BytesOut);
+            assert!(hosts.iter().all(|host| host.bytes_relayed <= host.traffic.bytes_out));
+            (hosts, census.destinations(Order::Peers))
         };
         let before = told(&flows);
         flows.reverse();

@@ -17,7 +17,7 @@ pub use host::{HOST_BYTES, Host, HostDay, PairDay};
 pub use key::{HostKey, NoHost};
 pub use ledger::Ledger;
 pub use pairs::{FlowBytes, PAIR_BYTES, Pair, Pairs};
-pub use record::{FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
+pub use record::{Errand, FlowRecord, FlowTunnel, Party, RecordClosing, RecordEnd};
 pub use relays::{Onward, Relays};
 pub use window::{WINDOWS, WindowSums, Windows};
 

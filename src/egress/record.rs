@@ -91,6 +91,20 @@ pub struct FlowRecord {
     pub closing: RecordClosing,
     /// Community id, version 1.
     pub community_id: String,
+    /// What the end that opened the flow has the other one pass on, for the census.
+    #[serde(skip)]
+    pub errand: Option<Errand>,
+}
+
+/// What one end of a flow asks the other to send to somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// A proxy, what follows in the flow: to whom `owner` says.
+    Proxied,
+    /// Mail for another owner than its sender's, as far as that was said in the clear.
+    Mail,
+    /// DNS questions.
+    Questions,
 }
 
 /// What `host` and `peer` said of the end of a TCP flow.
@@ -311,6 +325,18 @@ impl FlowRecord {
                 reset_by: delta.closing.reset_by.map(party),
             },
             community_id: delta.key.community_id(),
+            errand: facts.and_then(Errand::of),
+        }
+    }
+}
+
+impl Errand {
+    fn of(facts: &Facts) -> Option<Self> {
+        match facts.service {
+            _ if facts.asks_proxy => Some(Self::Proxied),
+            Service::Smtp => facts.mail_for.is_some().then_some(Self::Mail),
+            Service::Dns => Some(Self::Questions),
+            _ => None,
         }
     }
 }

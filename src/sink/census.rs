@@ -125,6 +125,7 @@ impl Listed for HostRecord {
         "serves",
         "inside_out",
         "inside_in",
+        "bytes_relayed",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -136,6 +137,10 @@ impl Listed for HostRecord {
             Some(RoleSource::Inferred) => format!("{role}?"),
             Some(RoleSource::Declared) | None => role.to_string(),
         });
+        let relayed = match self.bytes_relayed {
+            0 => String::new(),
+            bytes => format!(" (relayed {})", bytes_text(bytes)),
+        };
         let most = self.top_destinations.first().filter(|share| share.bytes_out > 0);
         let [out, back, pcr, flows, first, last] = traffic(&self.traffic);
         vec![
@@ -146,7 +151,7 @@ impl Listed for HostRecord {
             self.destinations.to_string(),
             self.host.map_or_else(|| FORGOTTEN.to_owned(), |host| host.to_string()) + &more,
             self.names.first().map_or(String::new(), |hint| hint.name.to_string()),
-            role,
+            (role + &relayed).trim_start().to_owned(),
             words(&self.services),
             most.map_or(String::new(), |share| {
                 format!("{} ({})", share.destination, bytes_text(share.bytes_out))
@@ -176,6 +181,7 @@ impl Listed for HostRecord {
         row.cell(words(&self.serves))?;
         row.cell(self.inside_out)?;
         row.cell(self.inside_in)?;
+        row.cell(self.bytes_relayed)?;
         row.end()
     }
 }

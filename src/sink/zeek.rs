@@ -255,6 +255,7 @@ mod tests {
             end: RecordEnd::Fin,
             closing: RecordClosing { host_fin: true, peer_fin: true, reset_by: None },
             community_id: "1:abc=".to_owned(),
+            errand: None,
         }
     }
 
