@@ -2,49 +2,82 @@
 //! perhaps in fragments.
 
 use super::cursor::Cursor;
+use super::start::Start;
 use super::tls::{ClientHello, HANDSHAKE, Message};
 
-/// The bytes of a client's hello, as far as the records of one datagram hold them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The bytes of a client's hello, as far as they have come, in any order and over any number of datagrams.
+#[derive(Debug, Clone)]
 pub(super) struct Hello {
-    body: Vec<u8>,
+    body: Start,
+    number: u16,
     len: usize,
 }
 
 impl Hello {
-    /// Puts the fragments in a datagram together, from the first byte of the hello on. `None` where its first
-    /// message is another, or the beginning of the hello came in another datagram.
-    pub(super) fn of(datagram: &[u8]) -> Option<Self> {
+    /// Begins with the hello that a datagram holds, or a part of; `None` where its first message is another.
+    pub(super) fn of(datagram: &[u8], is_cut: bool) -> Option<Self> {
         let mut records = Cursor::new(datagram);
-        let mut hello: Option<Self> = None;
-        // Of a record that was cut what is there counts.
-        while let Some(mut record) = record(&mut records) {
-            let Some(fragment) = fragment(&mut record) else { break };
-            let known = hello.get_or_insert(Self { body: Vec::new(), len: fragment.len });
-            if fragment.len != known.len {
-                break;
-            }
-            // Those that come again, or out of turn, are left out.
-            if fragment.offset == known.body.len() {
-                known.body.extend_from_slice(fragment.bytes);
-            }
-        }
-        hello.filter(|hello| !hello.body.is_empty())
+        let mut hello = Self::begun(&fragment(&mut record(&mut records)?)?);
+        hello.add(datagram, is_cut);
+        Some(hello)
     }
 
-    /// What it says.
-    pub(super) fn read(&self) -> ClientHello<'_> {
-        let Self { body, len } = self;
-        ClientHello::of_dtls(&Message { kind: Message::CLIENT_HELLO, body, len: *len })
+    fn begun(fragment: &Fragment<'_>) -> Self {
+        Self { body: Start::default(), number: fragment.number, len: fragment.len }
+    }
+
+    /// Takes what another datagram has of it. Answers whether that is a handshake's: behind it no more will come.
+    pub(super) fn add(&mut self, datagram: &[u8], is_cut: bool) -> bool {
+        let (mut records, mut is_handshake) = (Cursor::new(datagram), false);
+        while let Some(mut record) = record(&mut records) {
+            is_handshake = true;
+            let Some(fragment) = fragment(&mut record) else { break };
+            // The hello that repeats the cookie is another message, and says the same.
+            if fragment.number > self.number {
+                *self = Self::begun(&fragment);
+            }
+            if (fragment.number, fragment.len) != (self.number, self.len) {
+                break;
+            }
+            let is_cut = is_cut && fragment.is_cut();
+            self.body.add(fragment.offset, fragment.bytes, is_cut);
+        }
+        is_handshake
+    }
+
+    /// Can no more of it come?
+    pub(super) fn is_over(&self) -> bool {
+        self.body.prefix().len() >= self.len || self.body.is_over()
+    }
+
+    /// What it says; `None` as long as its beginning has not come.
+    pub(super) fn read(&self) -> Option<ClientHello<'_>> {
+        let body = self.body.prefix();
+        let message = Message { kind: Message::CLIENT_HELLO, body, len: self.len };
+        (!body.is_empty()).then(|| ClientHello::of_dtls(&message))
+    }
+
+    /// Memory held beside the structure itself, in bytes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.body.heap_bytes()
     }
 }
 
 /// A part of a handshake message.
 struct Fragment<'a> {
+    number: u16,
     /// Length of the whole message.
     len: usize,
     offset: usize,
+    /// Length of the part.
+    part_len: usize,
     bytes: &'a [u8],
+}
+
+impl Fragment<'_> {
+    fn is_cut(&self) -> bool {
+        self.bytes.len() < self.part_len
+    }
 }
 
 /// The content of the next record of a handshake in the clear.
@@ -60,18 +93,19 @@ fn record<'a>(records: &mut Cursor<'a>) -> Option<Cursor<'a>> {
 /// The fragment in a record, if it is of a client's hello.
 fn fragment<'a>(record: &mut Cursor<'a>) -> Option<Fragment<'a>> {
     let kind = record.u8()?;
-    let len = record.u24()?;
-    let _number = record.u16()?;
-    let (offset, fragment_len) = (record.u24()?, record.u24()?);
-    let bytes = record.take_up_to(fragment_len);
-    let is_within = offset + bytes.len() <= len;
-    (kind == Message::CLIENT_HELLO && is_within).then_some(Fragment { len, offset, bytes })
+    let (len, number) = (record.u24()?, record.u16()?);
+    let (offset, part_len) = (record.u24()?, record.u24()?);
+    let bytes = record.take_up_to(part_len);
+    let is_within = offset + part_len <= len;
+    let fragment = Fragment { number, len, offset, part_len, bytes };
+    (kind == Message::CLIENT_HELLO && is_within).then_some(fragment)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
 
+    use super::super::start::START_MAX;
     use super::super::tests::client_hello;
     use super::*;
 
@@ -95,7 +129,18 @@ pub(super) mod tests {
     }
 
     fn name(datagram: &[u8]) -> Option<String> {
-        Hello::of(datagram)?.read().server_name.map(|name| name.to_string())
+        Hello::of(datagram, true)?.read()?.server_name.map(|name| name.to_string())
+    }
+
+    /// The records of a datagram, each in one of its own.
+    pub(crate) fn apart(datagram: &[u8]) -> Vec<&[u8]> {
+        let (mut apart, mut rest) = (Vec::new(), datagram);
+        while let [_, _, _, _, _, _, _, _, _, _, _, high, low, ..] = *rest {
+            let (one, more) = rest.split_at(13 + usize::from(u16::from_be_bytes([high, low])));
+            apart.push(one);
+            rest = more;
+        }
+        apart
     }
 
     /// However it is cut into fragments, and however much of it the capture kept.
@@ -103,7 +148,7 @@ pub(super) mod tests {
     fn a_hello_names_the_server() {
         for most in [1, 20, 100, 5000] {
             let whole = datagram("files.example", most);
-            assert!(Hello::of(&whole).unwrap().read().is_whole, "{most}");
+            assert!(Hello::of(&whole, false).unwrap().read().unwrap().is_whole, "{most}");
             assert_eq!(name(&whole).as_deref(), Some("files.example"), "{most}");
             for len in 0..whole.len() {
                 let part = name(&whole[..len]);
@@ -130,13 +175,13 @@ pub(super) mod tests {
             let at = at.min(forged.len());
             forged.truncate(at);
             forged.extend(&bytes);
-            for datagram in [bytes, forged] {
-                let hello = Hello::of(&datagram);
-                let is_bounded = hello.is_none_or(|hello| {
+            for datagram in [&bytes, &forged] {
+                let mut hello = Hello::of(datagram, at % 2 == 0);
+                if let Some(hello) = &mut hello {
+                    hello.add(&bytes, at % 3 == 0);
                     hello.read();
-                    hello.body.len() <= datagram.len()
-                });
-                prop_assert!(is_bounded);
+                    prop_assert!(hello.heap_bytes() <= START_MAX + 1000);
+                }
             }
         }
     }

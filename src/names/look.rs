@@ -8,9 +8,10 @@ use super::dns;
 use super::dtls;
 use super::facts::{Facts, NameSource};
 use super::http::Request;
+use super::http2;
 use super::ja4::{Carrier, Digests, ja4};
 use super::quic;
-use super::service::{self, Guess, Service};
+use super::service::{self, Guess, Service, Sign};
 use super::smtp::{self, Mail};
 use super::socks::Socks;
 use super::start::{START_MAX, Start};
@@ -79,6 +80,8 @@ struct Datagrams {
     /// The handshake of QUIC's client.
     crypto: Start,
     secret: Option<quic::Secret>,
+    /// The hello of DTLS's client.
+    hello: Option<dtls::Hello>,
     client: Option<Sender>,
     /// Sequence number and source of the last packet that may be RTP, and how many went before it.
     rtp: Option<(Sender, u16, u32, u8)>,
@@ -145,6 +148,14 @@ impl Held {
     }
 }
 
+impl Datagrams {
+    /// Memory that they take, in bytes.
+    fn bytes(&self) -> usize {
+        let hello = self.hello.as_ref().map_or(0, dtls::Hello::heap_bytes);
+        size_of::<Self>() + self.crypto.heap_bytes() + hello
+    }
+}
+
 impl Look {
     pub(super) fn new(piece: &Piece<'_>) -> Self {
         Self::begun(piece.at, piece.initiator)
@@ -193,10 +204,7 @@ impl Look {
             + self.facts.heap_bytes()
             + self.low.start.heap_bytes()
             + self.high.start.heap_bytes()
-            + self
-                .datagrams
-                .as_ref()
-                .map_or(0, |datagrams| size_of::<Datagrams>() + datagrams.crypto.heap_bytes())
+            + self.datagrams.as_ref().map_or(0, |datagrams| datagrams.bytes())
     }
 
     /// Looks at a piece of a stream.
@@ -249,6 +257,7 @@ impl Look {
         }
         if let Some(mut datagrams) = self.datagrams.take() {
             self.read_crypto(&mut datagrams, true, shared);
+            self.read_dtls(&datagrams);
         }
     }
 
@@ -299,6 +308,7 @@ impl Look {
             Service::Unknown => None,
             Service::Tls => self.read_tls(0, (bytes, is_over), shared),
             Service::Http => self.read_http(bytes, is_over),
+            Service::Http2 => self.read_http2(bytes, is_over),
             Service::Socks => self.read_socks(bytes),
             Service::Ssh => self.read_ssh(sender, bytes, is_over),
             Service::Dns => Some(self.read_dns(sender, side, bytes)),
@@ -381,7 +391,17 @@ impl Look {
             Guess::Wants => return Some(bytes.len() + 1),
             _ => return None,
         }
-        let Some(request) = Request::of(bytes, is_over) else { return Some(bytes.len() + 1) };
+        self.take_request(Request::of(bytes, is_over), bytes)
+    }
+
+    fn read_http2(&mut self, bytes: &[u8], is_over: bool) -> Option<usize> {
+        // The other direction begins with a frame.
+        let is_client = bytes.starts_with(http2::PREFACE);
+        if is_client { self.take_request(http2::request(bytes, is_over), bytes) } else { None }
+    }
+
+    fn take_request(&mut self, request: Option<Request>, bytes: &[u8]) -> Option<usize> {
+        let Some(request) = request else { return Some(bytes.len() + 1) };
         let source =
             if request.is_connect { NameSource::HttpConnect } else { NameSource::HttpHost };
         self.facts.name = request.host.map(|name| (name, source));
@@ -456,12 +476,50 @@ impl Look {
             && !(piece.before == 0 && service::may_be_openvpn_reset(piece.bytes))
     }
 
-    /// Looks at a datagram of QUIC, or one that by itself shows nothing.
-    pub(super) fn datagram(&mut self, piece: &Piece<'_>, shared: &mut Shared) -> Next {
-        if self.facts.service == Service::Unknown {
-            if !quic::is_quic(piece.bytes) {
-                return self.unnamed_datagram(piece);
+    /// Looks at a datagram of QUIC or DTLS, or one that by itself shows nothing.
+    pub(super) fn datagram(&mut self, sign: &Sign, piece: &Piece<'_>, shared: &mut Shared) -> Next {
+        match sign {
+            Sign::Is(Service::Dtls) => self.dtls_datagram(piece),
+            Sign::Is(_) => self.quic_datagram(piece, shared),
+            Sign::Dns(_) | Sign::Nothing => self.unnamed_datagram(piece),
+        }
+    }
+
+    fn dtls_datagram(&mut self, piece: &Piece<'_>) -> Next {
+        let mut datagrams = self.datagrams.take().unwrap_or_default();
+        let is_next = match &mut datagrams.hello {
+            Some(hello) if datagrams.client == Some(piece.sender) => {
+                hello.add(piece.bytes, piece.is_cut)
             }
+            // What the other end says of it does not matter.
+            Some(_) => true,
+            None => {
+                self.set_service(Service::Dtls);
+                datagrams.hello = dtls::Hello::of(piece.bytes, piece.is_cut);
+                datagrams.client = Some(piece.sender);
+                datagrams.hello.is_some()
+            }
+        };
+        if !is_next || datagrams.hello.as_ref().is_none_or(dtls::Hello::is_over) {
+            self.read_dtls(&datagrams);
+            return Next::Done;
+        }
+        self.datagrams = Some(datagrams);
+        Next::Keep
+    }
+
+    fn read_dtls(&mut self, datagrams: &Datagrams) {
+        let Some(hello) = datagrams.hello.as_ref().and_then(dtls::Hello::read) else { return };
+        self.facts.has_hello = true;
+        self.facts.has_ech = hello.has_ech;
+        self.facts.alpn = hello.alpn.iter().take(Facts::ALPN_MAX).map(|it| shown(it)).collect();
+        self.facts.name = hello.server_name.map(|name| (name, NameSource::DtlsSni));
+        self.facts.named_by = datagrams.client;
+        self.has_news = true;
+    }
+
+    fn quic_datagram(&mut self, piece: &Piece<'_>, shared: &mut Shared) -> Next {
+        if self.facts.service == Service::Unknown {
             self.set_service(Service::Quic);
         }
         let mut datagrams = self.datagrams.take().unwrap_or_default();
@@ -547,21 +605,6 @@ impl Look {
         self.facts.service = service;
         self.facts.mail_by = (service == Service::Smtp).then_some(self.initiator);
         self.has_news = true;
-    }
-}
-
-/// What the first datagram of DTLS says.
-pub(super) fn of_dtls(seen_at: Timestamp, piece: &Piece<'_>) -> Facts {
-    let facts = Facts { seen_at, service: Service::Dtls, ..Facts::default() };
-    let Some(hello) = dtls::Hello::of(piece.bytes) else { return facts };
-    let hello = hello.read();
-    Facts {
-        has_hello: true,
-        has_ech: hello.has_ech,
-        alpn: hello.alpn.iter().take(Facts::ALPN_MAX).map(|it| shown(it)).collect(),
-        name: hello.server_name.map(|name| (name, NameSource::DtlsSni)),
-        named_by: Some(piece.sender),
-        ..facts
     }
 }
 

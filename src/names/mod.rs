@@ -33,6 +33,7 @@ mod echo;
 mod facts;
 mod ftp;
 mod http;
+mod http2;
 mod ja4;
 mod look;
 mod name;
@@ -287,7 +288,9 @@ impl Names {
         let place = self.find(key, piece);
         let kept = place.map(|place| self.watch.lend(place).whole());
         let sign = match &kept {
-            Some(look) if look.facts.service == Service::Quic => Sign::Is(Service::Quic),
+            Some(look) if matches!(look.facts.service, Service::Quic | Service::Dtls) => {
+                Sign::Is(look.facts.service)
+            }
             _ => service::of_datagram(piece.bytes, piece.is_cut),
         };
         let seen_at = kept.as_ref().map_or(piece.at, |look| look.facts.seen_at);
@@ -301,12 +304,7 @@ impl Names {
                 learn(key, piece.at, piece.sender, (piece.bytes.len(), message), tell);
                 return Gaze::Kept;
             }
-            Sign::Is(Service::Dtls) => {
-                place.map(|place| self.watch.remove(place));
-                tell(Event::Facts(*key, Box::new(look::of_dtls(seen_at, piece))));
-                return Gaze::Done;
-            }
-            Sign::Is(service) if service != Service::Quic => {
+            Sign::Is(service) if !matches!(service, Service::Quic | Service::Dtls) => {
                 place.map(|place| self.watch.remove(place));
                 tell(is(service));
                 return Gaze::Done;
@@ -315,7 +313,7 @@ impl Names {
             Sign::Is(_) | Sign::Nothing => {}
         }
         let mut look = kept.unwrap_or_else(|| Box::new(Look::new(piece)));
-        match look.datagram(piece, &mut self.shared) {
+        match look.datagram(&sign, piece, &mut self.shared) {
             Next::Done => {
                 look.has_news |= look.facts.service == Service::Unknown;
                 place.map(|place| self.watch.remove(place));

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dns;
+use super::http2;
 use super::quic;
 use super::socks::Socks;
 use super::tls;
@@ -248,11 +249,7 @@ struct Signature {
 /// Signatures of streams, in the order in which they are tried.
 const STREAMS: [Signature; 15] = [
     Signature { service: Service::Tls, fit: tls_record },
-    // RFC 9113, section 3.4.
-    Signature {
-        service: Service::Http2,
-        fit: |bytes| Fit::begin(bytes, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    },
+    Signature { service: Service::Http2, fit: |bytes| Fit::begin(bytes, http2::PREFACE) },
     // RFC 4253, section 4.2.
     Signature { service: Service::Ssh, fit: |bytes| Fit::begin(bytes, b"SSH-") },
     // BEP 3.

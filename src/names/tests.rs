@@ -416,6 +416,57 @@ fn a_dtls_hello_names_the_server() {
     assert_eq!((facts.service, facts.named_by), (Service::Dtls, Some(Sender::High)));
 }
 
+/// Post-quantum key shares make a hello too long for one datagram, and datagrams come in any order.
+#[test]
+fn a_dtls_hello_may_be_spread_over_datagrams() {
+    let whole = dtls::tests::datagram("files.example", 25);
+    let mut parts = dtls::tests::apart(&whole);
+    assert!(parts.len() > 3);
+    for turn in 0..parts.len() {
+        parts.rotate_left(1);
+        let mut flow = Flow::new(Protocol::UDP);
+        for (place, part) in parts.iter().enumerate() {
+            let gaze = flow.see(Sender::Low, None, part, false);
+            assert_eq!(gaze == Gaze::Done, place + 1 == parts.len(), "{place} of {turn}");
+            // What comes twice, or from the other end, changes nothing.
+            flow.see(Sender::Low, None, part, false);
+            flow.see(Sender::High, None, &whole, false);
+        }
+        let facts = flow.facts();
+        assert_eq!(name_of(&facts), Some(("files.example", NameSource::DtlsSni)));
+        assert_eq!((facts.service, facts.named_by), (Service::Dtls, Some(Sender::Low)));
+    }
+    // One part never comes: what follows ends the look.
+    let mut flow = Flow::new(Protocol::UDP);
+    for part in &parts[..parts.len() - 1] {
+        flow.see(Sender::Low, None, part, false);
+    }
+    assert_eq!(flow.see(Sender::Low, None, &[23, 0xfe, 0xfd, 0, 1, 0], false), Gaze::Done);
+    let facts = flow.facts();
+    assert_eq!((facts.service, facts.has_hello), (Service::Dtls, true));
+}
+
+/// Knows its server to speak HTTP/2, and says so without TLS.
+#[test]
+fn a_request_of_http2_names_the_server() {
+    let said = http2::tests::stream(
+        &[(":authority", "files.example:8080"), ("user-agent", "curl/7.88.1")],
+        http2::tests::USUAL,
+    );
+    for step in [3, 40, 1000] {
+        let mut flow = Flow::new(Protocol::TCP);
+        flow.server(0, &[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        for at in (0..said.len()).step_by(step) {
+            flow.client(at, &said[at..(at + step).min(said.len())]);
+        }
+        let facts = flow.facts();
+        assert_eq!(name_of(&facts), Some(("files.example", NameSource::HttpHost)), "{step}");
+        assert_eq!((facts.service, facts.named_by), (Service::Http2, Some(Sender::Low)));
+        assert_eq!(facts.client.as_deref(), Some("curl/7.88.1"));
+        assert!(!facts.asks_proxy);
+    }
+}
+
 #[test]
 fn every_service_is_called_as_in_json() {
     for service in
