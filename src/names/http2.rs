@@ -332,7 +332,7 @@ pub(super) mod tests {
             let code = (0..1 << len).find(|&code| symbol(code, len) == Some(byte)).unwrap();
             bits += &format!("{code:0width$b}", width = len as usize);
         }
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         bits.as_bytes()

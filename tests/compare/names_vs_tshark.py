@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares the names in `sekisho flows` with those that tshark reads.
 
-For each TCP stream and UDP flow: the first server name of a TLS, QUIC or DTLS hello, the first Host of HTTP/1, or the
-first target of SOCKS.
+For each TCP stream and UDP flow: the first server name of a TLS, QUIC or DTLS hello, the first Host of HTTP/1,
+the first authority of HTTP/2 without TLS, or the first target of SOCKS.
 For each flow that begins within a minute of a DNS answer with its peer's address, which its host got: that
 there is a name, and if it is from DNS, that it was asked for. A miss is explained by one of the rules below,
 or is a fault. Flows that only one of the two programs has are told apart; flows_vs_tshark.py is about those.
@@ -21,7 +21,8 @@ FIELDS = (
     "frame.time_epoch frame.len frame.cap_len frame.protocols ip.src ip.dst ipv6.src ipv6.dst tcp.srcport "
     "tcp.dstport udp.srcport udp.dstport tcp.stream udp.stream tcp.seq tls.handshake.extensions_server_name "
     "http.host http.request.uri http.request.method dns.flags.response dns.qry.name dns.a dns.aaaa "
-    "quic.version dns.count.answers dns.resp.type socks.command socks.remote_name socks.v4a_dns_name socks.dst socks.dstV6"
+    "quic.version dns.count.answers dns.resp.type socks.command socks.remote_name socks.v4a_dns_name socks.dst socks.dstV6 "
+    "http2.headers.authority"
 ).split()
 AGREED = 0.995
 DNS_FOR = 60.0
@@ -57,7 +58,7 @@ class Seen:
 
 def run_tshark(path):
     command = ["tshark", "-n", "-r", path, "-T", "fields", "-E", "separator=/t", "-E", "occurrence=a",
-               "-Y", "tls.handshake.extensions_server_name || http.host || dns.a || dns.aaaa || socks.command"]
+               "-Y", "tls.handshake.extensions_server_name || http.host || dns.a || dns.aaaa || socks.command || http2.headers.authority"]
     for field in FIELDS:
         command += ["-e", field]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
@@ -90,11 +91,12 @@ def run_tshark(path):
         if row["socks.command"].split(",")[0] == "1":
             fields = ("socks.remote_name", "socks.v4a_dns_name", "socks.dstV6", "socks.dst")
             asked = next((row[field].split(",")[0] for field in fields if row[field]), "")
+        authority = "" if "tls" in layers else row["http2.headers.authority"]
         # UPnP over UDP names the multicast address that it goes to.
-        if not sni and not asked and (not host or proto == "udp"):
+        if not sni and not asked and not authority and (not host or proto == "udp"):
             continue
-        kind = "socks" if asked else "http" if host and not sni else ("quic" if "quic" in layers else "dtls" if "dtls" in layers else "tls")
-        name = asked or (sni or host).split(",")[0]
+        kind = "socks" if asked else "http2" if authority else "http" if host and not sni else ("quic" if "quic" in layers else "dtls" if "dtls" in layers else "tls")
+        name = asked or (authority or sni or host).split(",")[0]
         uri = row["http.request.uri"].split(",")[0]
         if kind == "http" and "://" in uri[:12]:
             name = uri.split("://")[1].split("/")[0].split("@")[-1]

@@ -1,8 +1,11 @@
 //! Names from hostile and ordinary traffic, through decoding, flow tables and ledger to what is written.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use sekisho::capture::{self, FileSource};
@@ -16,6 +19,7 @@ use sekisho::sink::{FlowFormat, Flows};
 use sekisho::time::Timestamp;
 
 use crate::laws::pcap;
+use crate::support::tool;
 
 pub(crate) const HOST: [u8; 4] = [10, 0, 0, 1];
 const SERVER: [u8; 4] = [203, 0, 113, 9];
@@ -222,8 +226,22 @@ fn hostile_names_are_written_inert() {
     let head =
         [b"GET / HTTP/1.1\r\nHost: ", &long[..9000], b"\r\nUser-Agent: \x1b[31m\r\n\r\n"].concat();
     recording.client(50_100, &head, 1460);
+    // The same over HTTP/2: a literal field, name of the static table.
+    for (name, port) in evil[..4].iter().chain([&&long[..9000]]).zip(50_200..) {
+        let len = match name.len() {
+            len @ 0..127 => vec![len as u8],
+            len => vec![127, 0x80 | (len - 127) as u8 & 0x7f, ((len - 127) >> 7) as u8],
+        };
+        let block = [&[0x41][..], &len, name].concat();
+        let [_, frame_len @ ..] = (block.len() as u32).to_be_bytes();
+        let frame = [&frame_len[..], &[1, 4, 0, 0, 0, 1], &block].concat();
+        let said = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame].concat();
+        recording.client(port, &said, 1460);
+    }
     let (records, _) = recording.records();
-    assert_eq!(records.len(), 7);
+    assert_eq!(records.len(), 12);
+    let shown = one(&records, 50_200).name.as_ref().unwrap();
+    assert!(shown.as_str().starts_with("\\x1b[2J"), "{shown}");
     for format in [FlowFormat::Json, FlowFormat::Csv, FlowFormat::Zeek] {
         let mut shown = Vec::new();
         let mut flows = Flows::new(&mut shown, format).unwrap();
@@ -238,6 +256,74 @@ fn hostile_names_are_written_inert() {
         assert!(record.name.as_ref().is_none_or(|name| name.as_str().len() <= Name::LEN_MAX));
     }
     assert_eq!(one(&records, 50_005).service, Some(Service::Tls), "too long to be read at all");
+}
+
+/// Who uploads without TLS to a server that is known to speak HTTP/2. What a real client says is read as tshark
+/// reads it.
+#[test]
+fn a_real_client_of_http2_says_whom_it_asks() {
+    let (Some(curl), Some(tshark)) = (tool("curl"), tool("tshark")) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut client = Command::new(curl)
+        .env_clear()
+        .args(["--silent", "--http2-prior-knowledge", "--data", "x", "--resolve"])
+        .args([format!("up.files.example:{port}:127.0.0.1")])
+        .args([format!("http://up.files.example:{port}/")])
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let (mut said, mut more) = (Vec::new(), [0; 4096]);
+    while !has_request(&said) {
+        let len = stream.read(&mut more).unwrap();
+        assert!(len > 0, "no request in {said:02x?}");
+        said.extend(&more[..len]);
+    }
+    drop(stream);
+    client.wait().unwrap();
+
+    let mut recording = Recording::default();
+    recording.client(50_001, &said, 40);
+    let (records, _) = recording.records();
+    let record = one(&records, 50_001);
+    assert_eq!(record.name.as_ref().unwrap().as_str(), "up.files.example");
+    assert_eq!(
+        (record.service, record.owner.as_deref()),
+        (Some(Service::Http2), Some("files.example"))
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("http2.pcap");
+    fs::write(&file, pcap(&recording.batch, 0..recording.batch.heads.len())).unwrap();
+    let told = Command::new(tshark)
+        .args(["-n", "-d", "tcp.port==443,http2", "-T", "fields"])
+        .args([
+            "-e",
+            "http2.headers.authority",
+            "-e",
+            "http2.header.value",
+            "-E",
+            "occurrence=a",
+            "-r",
+        ])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains(&format!("up.files.example:{port}")), "{told}");
+    assert!(told.contains(record.client.as_deref().unwrap()), "{told}");
+}
+
+/// Is there a whole frame with the fields of a request behind the preface (RFC 9113)?
+fn has_request(said: &[u8]) -> bool {
+    let mut frames = said.get(24..).unwrap_or_default();
+    while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = frames {
+        let len = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        if *kind == 1 && rest.len() >= len {
+            return true;
+        }
+        frames = rest.get(len..).unwrap_or_default();
+    }
+    false
 }
 
 /// A million names must not take more memory than was allowed for them, nor go uncounted.
