@@ -65,7 +65,8 @@ fn check(event: Event) {
             facts.certificate.iter().for_each(check_name);
             facts.mail_for.iter().for_each(|name| check_name(name));
             assert!(facts.certificate.len() <= 32 && facts.alpn.len() <= Facts::ALPN_MAX);
-            facts.client.iter().chain(&facts.alpn).for_each(|text| check_text(text));
+            facts.client.iter().for_each(|text| check_text(text));
+            facts.alpn.iter().for_each(|text| check_text(text));
         }
         Event::Answer(answer) => {
             assert!(answer.addresses.len() <= 32 && answer.aliases.len() <= 8);

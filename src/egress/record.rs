@@ -1,5 +1,7 @@
 //! A flow that is over, as it leaves us: `sekisho.flow/1` (DESIGN 7.1).
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -174,7 +176,7 @@ impl From<FlowEnd> for RecordEnd {
 pub(super) struct Account {
     low: Counters,
     high: Counters,
-    facts: Option<Box<Facts>>,
+    facts: Option<Arc<Facts>>,
     /// What the lesser end calls the greater one, and the other way round, by DNS answers that came before
     /// the flow was first reported.
     called: [Option<Name>; 2],
@@ -192,7 +194,7 @@ impl Account {
     }
 
     /// Takes what is known by now.
-    pub(super) fn hear(&mut self, key: &FlowKey, facts: &Facts, book: &Book) {
+    pub(super) fn hear(&mut self, key: &FlowKey, facts: &Arc<Facts>, book: &Book) {
         if let Some((name, source)) = &facts.name
             && source.is_sni()
         {
@@ -200,7 +202,7 @@ impl Account {
             self.is_another =
                 ends(key).map(|(host, addr)| book.called(host, addr).is_some_and(disagrees));
         }
-        self.facts = Some(Box::new(facts.clone()));
+        self.facts = Some(facts.clone());
     }
 
     pub(super) fn add(&mut self, delta: &FlowDelta) {

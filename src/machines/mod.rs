@@ -53,7 +53,7 @@ pub fn is_heard(key: &FlowKey) -> bool {
     match key.protocol {
         // Echoes, which neighbours need not be, have a number.
         Protocol::ICMPV6 => key.low.port == 0,
-        Protocol::UDP => PORTS.contains(&key.low.port) || PORTS.contains(&key.high.port),
+        Protocol::UDP => is_port(key.low.port) || is_port(key.high.port),
         _ => false,
     }
 }
@@ -106,8 +106,12 @@ const DHCPV6_SERVER: u16 = 547;
 const MDNS: u16 = 5353;
 const LLMNR: u16 = 5355;
 
-const PORTS: [u16; 7] =
-    [DHCP_SERVER, DHCP_CLIENT, NETBIOS, DHCPV6_CLIENT, DHCPV6_SERVER, MDNS, LLMNR];
+fn is_port(port: u16) -> bool {
+    matches!(
+        port,
+        DHCP_SERVER | DHCP_CLIENT | NETBIOS | DHCPV6_CLIENT | DHCPV6_SERVER | MDNS | LLMNR
+    )
+}
 
 #[cfg(test)]
 mod tests;

@@ -385,6 +385,8 @@ const DIGEST: u128 = (1 << 120) - 1;
 mod tests {
     use std::time::Duration;
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::names::Answer;
     use crate::net::{Endpoint, Protocol};
@@ -409,7 +411,7 @@ mod tests {
             FlowKey::of(end(Addr::from_v4(HOST), 50_000), end(outside(to), 443), Protocol::TCP);
         Event::Facts(
             key,
-            Box::new(Facts {
+            Arc::new(Facts {
                 seen_at: at(secs),
                 service: Service::Tls,
                 name: sni.map(|sni| (name(sni), NameSource::TlsSni)),
@@ -483,5 +485,19 @@ mod tests {
         assert_eq!(directory.met.len(), Directory::MET_MAX);
         assert_eq!(directory.evicted(), 40_000 - Directory::MET_MAX as u64);
         assert!(directory.who(Addr::from_v4(HOST), outside(39_999), at(0)).name.is_some());
+    }
+
+    /// A client that calls its server by another name each time, and ends none of its flows.
+    #[test]
+    fn a_million_names_take_no_more_room() {
+        let mut directory = Directory::new(10_000, Registry::default());
+        for number in 0..1_000_000u32 {
+            let name = format!("www.owner{number}.example");
+            directory.hear(&hello(number, 1, Some(&name), &[]));
+        }
+        assert_eq!(directory.met.len(), Directory::MET_MAX);
+        assert!(directory.flows.len() <= Directory::FLOWS_MAX);
+        assert!(directory.domains.len() <= Directory::DOMAINS_MAX);
+        assert!(directory.evicted() >= 1_000_000 - Directory::MET_MAX as u64);
     }
 }

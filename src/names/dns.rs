@@ -40,10 +40,11 @@ impl Message {
     /// (RFC 1035, TC), what is there must be sound.
     pub(super) fn of(bytes: &[u8], is_cut: bool) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
-        let _id = cursor.u16()?;
-        let flags = cursor.u16()?;
-        let counts = [cursor.u16()?, cursor.u16()?, cursor.u16()?, cursor.u16()?].map(usize::from);
-        let [questions, answers, authorities, additional] = counts;
+        let head: [u8; 12] = cursor.array()?;
+        let number = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+        let flags = number(2);
+        let (questions, answers) = (usize::from(number(4)), usize::from(number(6)));
+        let (authorities, additional) = (usize::from(number(8)), usize::from(number(10)));
         let is_response = flags & RESPONSE != 0;
         let records = answers + authorities + additional;
         // A response in multicast DNS repeats no question (RFC 6762, section 6).
@@ -193,7 +194,7 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     fn of(message: &'a [u8], cursor: &mut Cursor<'a>) -> Option<Self> {
-        name(message, cursor)?;
+        walk(message, cursor, |_| {})?;
         let (kind, class, ttl) = (cursor.u16()?, cursor.u16()?, cursor.u32()?);
         let from_content = cursor.rest().get(2..)?;
         let content = cursor.behind_u16()?;
@@ -209,25 +210,38 @@ impl<'a> Record<'a> {
 /// A dot within a label is not one between labels: such a name comes out as one that is not valid.
 fn name<'a>(message: &'a [u8], cursor: &mut Cursor<'a>) -> Option<SmallVec<[u8; 64]>> {
     let mut text = SmallVec::new();
-    let mut limit = message.len();
+    walk(message, cursor, |label| {
+        if !text.is_empty() {
+            text.push(b'.');
+        }
+        let begin = text.len();
+        text.extend_from_slice(label);
+        for byte in text[begin..].iter_mut().filter(|byte| **byte == b'.') {
+            *byte = 0;
+        }
+    })?;
+    Some(text)
+}
+
+/// Goes over the labels of a name, as [`name`] does.
+fn walk<'a>(
+    message: &'a [u8],
+    cursor: &mut Cursor<'a>,
+    mut take: impl FnMut(&'a [u8]),
+) -> Option<()> {
+    let (mut limit, mut text_len) = (message.len(), 0);
     let mut jumped: Option<Cursor<'a>> = None;
     loop {
         let at = jumped.as_mut().unwrap_or(cursor);
         match at.u8()? {
-            0 => break,
+            0 => return Some(()),
             len @ 1..64 => {
                 let label = at.take(len.into())?;
-                if text.len() + label.len() + 1 > WIRE_NAME_MAX {
+                if text_len + label.len() + 1 > WIRE_NAME_MAX {
                     return None;
                 }
-                if !text.is_empty() {
-                    text.push(b'.');
-                }
-                let begin = text.len();
-                text.extend_from_slice(label);
-                for byte in text[begin..].iter_mut().filter(|byte| **byte == b'.') {
-                    *byte = 0;
-                }
+                text_len += label.len() + usize::from(text_len > 0);
+                take(label);
             }
             high @ 0xc0.. => {
                 let to = usize::from(high & 0x3f) << 8 | usize::from(at.u8()?);
@@ -240,7 +254,6 @@ fn name<'a>(message: &'a [u8], cursor: &mut Cursor<'a>) -> Option<SmallVec<[u8; 
             _ => return None,
         }
     }
-    Some(text)
 }
 
 /// Internet, Chaos, Hesiod, none, any; the highest bit has a meaning in multicast DNS (RFC 6762).

@@ -1,5 +1,9 @@
 //! What the first bytes of a flow told.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +14,6 @@ use super::service::Service;
 use crate::flow::{FlowKey, Sender};
 use crate::net::Addr;
 use crate::time::Timestamp;
-use std::time::Duration;
 
 /// What is known of a flow by its first bytes; all that the two ends claimed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub struct Facts {
     pub client: Option<Box<str>>,
     /// Application protocols offered within TLS (RFC 7301), first the one liked best; at most
     /// [`Facts::ALPN_MAX`].
-    pub alpn: Vec<Box<str>>,
+    pub alpn: Vec<Cow<'static, str>>,
     /// Names of the server's certificate, where it is not encrypted (TLS 1.2 and before).
     pub certificate: Vec<Name>,
     /// Are these all the names it has?
@@ -69,7 +72,7 @@ impl Facts {
         names.map(|name| name.as_str().len() + size_of::<Name>()).sum::<usize>()
             + self.mail_for.as_ref().map_or(0, |name| name.as_str().len() + size_of::<Name>())
             + self.client.as_ref().map_or(0, |client| client.len())
-            + self.alpn.iter().map(|one| one.len() + size_of::<Box<str>>()).sum::<usize>()
+            + self.alpn.iter().map(|one| one.len() + size_of::<Cow<'_, str>>()).sum::<usize>()
             + self.control.as_ref().map_or(0, |_| size_of::<FlowKey>())
     }
 }
@@ -138,8 +141,9 @@ pub struct Answer {
 /// Something learned from a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// All that is known of a flow by now; takes the place of what was told of it before.
-    Facts(FlowKey, Box<Facts>),
+    /// All that is known of a flow by now; takes the place of what was told of it before. Shared, because who looks
+    /// at the flow keeps it to tell more.
+    Facts(FlowKey, Arc<Facts>),
     /// A DNS answer.
     Answer(Box<Answer>),
     /// A question to a DNS server.

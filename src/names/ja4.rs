@@ -28,20 +28,19 @@ pub(super) fn ja4(carrier: Carrier, hello: &ClientHello<'_>, digests: &mut Diges
         Carrier::Tcp => b't',
         Carrier::Quic => b'q',
     };
-    let sni = if hello.extensions.contains(&SERVER_NAME) { b'd' } else { b'i' };
+    let mut has_sni = false;
+    extensions.retain(|kind| {
+        has_sni |= *kind == SERVER_NAME;
+        *kind != SERVER_NAME && *kind != ALPN
+    });
+    let sni = if has_sni { b'd' } else { b'i' };
     let version = version(hello.highest_version.unwrap_or(hello.legacy_version));
     let alpn = alpn(hello.alpn.first().copied().unwrap_or_default());
     ciphers.sort_unstable();
-    extensions.retain(|kind| *kind != SERVER_NAME && *kind != ALPN);
     extensions.sort_unstable();
-    let (mut first, mut second) = (List::new(), List::new());
-    hex(&ciphers, &mut first);
-    if !extensions.is_empty() {
-        hex(&extensions, &mut second);
-        if !hello.signature_algorithms.is_empty() {
-            second.push(b'_');
-            hex(&hello.signature_algorithms, &mut second);
-        }
+    if !extensions.is_empty() && !hello.signature_algorithms.is_empty() {
+        extensions.push(BETWEEN);
+        extensions.extend_from_slice(&hello.signature_algorithms);
     }
     // Put together by hand, and as bytes: formatting costs more than the digests.
     let mut text = Vec::with_capacity(36);
@@ -52,7 +51,7 @@ pub(super) fn ja4(carrier: Carrier, hello: &ClientHello<'_>, digests: &mut Diges
         text.extend_from_slice(&[b'0' + (count / 10) as u8, b'0' + (count % 10) as u8]);
     }
     text.extend_from_slice(&alpn);
-    for list in [&first, &second] {
+    for list in [&ciphers, &extensions] {
         text.push(b'_');
         text.extend_from_slice(&digests.of(list));
     }
@@ -62,15 +61,15 @@ pub(super) fn ja4(carrier: Carrier, hello: &ClientHello<'_>, digests: &mut Diges
 /// Values of a hello; most have fewer.
 type Values = SmallVec<[u16; 32]>;
 
-/// The text of a list.
-type List = SmallVec<[u8; 256]>;
+/// What stands between extensions and signature algorithms: no value of an extension, because it is GREASE.
+const BETWEEN: u16 = 0x0a0a;
 
 /// The digests of the lists that came last. An office has a few programs that say hello over and over,
 /// and a digest costs as much as all else that is read of a hello.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Digests {
     /// Each list has one place, by its hash, and the one that came last has it. Empty until one comes.
-    places: Vec<(Box<[u8]>, Digits)>,
+    places: Vec<(Box<[u16]>, Digits)>,
 }
 
 /// The first twelve digits of a SHA-256.
@@ -78,7 +77,7 @@ type Digits = [u8; 12];
 
 impl Digests {
     /// The digest of a list; zeros for an empty one.
-    fn of(&mut self, list: &[u8]) -> Digits {
+    fn of(&mut self, list: &[u16]) -> Digits {
         if list.is_empty() {
             return [b'0'; 12];
         }
@@ -121,19 +120,22 @@ fn alpn(protocol: &[u8]) -> [u8; 2] {
     [digit(first >> 4), digit(last)]
 }
 
-/// Writes the values in four digits each, with commas between them.
-fn hex(values: &[u16], text: &mut List) {
-    for (number, &value) in values.iter().enumerate() {
-        if number > 0 {
-            text.push(b',');
+/// The digest of the values in four digits each, with commas between them.
+fn digest(list: &[u16]) -> Digits {
+    let mut text = Vec::with_capacity(5 * list.len());
+    // The first one is what stands between; behind it anything may be a value.
+    let mut between = list.iter().position(|&value| value == BETWEEN);
+    for (at, &value) in list.iter().enumerate() {
+        if between.take_if(|between| *between == at).is_some() {
+            text.pop();
+            text.push(b'_');
+            continue;
         }
         let [high, low] = value.to_be_bytes();
-        text.extend_from_slice(&[digit(high >> 4), digit(high), digit(low >> 4), digit(low)]);
+        text.extend([digit(high >> 4), digit(high), digit(low >> 4), digit(low), b',']);
     }
-}
-
-fn digest(list: &[u8]) -> Digits {
-    let digest = digest::digest(&digest::SHA256, list);
+    text.pop();
+    let digest = digest::digest(&digest::SHA256, &text);
     let mut digits = [0; 12];
     for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(digest.as_ref()) {
         *pair = [digit(byte >> 4), digit(*byte)];
@@ -149,8 +151,8 @@ fn digit(value: u8) -> u8 {
 /// Digests kept.
 const PLACES: usize = 32;
 
-/// Longest list whose digest is kept, in bytes: a hello of a hundred values. Nobody in earnest has more.
-const LIST_MAX: usize = 500;
+/// Values of the longest list whose digest is kept. Nobody in earnest has more.
+const LIST_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -225,8 +227,8 @@ mod tests {
     #[test]
     fn what_is_remembered_changes_nothing() {
         let mut digests = Digests::default();
-        let lists: Vec<Vec<u8>> =
-            (0..3 * PLACES).map(|n| format!("{n:0>len$}", len = 1 + n * 7).into_bytes()).collect();
+        let lists: Vec<Vec<u16>> =
+            (0..3 * PLACES as u16).map(|n| (0..=n + n / 8).map(|at| at * n).collect()).collect();
         assert!(lists.iter().any(|list| list.len() > LIST_MAX));
         for step in [1, 5, 7] {
             for at in (0..lists.len()).map(|at| at * step % lists.len()) {

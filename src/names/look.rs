@@ -1,6 +1,8 @@
 //! One flow while it is looked at.
 
+use std::borrow::Cow;
 use std::mem;
+use std::sync::Arc;
 
 use super::Piece;
 use super::cursor::Cursor;
@@ -10,6 +12,7 @@ use super::facts::{Facts, NameSource};
 use super::http::Request;
 use super::http2;
 use super::ja4::{Carrier, Digests, ja4};
+use super::query::Recent;
 use super::quic;
 use super::service::{self, Guess, Service, Sign};
 use super::smtp::{self, Mail};
@@ -23,7 +26,7 @@ use crate::time::Timestamp;
 /// A flow that is looked at: what it told, and what of its start must be kept to tell more.
 #[derive(Debug, Clone)]
 pub(super) struct Look {
-    pub(super) facts: Facts,
+    pub(super) facts: Arc<Facts>,
     /// Have the facts changed since they were told?
     pub(super) has_news: bool,
     initiator: Sender,
@@ -59,6 +62,7 @@ pub(super) struct Shared {
     /// Where packets are decrypted.
     scratch: Vec<u8>,
     digests: Digests,
+    pub(super) asked: Recent,
 }
 
 /// One direction of a stream.
@@ -163,7 +167,7 @@ impl Look {
 
     fn begun(seen_at: Timestamp, initiator: Sender) -> Self {
         Self {
-            facts: Facts { seen_at, ..Facts::default() },
+            facts: Arc::new(Facts { seen_at, ..Facts::default() }),
             has_news: false,
             initiator,
             low: Side::default(),
@@ -324,8 +328,8 @@ impl Look {
             }
             _ => None,
         };
-        if self.facts.name.is_some() || self.facts.has_hello {
-            self.facts.named_by.get_or_insert(sender);
+        if self.facts.named_by.is_none() && (self.facts.name.is_some() || self.facts.has_hello) {
+            self.facts_mut().named_by = Some(sender);
         }
         side.wants = wants.unwrap_or(0);
         side.is_done |= is_over || self.facts.service != Service::Unknown && wants.is_none();
@@ -347,7 +351,7 @@ impl Look {
         match message.kind {
             Message::CLIENT_HELLO if self.facts.has_hello => None,
             Message::CLIENT_HELLO if message.is_whole() || is_over || wants.is_none() => {
-                self.take_hello(&ClientHello::of(&message), Carrier::Tcp, shared);
+                self.take_hello(ClientHello::of(&message), Carrier::Tcp, shared);
                 None
             }
             Message::CLIENT_HELLO => wants,
@@ -357,8 +361,9 @@ impl Look {
                     return wants;
                 }
                 if !flight.certificate.list.is_empty() {
-                    self.facts.is_certificate_whole = flight.certificate.is_whole;
-                    self.facts.certificate = flight.certificate.list;
+                    let facts = self.facts_mut();
+                    facts.is_certificate_whole = flight.certificate.is_whole;
+                    facts.certificate = flight.certificate.list;
                     self.has_news = true;
                 }
                 None
@@ -369,18 +374,19 @@ impl Look {
         }
     }
 
-    fn take_hello(&mut self, hello: &ClientHello<'_>, carrier: Carrier, shared: &mut Shared) {
+    fn take_hello(&mut self, hello: ClientHello<'_>, carrier: Carrier, shared: &mut Shared) {
         let source = match carrier {
             Carrier::Tcp => NameSource::TlsSni,
             Carrier::Quic => NameSource::QuicSni,
         };
-        self.facts.has_hello = true;
-        self.facts.has_ech = hello.has_ech;
-        self.facts.name = hello.server_name.clone().map(|name| (name, source));
-        self.facts.alpn = hello.alpn.iter().take(Facts::ALPN_MAX).map(|it| shown(it)).collect();
+        let facts = self.facts_mut();
         if hello.is_whole {
-            self.facts.client = Some(ja4(carrier, hello, &mut shared.digests).into());
+            facts.client = Some(ja4(carrier, &hello, &mut shared.digests).into());
         }
+        facts.has_hello = true;
+        facts.has_ech = hello.has_ech;
+        facts.alpn = hello.alpn.iter().take(Facts::ALPN_MAX).map(|it| protocol(it)).collect();
+        facts.name = hello.server_name.map(|name| (name, source));
         self.has_news = true;
     }
 
@@ -404,9 +410,10 @@ impl Look {
         let Some(request) = request else { return Some(bytes.len() + 1) };
         let source =
             if request.is_connect { NameSource::HttpConnect } else { NameSource::HttpHost };
-        self.facts.name = request.host.map(|name| (name, source));
-        self.facts.asks_proxy = request.is_proxied;
-        self.facts.client = request.user_agent.map(|agent| shown(&agent));
+        let facts = self.facts_mut();
+        facts.name = request.host.map(|name| (name, source));
+        facts.asks_proxy = request.is_proxied;
+        facts.client = request.user_agent.map(|agent| shown(&agent));
         self.has_news = true;
         None
     }
@@ -414,7 +421,7 @@ impl Look {
     fn read_mail(&mut self, bytes: &[u8]) -> Option<usize> {
         match smtp::first_mail(bytes) {
             Mail::For(name) => {
-                self.facts.mail_for = Some(Box::new(name));
+                self.facts_mut().mail_for = Some(Box::new(name));
                 self.has_news = true;
                 None
             }
@@ -427,8 +434,9 @@ impl Look {
         if self.facts.name.is_none()
             && let Socks::Asks(Some(name)) = Socks::of(bytes)
         {
-            self.facts.name = Some((name, NameSource::Socks));
-            self.facts.asks_proxy = true;
+            let facts = self.facts_mut();
+            facts.name = Some((name, NameSource::Socks));
+            facts.asks_proxy = true;
             self.has_news = true;
         }
         None
@@ -443,7 +451,7 @@ impl Look {
             return Some(bytes.len() + 1);
         }
         if line.starts_with(b"SSH-") {
-            self.facts.client = Some(shown(line.trim_ascii_end()));
+            self.facts_mut().client = Some(shown(line.trim_ascii_end()));
             self.has_news = true;
         }
         None
@@ -510,11 +518,12 @@ impl Look {
 
     fn read_dtls(&mut self, datagrams: &Datagrams) {
         let Some(hello) = datagrams.hello.as_ref().and_then(dtls::Hello::read) else { return };
-        self.facts.has_hello = true;
-        self.facts.has_ech = hello.has_ech;
-        self.facts.alpn = hello.alpn.iter().take(Facts::ALPN_MAX).map(|it| shown(it)).collect();
-        self.facts.name = hello.server_name.map(|name| (name, NameSource::DtlsSni));
-        self.facts.named_by = datagrams.client;
+        let facts = self.facts_mut();
+        facts.has_hello = true;
+        facts.has_ech = hello.has_ech;
+        facts.alpn = hello.alpn.iter().take(Facts::ALPN_MAX).map(|it| protocol(it)).collect();
+        facts.name = hello.server_name.map(|name| (name, NameSource::DtlsSni));
+        facts.named_by = datagrams.client;
         self.has_news = true;
     }
 
@@ -556,8 +565,8 @@ impl Look {
         }
         let is_over = is_over || datagrams.crypto.is_over();
         if message.is_whole() || is_over {
-            self.take_hello(&ClientHello::of(&message), Carrier::Quic, shared);
-            self.facts.named_by = datagrams.client;
+            self.take_hello(ClientHello::of(&message), Carrier::Quic, shared);
+            self.facts_mut().named_by = datagrams.client;
         }
         message.is_whole() || is_over
     }
@@ -602,9 +611,25 @@ impl Look {
     }
 
     fn set_service(&mut self, service: Service) {
-        self.facts.service = service;
-        self.facts.mail_by = (service == Service::Smtp).then_some(self.initiator);
+        let mail_by = (service == Service::Smtp).then_some(self.initiator);
+        let facts = self.facts_mut();
+        (facts.service, facts.mail_by) = (service, mail_by);
         self.has_news = true;
+    }
+
+    /// The facts, to change them: apart from those that were told.
+    fn facts_mut(&mut self) -> &mut Facts {
+        Arc::make_mut(&mut self.facts)
+    }
+}
+
+/// An application protocol; those that nearly all clients offer take no memory.
+fn protocol(bytes: &[u8]) -> Cow<'static, str> {
+    match bytes {
+        b"h2" => "h2".into(),
+        b"h3" => "h3".into(),
+        b"http/1.1" => "http/1.1".into(),
+        _ => shown(bytes).into_string().into(),
     }
 }
 

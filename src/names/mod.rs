@@ -51,6 +51,7 @@ mod upgrade;
 mod watch;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use book::{Book, Called};
@@ -66,7 +67,7 @@ pub use service::Service;
 pub use start::START_MAX;
 
 use self::look::{Held, Look, Next, Shared};
-use self::query::Asked;
+use self::query::Recent;
 use self::service::Sign;
 use self::watch::Watch;
 use crate::flow::{FlowKey, SHARDS, SHOWN_ALWAYS, Sender};
@@ -222,7 +223,7 @@ impl Names {
         if piece.before == Gaze::KEPT {
             self.hear_announcements(key, piece);
             if place.is_none() {
-                learn_later(key, piece, tell);
+                learn_later(&mut self.shared.asked, key, piece, tell);
             }
         }
         let Some(offset) = piece.offset else { return Gaze::On };
@@ -236,7 +237,7 @@ impl Names {
             None if piece.before > 0 && offset > 0 => return Gaze::Done,
             None => {
                 if let Some(facts) = self.data_connection(key, piece.at) {
-                    tell(Event::Facts(*key, Box::new(facts)));
+                    tell(Event::Facts(*key, facts.into()));
                     return Gaze::Done;
                 }
                 Box::new(Look::new(piece))
@@ -258,7 +259,7 @@ impl Names {
             }
         };
         for (sender, bytes, message) in messages {
-            learn(key, piece.at, sender, (bytes, message), tell);
+            learn(&mut self.shared.asked, key, (piece.at, sender), (bytes, message), tell);
         }
         if service == Service::Ftp && piece.before != Gaze::KEPT {
             self.hear_announcements(key, piece);
@@ -281,7 +282,8 @@ impl Names {
     ) -> Gaze {
         if piece.before == Gaze::KEPT {
             if let Some(message) = dns::Message::of(piece.bytes, piece.is_cut) {
-                learn(key, piece.at, piece.sender, (piece.bytes.len(), message), tell);
+                let sent = (piece.at, piece.sender);
+                learn(&mut self.shared.asked, key, sent, (piece.bytes.len(), message), tell);
             }
             return Gaze::Kept;
         }
@@ -295,13 +297,14 @@ impl Names {
         };
         let seen_at = kept.as_ref().map_or(piece.at, |look| look.facts.seen_at);
         let is =
-            |service| Event::Facts(*key, Box::new(Facts { seen_at, service, ..Facts::default() }));
+            |service| Event::Facts(*key, Arc::new(Facts { seen_at, service, ..Facts::default() }));
         // Most datagrams tell all that there is to tell, or nothing, and no look is begun for them.
         match sign {
             Sign::Dns(message) => {
                 place.map(|place| self.watch.remove(place));
                 tell(is(Service::Dns));
-                learn(key, piece.at, piece.sender, (piece.bytes.len(), message), tell);
+                let sent = (piece.at, piece.sender);
+                learn(&mut self.shared.asked, key, sent, (piece.bytes.len(), message), tell);
                 return Gaze::Kept;
             }
             Sign::Is(service) if !matches!(service, Service::Quic | Service::Dtls) => {
@@ -408,28 +411,28 @@ impl Names {
 /// Tells what is new of a flow.
 fn tell_news(key: &FlowKey, look: &mut Look, tell: &mut impl FnMut(Event)) {
     if std::mem::take(&mut look.has_news) {
-        tell(Event::Facts(*key, Box::new(look.facts.clone())));
+        tell(Event::Facts(*key, look.facts.clone()));
     }
 }
 
 /// Tells what is new of a flow whose look is over.
 fn tell_last(key: &FlowKey, look: Box<Look>, tell: &mut impl FnMut(Event)) {
     if look.has_news {
-        tell(Event::Facts(*key, Box::new(look.facts)));
+        tell(Event::Facts(*key, look.facts));
     }
 }
 
 /// Tells what a DNS message asks for, and the addresses that it answers.
 fn learn(
+    recent: &mut Recent,
     key: &FlowKey,
-    at: Timestamp,
-    sender: Sender,
+    (at, sender): (Timestamp, Sender),
     (bytes, message): (usize, dns::Message),
     tell: &mut impl FnMut(Event),
 ) {
     let is_response = message.is_response;
     for question in message.questions.iter().filter(|_| message.is_lookup) {
-        let Some(asked) = Asked::of(&question.name) else { continue };
+        let Some(asked) = recent.asked(&question.name) else { continue };
         tell(Event::Query(Box::new(Query {
             at,
             flow: *key,
@@ -437,7 +440,7 @@ fn learn(
             is_response,
             bytes: bytes as u32,
             kind: question.kind,
-            domain: asked.domain,
+            domain: asked.domain.clone(),
             is_listed: asked.is_listed,
             below: asked.below,
             own: asked.own,
@@ -460,19 +463,24 @@ fn learn(
 
 /// Tells what a piece of DNS over TCP has in it whose beginning is no longer kept: messages behind their
 /// lengths, or one of which the length came before.
-fn learn_later(key: &FlowKey, piece: &Piece<'_>, tell: &mut impl FnMut(Event)) {
-    let mut rest = piece.bytes;
+fn learn_later(
+    recent: &mut Recent,
+    key: &FlowKey,
+    piece: &Piece<'_>,
+    tell: &mut impl FnMut(Event),
+) {
+    let (mut rest, sent) = (piece.bytes, (piece.at, piece.sender));
     while let Some((len, behind)) = rest.split_first_chunk::<2>()
         && let Some((message, behind)) = behind.split_at_checked(u16::from_be_bytes(*len).into())
         && let Some(read) = dns::Message::of(message, false)
     {
-        learn(key, piece.at, piece.sender, (message.len(), read), tell);
+        learn(recent, key, sent, (message.len(), read), tell);
         rest = behind;
     }
     if rest.len() == piece.bytes.len()
         && let Some(read) = dns::Message::of(rest, false)
     {
-        learn(key, piece.at, piece.sender, (rest.len(), read), tell);
+        learn(recent, key, sent, (rest.len(), read), tell);
     }
 }
 

@@ -40,16 +40,21 @@ impl Name {
         if bytes.is_empty() {
             return None;
         }
-        if let Some(ip) = ip(bytes) {
-            return Some(Self { text: ip.to_string().into(), kind: Kind::Ip });
-        }
         let (labels, kind) = match bytes.strip_prefix(b"*.") {
             Some(labels) => (labels, Kind::Wildcard),
             None => (bytes, Kind::Host),
         };
-        if bytes.len() <= Self::LEN_MAX && are_labels(labels) {
-            let text = String::from_utf8(bytes.to_ascii_lowercase()).ok()?;
-            return Some(Self { text: text.into(), kind });
+        let is_name = bytes.len() <= Self::LEN_MAX && are_labels(labels);
+        // An address that could be labels ends in a digit, and nearly all names end in a letter.
+        if (!is_name || bytes.last().is_some_and(u8::is_ascii_digit))
+            && let Some(ip) = ip(bytes)
+        {
+            return Some(Self { text: ip.to_string().into(), kind: Kind::Ip });
+        }
+        if is_name {
+            let mut text: Box<str> = str::from_utf8(bytes).ok()?.into();
+            text.make_ascii_lowercase();
+            return Some(Self { text, kind });
         }
         let text: String = bytes
             .iter()
@@ -173,16 +178,15 @@ fn are_labels(bytes: &[u8]) -> bool {
     let is_label = |label: &[u8]| {
         (1..=63).contains(&label.len()) && !label.starts_with(b"-") && !label.ends_with(b"-")
     };
-    let mut begin = 0;
+    let mut rest = bytes;
     // Every name comes through here: one look into a table costs less than five comparisons.
-    for (at, &byte) in bytes.iter().enumerate().filter(|&(_, &byte)| !IN_LABELS[usize::from(byte)])
-    {
-        if byte != b'.' || !is_label(&bytes[begin..at]) {
+    while let Some(len) = rest.iter().position(|&byte| !IN_LABELS[usize::from(byte)]) {
+        if rest[len] != b'.' || !is_label(&rest[..len]) {
             return false;
         }
-        begin = at + 1;
+        rest = &rest[len + 1..];
     }
-    is_label(&bytes[begin..])
+    is_label(rest)
 }
 
 /// The bytes that a label may have.
@@ -197,10 +201,6 @@ static IN_LABELS: [bool; 256] = {
 };
 
 fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    // Most names end in a letter, and need not be tried.
-    if !matches!(bytes.last()?, b'0'..=b'9' | b']') && !bytes.contains(&b':') {
-        return None;
-    }
     let text = str::from_utf8(bytes).ok()?;
     let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     match inner.parse::<IpAddr>().ok()? {

@@ -1,6 +1,6 @@
 //! What a DNS query asks for, and how much its name could tell whoever is asked.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 
 use smallvec::SmallVec;
 
@@ -49,7 +49,7 @@ pub struct Told {
 }
 
 /// A name as it is asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) domain: Option<Name>,
     pub(super) is_listed: bool,
@@ -92,6 +92,29 @@ impl Asked {
     }
 }
 
+/// The names that were asked for last, taken apart. A response repeats the name of its query, and hosts ask for the
+/// same names over and over.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Recent {
+    /// Each name has one place, by its hash, and the one that came last has it. Empty until one comes.
+    places: Vec<(SmallVec<[u8; 64]>, Option<Asked>)>,
+}
+
+impl Recent {
+    /// As [`Asked::of`], of a name of at most 255 bytes.
+    pub(super) fn asked(&mut self, name: &[u8]) -> Option<&Asked> {
+        if self.places.is_empty() {
+            self.places.resize_with(PLACES, Default::default);
+        }
+        let hash = foldhash::fast::FixedState::default().hash_one(name);
+        let (known, asked) = &mut self.places[hash as usize % PLACES];
+        if **known != *name {
+            (*known, *asked) = (name.into(), Asked::of(name));
+        }
+        asked.as_ref()
+    }
+}
+
 impl Told {
     fn of(labels: &[u8]) -> Self {
         Self { digest: digest(labels), bits: bits(labels) }
@@ -108,6 +131,9 @@ fn bits(labels: &[u8]) -> u32 {
     });
     bits.sum()
 }
+
+/// Names kept that were asked for.
+const PLACES: usize = 32;
 
 /// Alphabets, each of which holds the one before it, and the bits of one of their letters in hundredths.
 const DIGIT: u8 = 0;
@@ -220,6 +246,24 @@ mod tests {
         assert_eq!(digest("wWw.ExAmple.com"), digest("www.example.com"));
         assert_ne!(digest("a.example.com"), digest("b.example.com"));
         assert_ne!(digest("a.b.example.com"), digest("ab.example.com"));
+    }
+
+    /// What is remembered must not tell of one name what another said: more names than have room, in any order.
+    #[test]
+    fn what_is_remembered_changes_nothing() {
+        let mut recent = Recent::default();
+        let names: Vec<String> = (0..3 * PLACES)
+            .flat_map(|n| [format!("n{n}.example.com"), format!("N{n}.Example.com"), String::new()])
+            .collect();
+        for step in [1, 3, 7] {
+            for at in (0..names.len()).map(|at| at * step % names.len()) {
+                let name = names[at].as_bytes();
+                let expected = Asked::of(name);
+                assert_eq!(recent.asked(name), expected.as_ref(), "{at}");
+                assert_eq!(recent.asked(name), expected.as_ref(), "{at} again");
+            }
+        }
+        assert_eq!(recent.places.len(), PLACES);
     }
 
     /// A log is resolved line by line: the zones of many owners, of each a few addresses.

@@ -143,7 +143,7 @@ impl Flow {
         self.names.close(&self.key, |event| self.events.push(event));
         assert_eq!(self.names.bytes(), 0, "an ended flow leaves nothing");
         let told = self.events.into_iter().rev().find_map(|event| match event {
-            Event::Facts(_, facts) => Some(*facts),
+            Event::Facts(_, facts) => Some(Arc::unwrap_or_clone(facts)),
             Event::Answer(_) | Event::Query(_) | Event::Echo(_) => None,
         });
         told.unwrap_or_default()

@@ -1,5 +1,6 @@
 //! Whose a destination is: what a host sends is counted by owner, whatever the addresses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -244,7 +245,7 @@ fn what_a_relay_sends_beyond_what_it_was_asked_is_its_own() {
         asks_proxy: true,
         ..Facts::default()
     };
-    analyst.hear(&Event::Facts(inner, Box::new(ask)));
+    analyst.hear(&Event::Facts(inner, Arc::new(ask)));
     let at = Timestamp::EPOCH;
     analyst.fold([&delta_of((inner, client), at, 1_000_000, false)]);
     for _ in 0..100 {
@@ -264,10 +265,10 @@ fn what_a_relay_sends_beyond_what_it_was_asked_is_its_own() {
 const MAIL_SERVER: [u8; 4] = [10, 0, 0, 25];
 
 /// Facts of a flow of mail whose first bytes were looked at.
-fn mail(client: Sender, to: Option<&[u8]>) -> Box<Facts> {
+fn mail(client: Sender, to: Option<&[u8]>) -> Arc<Facts> {
     let mail_for = to.map(|to| Box::new(Name::of(to).unwrap()));
     let facts = Facts { service: Service::Smtp, mail_by: Some(client), ..Facts::default() };
-    Box::new(Facts { mail_for, ..facts })
+    Arc::new(Facts { mail_for, ..facts })
 }
 
 /// Through a mail server everybody would send to the mail server, and the mail server to everybody. What it sends
@@ -418,7 +419,7 @@ proptest! {
                         has_hello: true,
                         ..Facts::default()
                     };
-                    analyst.hear(&Event::Facts(key, Box::new(facts)));
+                    analyst.hear(&Event::Facts(key, Arc::new(facts)));
                 }
                 Happening::Answered { peer, name: number } => {
                     let answer = Answer {
