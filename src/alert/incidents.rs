@@ -352,8 +352,9 @@ impl Incidents {
     pub fn is_past_ceiling(&self, case: &Case<'_>) -> bool {
         let (host, of_pair) = (case.host.key(), Some(case.pair.destination));
         !self.open.is_empty()
-            && [(of_pair, case.pair.out.sent), (None, case.host.young_out())].into_iter().any(
-                |(destination, bytes)| {
+            && [(of_pair, case.pair.out.sent), (None, case.host.young_out(case.pair.class()))]
+                .into_iter()
+                .any(|(destination, bytes)| {
                     [Family::Volume, Family::Server].into_iter().any(|family| {
                         let key = Key { host, destination, family };
                         self.open.contains(&key)
@@ -362,8 +363,7 @@ impl Incidents {
                                 .get(&key)
                                 .is_some_and(|incident| incident.is_past_ceiling(bytes))
                     })
-                },
-            )
+                })
     }
 
     /// Is an incident open that this destination could be part of?

@@ -306,7 +306,7 @@ fn named(said: &str, answered: &str) -> [Event; 2] {
         named_by: Some(client),
         ..Facts::default()
     };
-    [Event::Answer(Box::new(answer)), Event::Facts(flow, Box::new(facts))]
+    [Event::Answer(Box::new(answer)), Event::Facts(flow, Arc::new(facts))]
 }
 
 /// Whoever says an allowed name to another's server must not be let through by it, nor by the other's.

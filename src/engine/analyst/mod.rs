@@ -326,7 +326,9 @@ impl Analyst {
         }
         let known = (&*self.rules, &self.register, &self.directory);
         let wishes = wishes(&self.rules, &self.egress);
-        let is_young = |pair: &&egress::Pair| pair.is_young && !pair.is_served();
+        let is_young = |pair: &&egress::Pair| {
+            pair.is_young && !pair.is_served() && pair.class() == measure.class
+        };
         let allowed = case.pairs.of(case.host).filter(is_young).filter(|&pair| {
             let labels = labels_of_pair(known, (case.host, pair), self.clock.now());
             wishes.allows(&Case { pair, ..case }, pair.out.sent, &labels)
