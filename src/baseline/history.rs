@@ -481,11 +481,12 @@ impl Baseline {
         let Some(pair) = host.and_then(|host| host.pairs.get(&to)) else {
             return self.of_newcomers(self.top(whose, bytes), to, bytes);
         };
-        let growth = growth(bytes, pair.largest);
+        let before = pair.days.before(LATEST);
+        let growth = growth(bytes, before.largest());
         let prior = Tail::power_law(growth, GROWTH_UNIT as f64, GROWTH_ALPHA);
         let group = self.of_group(whose);
         let tail = group.map_or(prior, |group| prior.refine(&group.growth, growth, 20.0));
-        tail.refine(&pair.days, bytes, 5.0)
+        tail.refine(&before, bytes, 5.0)
     }
 
     /// How likely is a day with this much to one destination on probation?
@@ -588,7 +589,8 @@ impl Baseline {
             let usual = day.pairs.iter().filter(|pair| !pair.is_served && !pair.is_young);
             let growth = usual.filter(taught).filter_map(|pair| {
                 let known = host.pairs.get(&pair.destination)?;
-                Some((growth(pair.taught[class], known.largest), pair.is_clipped))
+                let largest = known.days.before(LATEST).largest();
+                Some((growth(pair.taught[class], largest), pair.is_clipped))
             });
             let most = growth.max();
             if most.is_some() || COUNTS_FROM[class] == 0 {
@@ -736,6 +738,10 @@ const BIG_UPLOAD: u64 = 1 << 20;
 /// Bytes of a class from which a day counts among those of the class. That there is a call is no evidence of
 /// anything, so that calls are judged among calls.
 const COUNTS_FROM: OfClass<u64> = [0, BIG_UPLOAD];
+
+/// Latest days of use that say nothing of what is usual at a destination: a working week. Who sends twice as much
+/// each day is compared with where that began.
+const LATEST: usize = 5;
 
 /// As much as on the largest earlier day.
 const GROWTH_UNIT: u64 = 1024;

@@ -178,11 +178,28 @@ impl<const N: usize> Ring<N> {
 }
 
 impl<const N: usize> Ring<N> {
+    /// The samples but for the latest `latest`; the oldest stays in any case.
+    #[must_use]
+    pub fn before(&self, latest: usize) -> Self {
+        let kept = self.samples.len().saturating_sub(latest).max(1);
+        let left_out = self.samples.len().saturating_sub(kept);
+        let is_kept = |sample: &&Sample| usize::from(self.age(**sample)) < kept;
+        Self {
+            samples: self.samples.iter().filter(is_kept).copied().collect(),
+            turn: (self.turn + (N - left_out) as u16) % N as u16,
+        }
+    }
+
+    /// How many samples came before it.
+    fn age(&self, sample: Sample) -> u16 {
+        let oldest = (self.turn + N as u16 - self.samples.len() as u16) % N as u16;
+        (sample.turn() + N as u16 - oldest) % N as u16
+    }
+
     /// The samples in the order in which they came, each rounded down to its bin, in bytes.
     pub fn oldest_first(&self) -> Vec<u64> {
-        let age = |sample: &Sample| (sample.turn() + N as u16 - self.turn) % N as u16;
         let mut samples: Vec<Sample> = self.samples.to_vec();
-        samples.sort_unstable_by_key(age);
+        samples.sort_unstable_by_key(|&sample| self.age(sample));
         samples.into_iter().map(|sample| sample.bin().floor() as u64).collect()
     }
 }
@@ -420,6 +437,11 @@ mod tests {
             let again: Ring<60> = ring.oldest_first().into_iter().collect();
             prop_assert_eq!(bins(&again), bins(&ring));
             prop_assert_eq!(again.oldest_first(), ring.oldest_first());
+            for latest in [0, 1, 5, 60] {
+                let mut before = ring.oldest_first();
+                before.truncate(before.len().saturating_sub(latest).max(1));
+                prop_assert_eq!(ring.before(latest).oldest_first(), before);
+            }
         }
 
         /// More bytes are never less surprising: looks in flight would otherwise depend on their times.

@@ -128,14 +128,28 @@ fn a_usual_place_is_judged_by_how_it_grows() {
                 talk(analyst, day, Talk { host, to, protocol: Protocol::TCP, out, back: MB });
             }
         });
-        let out = (MB / 2 + 3 * 100_000 + 13 * 10_000) * times;
-        let usual = Talk { host: 3, to: USUAL, protocol: Protocol::TCP, out, back: MB };
-        talk(&mut analyst, 14, usual);
-        score(&analyst, 3, USUAL)
+        score_of_day(&mut analyst, 14, times)
     };
     let [same, twice, hundredfold] = [1, 2, 100].map(after);
     assert!(same < 3.0 && twice < 6.0, "{same} {twice}");
     assert!(hundredfold > 8.0, "{hundredfold}");
+}
+
+/// Who sends twice as much each day is not measured by yesterday.
+#[test]
+fn a_ramp_is_compared_with_where_it_began() {
+    let mut analyst = learned(|_, _, _| {});
+    let first = score_of_day(&mut analyst, 14, 1);
+    let last = (15..21).map(|day| score_of_day(&mut analyst, day, 1 << (day - 14))).last();
+    assert!(first < 3.0 && last > Some(9.0), "{first} on the first day, {last:?} on the last");
+}
+
+/// The score of a day on which host 3 sends so many times what it usually does to its usual place.
+fn score_of_day(analyst: &mut Analyst, day: u64, times: u64) -> f64 {
+    let out = (MB / 2 + 3 * 100_000 + 13 * 10_000) * times;
+    let usual = Talk { host: 3, to: USUAL, protocol: Protocol::TCP, out, back: MB };
+    talk(analyst, day, usual);
+    score(analyst, 3, USUAL)
 }
 
 /// However many clients a server has, the one that gets as much as the one that got most on other days is nothing.
