@@ -100,6 +100,11 @@ impl Key {
 }
 
 impl Incident {
+    /// Would it page for the first time by a verdict of this severity?
+    pub(super) fn is_graver(&self, severity: Severity) -> bool {
+        self.severity < Severity::Medium && severity >= Severity::Medium
+    }
+
     pub(super) fn open(key: &Key, facts: Facts, severity: Severity) -> Self {
         let started = facts.started;
         Self {
@@ -342,7 +347,7 @@ impl Incident {
 
 impl Facts {
     pub(super) fn of(scene: &impl Scene, finding: &Finding, labels: Labels) -> Self {
-        let first_at = scene.sight(finding.subject).first_at;
+        let first_at = scene.sight(finding.subject, finding.family).first_at;
         let mut facts = Self {
             day: scene.day(),
             started: first_at,
@@ -377,7 +382,7 @@ impl Facts {
     }
 
     pub(super) fn recount(&mut self, scene: &impl Scene) {
-        let sight = scene.sight(self.finding.subject);
+        let sight = scene.sight(self.finding.subject, self.finding.family);
         self.last = self.last.max(scene.last_at());
         (self.flows, self.today) = (sight.flows, sight.sent);
         self.destinations = sight.destinations;
@@ -458,6 +463,9 @@ impl Facts {
                 peers => format!("{name} at {} addresses", peers.len()),
             },
             (Some(_), _) => to.clone(),
+            (None, _) if key.family == Family::Server => {
+                format!("{} outside clients", self.destinations)
+            }
             (None, _) => format!("{} recently met destinations", self.destinations),
         };
         let (window_secs, history_max, days) = self.finding.busiest_window();

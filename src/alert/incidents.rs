@@ -274,9 +274,10 @@ impl Incidents {
         let kind = match self.incidents.get_mut(&key) {
             Some(_) if self.open.contains(&key) => Kind::Update,
             Some(past) if scene.day().since(past.closed_on) <= self.options.reopen_within_days => {
-                // In silence, until it is four times what was told.
+                // In silence, until it is four times what was told, or is to page and did not.
                 past.recount(scene);
                 if past.sent().out.sent < past.largest.saturating_mul(GROWTH)
+                    && !past.is_graver(severity)
                     && !past.surfaces(&ruling, false)
                 {
                     let hushed = past.hush(&ruling, false);
@@ -393,8 +394,7 @@ impl Incidents {
     }
 
     /// Is an incident open that is about many destinations of the host?
-    pub fn tells_of_many(&self, host: HostKey) -> bool {
-        let family = Family::Volume;
+    pub fn tells_of_many(&self, host: HostKey, family: Family) -> bool {
         !self.open.is_empty() && self.open.contains(&Key { host, destination: None, family })
     }
 

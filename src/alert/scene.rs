@@ -27,7 +27,7 @@ pub trait Scene {
     /// What changes with every packet, and is cheap enough to follow.
     fn subjects(&self) -> &'static [Subject];
     /// All that was sent today, to the destination or to many.
-    fn sight(&self, subject: Subject) -> Sight;
+    fn sight(&self, subject: Subject, family: Family) -> Sight;
     /// Hosts that sent there in the `days` before today.
     fn hosts_within(&self, days: i32) -> usize;
     /// The least number of bytes that would still score `threshold`, all else equal.
@@ -131,7 +131,7 @@ impl Scene for Case<'_> {
         &[Subject::Destination, Subject::Many]
     }
 
-    fn sight(&self, subject: Subject) -> Sight {
+    fn sight(&self, subject: Subject, family: Family) -> Sight {
         let pair = self.pair;
         let mut sight = Sight {
             first_at: pair.first_at,
@@ -145,8 +145,8 @@ impl Scene for Case<'_> {
             (sight.sent, sight.destinations) = (Sent::default(), 0);
             sight.peers.clear();
             sight.sources.clear();
-            let young = |pair: &&Pair| pair.is_young && !pair.is_served();
-            for pair in self.pairs.of(self.host).filter(young) {
+            let counts = |pair: &&Pair| pair.counts_together(family == Family::Server);
+            for pair in self.pairs.of(self.host).filter(counts) {
                 sight.sent = sight.sent.plus(&Sent::of(pair));
                 sight.first_at = sight.first_at.min(pair.first_at);
                 sight.destinations += usize::from(pair.out.sent > 0);
@@ -195,7 +195,7 @@ impl Scene for DnsCase<'_> {
         &[Subject::Destination]
     }
 
-    fn sight(&self, _: Subject) -> Sight {
+    fn sight(&self, _: Subject, _: Family) -> Sight {
         Sight::of_channel(self.channel, self.channel.own())
     }
 
@@ -237,7 +237,7 @@ impl Scene for IcmpCase<'_> {
         &[Subject::Destination]
     }
 
-    fn sight(&self, subject: Subject) -> Sight {
+    fn sight(&self, subject: Subject, _: Family) -> Sight {
         match subject {
             Subject::Destination => Sight::of_channel(self.channel, self.channel.told()),
             Subject::Many => {

@@ -63,6 +63,14 @@ pub(super) fn why(term: &Term) -> Why {
                 days(known)
             ),
         ),
+        Evidence::ServedTogether { bytes: sent, clients, days: known } => (
+            json!({"bytes": sent, "clients": clients, "days": known}),
+            format!(
+                "{} answered to {clients} outside clients together today; {} of history",
+                bytes(sent),
+                days(known)
+            ),
+        ),
         Evidence::HostVolume { bytes: sent, window_secs, history_max, days: known } => (
             json!({"bytes": sent, "window_secs": window_secs, "history_max": history_max, "days": known}),
             format!(
@@ -198,6 +206,7 @@ pub(super) fn told(
         Evidence::Volume { .. }
         | Evidence::Young { .. }
         | Evidence::Served { .. }
+        | Evidence::ServedTogether { .. }
         | Evidence::HostVolume { .. }
         | Evidence::NewDestination { .. }
         | Evidence::Ratio { .. }

@@ -25,7 +25,7 @@ impl Wishes<'_> {
     pub fn allows(&self, scene: &impl Scene, bytes: u64, labels: &Labels) -> bool {
         let about = About {
             subject: Subject::Destination,
-            upload: Upload::Volume,
+            family: Family::Volume,
             grade: Grade::Low,
             bytes,
         };
@@ -41,12 +41,7 @@ impl Wishes<'_> {
     ) -> Ruling {
         let about = About {
             subject: finding.subject,
-            upload: match finding.family {
-                Family::Volume => Upload::Volume,
-                Family::Server => Upload::Server,
-                Family::Dns => Upload::Dns,
-                Family::Icmp => Upload::Icmp,
-            },
+            family: finding.family,
             grade: match severity {
                 Severity::Low => Grade::Low,
                 Severity::Medium => Grade::Medium,
@@ -59,10 +54,10 @@ impl Wishes<'_> {
     }
 
     fn judge(&self, scene: &impl Scene, about: About, labels: &Labels) -> Ruling {
-        let About { subject, upload, grade, bytes } = about;
+        let About { subject, family, grade, bytes } = about;
         let mut hosts: SmallVec<[Addr; 8]> = labels.machine.addresses.iter().copied().collect();
         hosts.push(scene.addr());
-        let sight = scene.sight(subject);
+        let sight = scene.sight(subject, family);
         // Of many destinations each has a name and a category of its own.
         let who = (subject == Subject::Destination).then_some(&labels.who);
         let is_sure = who.is_some_and(|who| !who.is_mismatch);
@@ -73,7 +68,12 @@ impl Wishes<'_> {
         }
         let at = scene.last_at();
         self.exceptions.ruling(&Matter {
-            upload,
+            upload: match family {
+                Family::Volume => Upload::Volume,
+                Family::Server => Upload::Server,
+                Family::Dns => Upload::Dns,
+                Family::Icmp => Upload::Icmp,
+            },
             grade,
             hosts: &hosts,
             mac: labels.machine.mac.as_deref().and_then(|mac| mac.parse().ok()),
@@ -94,7 +94,7 @@ impl Wishes<'_> {
 #[derive(Debug, Clone, Copy)]
 struct About {
     subject: Subject,
-    upload: Upload,
+    family: Family,
     grade: Grade,
     bytes: u64,
 }

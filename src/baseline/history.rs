@@ -43,7 +43,7 @@ impl Default for Options {
 /// Memory that a remembered host takes, in bytes, with full rings and its place in an ordered map: key,
 /// hash, index, and half as much again for room to grow.
 pub const HOST_BYTES: usize =
-    (size_of::<HostHistory>() + MAP_ENTRY) * 3 / 2 + 9 * Ring::<60>::BYTES;
+    (size_of::<HostHistory>() + MAP_ENTRY) * 3 / 2 + 10 * Ring::<60>::BYTES;
 /// The same of a pair.
 pub const PAIR_BYTES: usize = (size_of::<PairHistory>() + MAP_ENTRY) * 3 / 2 + Ring::<32>::BYTES;
 /// The same of a destination.
@@ -73,6 +73,8 @@ struct GroupHistory {
     classes: OfClass<ClassHistory>,
     /// Of hosts that answered any, the most in one day to one outside client.
     client: Histogram,
+    /// What they answered to all of them.
+    clients: Histogram,
 }
 
 /// What was sent in exchanges of one class.
@@ -105,6 +107,7 @@ struct HostHistory {
     days: u32,
     windows: OfClass<[Ring<60>; 4]>,
     client: Ring<60>,
+    clients: Ring<60>,
     pairs: IndexMap<Destination, PairHistory, foldhash::fast::RandomState>,
 }
 
@@ -226,6 +229,8 @@ impl Baseline {
         }
         if let Some(most) = day.most_served() {
             group.client.add(most);
+            let is_clipped = day.pairs.iter().any(|pair| pair.is_served && pair.is_clipped);
+            group.clients.take((day.served_out, is_clipped));
         }
         self.learn_host(day);
         self.host_days += 1;
@@ -255,6 +260,13 @@ impl Baseline {
     /// The same of an upload to many destinations on probation.
     pub fn vouch_many(&mut self, group: Group, class: Class, bytes: u64) {
         self.groups.entry(group).or_default().classes[class as usize].young.add(bytes);
+    }
+
+    /// The same of what a server answered to many clients.
+    pub fn vouch_served(&mut self, host: HostKey, bytes: u64) {
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.clients.add(bytes);
+        }
     }
 
     /// A person says that an upload which ended on `day` was a theft. Is that day the first on which the host
@@ -345,6 +357,7 @@ impl Baseline {
             windows: windows(bulk),
             media_windows: windows(media),
             answered: known.client.oldest_first(),
+            answered_in_all: known.clients.oldest_first(),
             destinations,
         })
     }
@@ -371,6 +384,7 @@ impl Baseline {
             }
         }
         host.client = profile.answered.iter().copied().collect();
+        host.clients = profile.answered_in_all.iter().copied().collect();
         for known in &profile.destinations {
             let destination = Destination::of_key(&known.key)
                 .ok_or_else(|| Unfit(format!("{:?} is no destination", known.key)))?;
@@ -527,6 +541,15 @@ impl Baseline {
         self.hosts.get(&whose.host).map_or(tail, |host| tail.refine(&host.client, bytes, 10.0))
     }
 
+    /// How likely is a day with this much answered to all outside clients together?
+    pub fn served_together(&self, whose: Whose, bytes: u64) -> Tail {
+        let mut tail = Tail::prior(whose.class, bytes);
+        if let Some(group) = self.groups.get(&whose.group) {
+            tail = tail.refine(&group.clients, bytes, 20.0);
+        }
+        self.hosts.get(&whose.host).map_or(tail, |host| tail.refine(&host.clients, bytes, 10.0))
+    }
+
     /// How likely is a day on which window number `window` holds this much?
     pub fn window(&self, whose: Whose, window: usize, bytes: u64) -> Tail {
         let mut tail = Tail::prior(whose.class, bytes);
@@ -617,6 +640,7 @@ impl Baseline {
         // Each client is new to a server; the server's clients together are the reference.
         if let Some(most) = day.most_served() {
             host.client.add(most);
+            host.clients.add(day.served_out);
         }
         for pair in day.pairs.iter().filter(|pair| !pair.is_served) {
             let is_first_use = !host.pairs.contains_key(&pair.destination);
@@ -769,6 +793,7 @@ mod tests {
             windows_max: [[bytes; 4], [0; 4]],
             is_marked: false,
             young_out: [0; 2],
+            served_out: 0,
             pairs: vec![PairDay {
                 destination: destination(to),
                 first_at: Timestamp::EPOCH,

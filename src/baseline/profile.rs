@@ -29,8 +29,10 @@ pub struct Profile {
     pub windows: Vec<WindowProfile>,
     /// The same of calls and their like, which the others leave out.
     pub media_windows: Vec<WindowProfile>,
-    /// Bytes answered in a day to one outside client, the latest 60.
+    /// Bytes answered in a day to the outside client that got most, the latest 60.
     pub answered: Vec<u64>,
+    /// The same to all of them.
+    pub answered_in_all: Vec<u64>,
     /// To whom it sends, what it sent most to first.
     pub destinations: Vec<DestinationProfile>,
 }

@@ -54,8 +54,8 @@ pub struct Measure {
     pub class: Class,
     /// Bytes to the destination today.
     pub bytes: u64,
-    /// Bytes to all destinations on probation today.
-    pub young: u64,
+    /// Bytes to all destinations on probation today; to all clients, where the destination is one.
+    pub together: u64,
     /// Bytes in the host's sliding windows.
     pub windows: WindowSums,
 }
@@ -67,7 +67,7 @@ impl Measure {
         Self {
             class,
             bytes: pair.out.sent,
-            young: host.young_out(class),
+            together: if pair.is_served() { host.served_out() } else { host.young_out(class) },
             windows: host.windows(class),
         }
     }
@@ -78,7 +78,7 @@ impl Measure {
         Self {
             class: self.class,
             bytes,
-            young: self.young.saturating_sub(missing),
+            together: self.together.saturating_sub(missing),
             windows: self.windows.map(|sum| sum.saturating_sub(missing)),
         }
     }
@@ -89,7 +89,7 @@ impl Measure {
 pub enum Subject {
     /// The destination itself.
     Destination,
-    /// All destinations on probation: one upload split over many.
+    /// All destinations on probation: one upload split over many. Or all clients of a server.
     Many,
 }
 
@@ -150,6 +150,15 @@ pub enum Evidence {
     Served {
         /// Bytes sent today.
         bytes: u64,
+        /// Days on which this host sent anything before.
+        days: u32,
+    },
+    /// Bytes answered to all outside clients in a day.
+    ServedTogether {
+        /// Bytes sent today.
+        bytes: u64,
+        /// To how many clients.
+        clients: usize,
         /// Days on which this host sent anything before.
         days: u32,
     },
@@ -237,6 +246,7 @@ impl Evidence {
             Self::Volume { .. } => "volume",
             Self::Young { .. } => "young-destinations",
             Self::Served { .. } => "served-volume",
+            Self::ServedTogether { .. } => "served-together",
             Self::HostVolume { .. } => "host-volume",
             Self::NewDestination { .. } => "new-destination",
             Self::Ratio { .. } => "ratio",
@@ -249,10 +259,11 @@ impl Evidence {
 }
 
 /// Every detector, for saying which of them kept quiet.
-pub const DETECTORS: [&str; 10] = [
+pub const DETECTORS: [&str; 11] = [
     "volume",
     "young-destinations",
     "served-volume",
+    "served-together",
     "host-volume",
     "new-destination",
     "ratio",
@@ -286,7 +297,7 @@ impl Finding {
     pub fn bytes(&self) -> u64 {
         match self.subject {
             Subject::Destination => self.measure.bytes,
-            Subject::Many => self.measure.young,
+            Subject::Many => self.measure.together,
         }
     }
 
@@ -300,6 +311,7 @@ impl Finding {
             Evidence::Volume { .. }
             | Evidence::Young { .. }
             | Evidence::Served { .. }
+            | Evidence::ServedTogether { .. }
             | Evidence::NewDestination { .. }
             | Evidence::Ratio { .. }
             | Evidence::DnsTunnel { .. }
@@ -322,7 +334,7 @@ pub fn judge(case: Case<'_>, measure: Measure) -> Finding {
     let (subject, main) = volume::of_destinations(case, &measure, &known);
     let subject_bytes = match subject {
         Subject::Destination => measure.bytes,
-        Subject::Many => measure.young,
+        Subject::Many => measure.together,
     };
     let window = volume::of_host(case, &measure, subject_bytes);
     let strongest = main.bits.max(window.bits * 2);
@@ -385,7 +397,7 @@ fn of_channel(
         measure: Measure {
             class: Class::Bulk,
             bytes,
-            young: bytes,
+            together: bytes,
             windows: WindowSums::default(),
         },
         known: Prevalence {

@@ -4,7 +4,7 @@ use super::{Bits, Case, Evidence, Measure, Subject, Term};
 use crate::baseline::{Prevalence, Tail};
 use crate::egress::WINDOWS;
 
-/// Bytes of the day to this destination, or to all on probation together: whichever is less likely.
+/// Bytes of the day to this destination, or to all on probation (of a server: all clients) together.
 ///
 /// Sums of a day only grow, so judging them again and again costs no false alarms: the references
 /// hold what earlier days ended at (DETECTION 2).
@@ -14,21 +14,32 @@ pub(super) fn of_destinations(
     known: &Prevalence,
 ) -> (Subject, Term) {
     let single = of_destination(case, measure, known);
-    let young = case.host.young_destinations();
-    // One destination that has most of the young bytes is judged as itself.
-    let is_split = case.pair.is_young && young > 1 && measure.bytes < measure.young / 2;
-    if is_split {
-        let tail = case.baseline.young_sum(case.whose(measure), measure.young);
-        let many = Term {
-            bits: Bits::of_probability(tail.p),
-            evidence: Evidence::Young { bytes: measure.young, destinations: young },
-        };
-        // One that stands out is told as itself.
-        if many.bits + STANDS_OUT > single.bits || case.tells_of_many {
-            return (Subject::Many, many);
-        }
+    // One that has most of the bytes is judged as itself.
+    if measure.bytes < measure.together / 2
+        && let Some(many) = together(case, measure)
+        // And so is one that stands out.
+        && (many.bits + STANDS_OUT > single.bits || case.tells_of_many)
+    {
+        return (Subject::Many, many);
     }
     (Subject::Destination, single)
+}
+
+/// All destinations on probation as one, or all clients of a server.
+fn together(case: Case<'_>, measure: &Measure) -> Option<Term> {
+    let (whose, bytes) = (case.whose(measure), measure.together);
+    let (tail, evidence) = if case.pair.is_served() {
+        let clients = case.pairs.of(case.host).filter(|pair| pair.counts_together(true)).count();
+        let days = case.baseline.days(whose.host);
+        let evidence = Evidence::ServedTogether { bytes, clients, days };
+        (case.baseline.served_together(whose, bytes), evidence)
+    } else if case.pair.is_young {
+        let evidence = Evidence::Young { bytes, destinations: case.host.young_destinations() };
+        (case.baseline.young_sum(whose, bytes), evidence)
+    } else {
+        return None;
+    };
+    Some(Term { bits: Bits::of_probability(tail.p), evidence })
 }
 
 /// The least likely of the host's windows against its own days: at half weight, for it sees the same

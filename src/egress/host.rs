@@ -38,9 +38,11 @@ struct Today {
     windows_max: OfClass<WindowSums>,
     young_out: OfClass<u64>,
     young_clipped: OfClass<u64>,
+    served_out: u64,
+    served_clipped: u64,
     bytes_out: u64,
     is_marked: bool,
-    /// Bytes to young destinations at which their sum is judged again.
+    /// Bytes to young destinations and to clients at which their sum is judged again.
     next_look: u64,
 }
 
@@ -59,6 +61,8 @@ pub struct HostDay {
     pub is_marked: bool,
     /// Bytes to all young destinations, without suspicious ones.
     pub young_out: OfClass<u64>,
+    /// Bytes in flows that outside ends opened, without suspicious ones.
+    pub served_out: u64,
     /// Each destination.
     pub pairs: Vec<PairDay>,
 }
@@ -171,6 +175,11 @@ impl Host {
         self.today.young_out[class as usize]
     }
 
+    /// Bytes sent today in flows that outside ends opened.
+    pub fn served_out(&self) -> u64 {
+        self.today.served_out
+    }
+
     /// Destinations on probation that it sent something to today.
     pub fn young_destinations(&self) -> usize {
         self.list.young as usize
@@ -219,6 +228,12 @@ impl Host {
                 today.young_clipped[class] += out.sent;
             }
         }
+        if delta.initiator != side {
+            today.served_out += out.sent;
+            if pair.clipped.is_none() {
+                today.served_clipped += out.sent;
+            }
+        }
         let windows = &mut self.windows[class];
         windows.add(delta.last_at, out.sent);
         if !today.is_marked {
@@ -226,12 +241,12 @@ impl Host {
                 *max = sum.max(*max);
             }
         }
-        let young_out = today.young_out.iter().sum();
-        let young_is_due = young_out >= today.next_look.max(floor);
-        if young_is_due {
-            today.next_look = next_look(young_out);
+        let together = today.young_out.iter().sum::<u64>() + today.served_out;
+        let sum_is_due = together >= today.next_look.max(floor);
+        if sum_is_due {
+            today.next_look = next_look(together);
         }
-        pair.is_due(floor) || young_is_due
+        pair.is_due(floor) || sum_is_due
     }
 
     /// Follows bytes from one of its destinations to another.
@@ -265,6 +280,8 @@ impl Host {
         self.largest = self.largest.into_iter().chain(other.largest).max_by_key(|&(_, most)| most);
         let (today, theirs) = (&mut self.today, &other.today);
         today.bytes_out += theirs.bytes_out;
+        today.served_out += theirs.served_out;
+        today.served_clipped += theirs.served_clipped;
         today.is_marked |= theirs.is_marked;
         today.next_look = 0;
         for class in Class::ALL {
@@ -300,6 +317,7 @@ impl Host {
             windows_max: today.windows_max,
             is_marked: today.is_marked,
             young_out: today.young_clipped,
+            served_out: today.served_clipped,
             pairs: days,
         })
     }

@@ -322,10 +322,10 @@ impl Egress {
         }
     }
 
-    /// Puts all destinations on probation of the host under suspicion.
-    pub fn mark_young(&mut self, touch: &Touch) {
+    /// Puts all destinations on probation of the host under suspicion; where it is a server, its clients.
+    pub fn mark_together(&mut self, touch: &Touch) {
         let host = &mut self.hosts[touch.host_at];
-        if self.pairs.mark_young(host) {
+        if self.pairs.mark_together(host, touch.pair_at) {
             host.mark();
         }
     }

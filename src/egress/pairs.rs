@@ -89,6 +89,11 @@ impl Pair {
         }
     }
 
+    /// Is it one of the clients that are judged together, or else of the destinations on probation that are?
+    pub fn counts_together(&self, served: bool) -> bool {
+        self.is_served() == served && (served || self.is_young)
+    }
+
     /// The addresses of the flows that sent most, each once.
     pub fn peers(&self) -> SmallVec<[Addr; FLOWS_KEPT]> {
         let mut peers = SmallVec::new();
@@ -438,12 +443,13 @@ impl Pairs {
         }
     }
 
-    /// Puts every destination on probation under suspicion; was one of them not?
-    pub(super) fn mark_young(&mut self, host: &Host) -> bool {
+    /// Puts all that are judged together with pair number `with` under suspicion; was one of them not?
+    pub(super) fn mark_together(&mut self, host: &Host, with: u32) -> bool {
+        let is_served = self.pairs[with].is_served();
         let (mut number, mut is_new) = (host.list.first, false);
         while number != NIL {
             let pair = &mut self.pairs[number];
-            is_new |= pair.is_young && pair.mark();
+            is_new |= pair.counts_together(is_served) && pair.mark();
             number = pair.next;
         }
         is_new

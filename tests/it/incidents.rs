@@ -11,17 +11,13 @@ use sekisho::time::Timestamp;
 fn send(analyst: &mut Analyst, day: u64, (host, to): (u8, [u8; 4]), (second, bytes): (u64, u64)) {
     let end = |addr: [u8; 4], port| Endpoint { addr: Addr::from_v4(addr), port };
     let at = Timestamp::from_secs_nanos(1_773_000_000 + day * 86_400 + second, 0);
-    let sent = Counters {
-        payload: bytes,
-        acked: bytes,
-        sent: bytes,
-        wire: bytes,
-        packets: 9,
-        ..Counters::default()
-    };
     let (from, to) = (end([10, 0, 0, host], 50_000), end(to, 443));
-    let out = [sent, Counters::default()];
+    let out = [counters(bytes), Counters::default()];
     analyst.fold([&FlowDelta::new(from, to, Protocol::TCP, at, out)]);
+}
+
+fn counters(sent: u64) -> Counters {
+    Counters { payload: sent, acked: sent, sent, wire: sent, packets: 9, ..Counters::default() }
 }
 
 /// Folds a day on which one host sends so many bytes, within twenty seconds, to a destination that only it

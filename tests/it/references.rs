@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sekisho::config::{Keys, Settings};
+use sekisho::detect::{Family, Subject};
 use sekisho::engine::Analyst;
 use sekisho::flow::{Counters, FlowDelta};
 use sekisho::net::{Addr, Endpoint, Protocol};
@@ -169,4 +170,21 @@ fn a_server_is_judged_by_the_client_that_got_most() {
         let score = score(&analyst, 200, [198, 51, 14, 0]);
         assert!(score < 3.0, "{score} with {clients} clients a day");
     }
+}
+
+/// A store that nobody outside ever read, read by many strangers a little each, is one find that says so.
+#[test]
+fn what_many_clients_take_is_one_find() {
+    let mut analyst = learned(|_, _, _| {});
+    for client in 1..=12 {
+        let to = [198, 51, 100, client];
+        let out = 8 * MB + u64::from(client) * 1000;
+        let read = Talk { host: 200, to, protocol: Protocol::TCP, out, back: 1000 };
+        answer(&mut analyst, 14, read);
+    }
+    let [host, last] = [[10, 20, 1, 200], [198, 51, 100, 12]].map(Addr::from_v4);
+    let finding = analyst.verdict(host, last).unwrap();
+    assert_eq!((finding.subject, finding.family), (Subject::Many, Family::Server));
+    assert_eq!(finding.bytes() / MB, 96);
+    assert!(finding.score >= analyst.threshold(), "{}", finding.score);
 }

@@ -88,6 +88,9 @@ impl Analyst {
         }
         match (verdict, destination) {
             (Verdict::Benign, Some(to)) => self.baseline.vouch(host, (to, day, bytes), windows),
+            (Verdict::Benign, None) if family == Family::Server => {
+                self.baseline.vouch_served(host, bytes);
+            }
             (Verdict::Benign, None) => {
                 self.baseline.vouch_many(self.group(host), windows.0, bytes);
             }

@@ -22,7 +22,7 @@ use crate::alert::{
 };
 use crate::baseline::{self, Baseline};
 use crate::covert::{ChannelDay, Echoes, Lookups};
-use crate::detect::{Bits, Case, Finding, Measure, Subject, judge};
+use crate::detect::{Bits, Case, Family, Finding, Measure, Subject, judge};
 use crate::egress::{self, Crossing, Destination, Egress, Onward, Place, Relays};
 use crate::flow::FlowDelta;
 use crate::machines::{Identity, Register};
@@ -281,8 +281,9 @@ impl Analyst {
         }
         let Some(touch) = touch else { return };
         let (host, pair) = self.egress.touched(&touch);
+        let family = if pair.is_served() { Family::Server } else { Family::Volume };
         let case = Case {
-            tells_of_many: self.incidents.tells_of_many(touch.host),
+            tells_of_many: self.incidents.tells_of_many(touch.host, family),
             ..case(&self.egress, &self.baseline, self.floor_bytes, (host, pair))
         };
         // The last word on an incident is said with its flow's last byte counted.
@@ -309,7 +310,7 @@ impl Analyst {
         if is_suspicious && self.baseline.age(touch.host, day) >= LEARN_ALL_BEFORE {
             match finding.subject {
                 Subject::Destination => self.egress.mark(&touch),
-                Subject::Many => self.egress.mark_young(&touch),
+                Subject::Many => self.egress.mark_together(&touch),
             }
         }
     }
@@ -326,17 +327,19 @@ impl Analyst {
         }
         let known = (&*self.rules, &self.register, &self.directory);
         let wishes = wishes(&self.rules, &self.egress);
-        let is_young = |pair: &&egress::Pair| {
-            pair.is_young && !pair.is_served() && pair.class() == measure.class
+        let served = case.pair.is_served();
+        let counts = |pair: &&egress::Pair| {
+            pair.counts_together(served) && (served || pair.class() == measure.class)
         };
-        let allowed = case.pairs.of(case.host).filter(is_young).filter(|&pair| {
+        let allowed = case.pairs.of(case.host).filter(counts).filter(|&pair| {
             let labels = labels_of_pair(known, (case.host, pair), self.clock.now());
             wishes.allows(&Case { pair, ..case }, pair.out.sent, &labels)
         });
         match allowed.map(|pair| pair.out.sent).sum() {
             0 => finding,
             allowed => {
-                judge(case, Measure { young: measure.young.saturating_sub(allowed), ..measure })
+                let together = measure.together.saturating_sub(allowed);
+                judge(case, Measure { together, ..measure })
             }
         }
     }
