@@ -142,6 +142,23 @@ fn copies_and_losses_change_no_verdict() {
     }
 }
 
+/// What was told at low severity and went quiet pages as soon as it is grave enough, and not at four times as much: a store
+/// that strangers read a little each, with hours between them.
+#[test]
+fn what_was_told_at_low_severity_may_still_page() {
+    let Some(folder) = scenarios() else { return };
+    let labels = labels(&folder);
+    let label = find(&labels, "S19");
+    let alerts = alerts(&[folder.join("baseline"), label.file.clone()]);
+    let is_of_store = |alert: &&Alert| {
+        alert.destination.key == "*" && label.hosts.contains(&alert.host.ip.to_string())
+    };
+    let told: Vec<&Alert> = alerts.iter().filter(is_of_store).collect();
+    let page = told.iter().find(|alert| alert.severity >= Severity::Medium).unwrap();
+    assert_eq!((told[0].severity, page.kind), (Severity::Low, Kind::Reopen));
+    assert!(page.bytes_out < 4 * told[0].bytes_out, "{}, {}", told[0].bytes_out, page.bytes_out);
+}
+
 /// Two weeks to learn from, then the theft: it must be found, with the right number of bytes.
 #[test]
 fn thefts_are_found_after_the_learning_days() {
