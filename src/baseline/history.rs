@@ -228,7 +228,7 @@ impl Baseline {
             }
         }
         if let Some(most) = day.most_served() {
-            group.client.add(most);
+            group.client.take(most);
             let is_clipped = day.pairs.iter().any(|pair| pair.is_served && pair.is_clipped);
             group.clients.take((day.served_out, is_clipped));
         }
@@ -639,7 +639,7 @@ impl Baseline {
         }
         // Each client is new to a server; the server's clients together are the reference.
         if let Some(most) = day.most_served() {
-            host.client.add(most);
+            host.client.add(most.0);
             host.clients.add(day.served_out);
         }
         for pair in day.pairs.iter().filter(|pair| !pair.is_served) {

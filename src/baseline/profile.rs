@@ -28,10 +28,12 @@ pub struct Profile {
     /// first.
     pub windows: Vec<WindowProfile>,
     /// The same of calls and their like, which the others leave out.
+    #[serde(default)]
     pub media_windows: Vec<WindowProfile>,
     /// Bytes answered in a day to the outside client that got most, the latest 60.
     pub answered: Vec<u64>,
     /// The same to all of them.
+    #[serde(default)]
     pub answered_in_all: Vec<u64>,
     /// To whom it sends, what it sent most to first.
     pub destinations: Vec<DestinationProfile>,

@@ -267,8 +267,8 @@ impl Tail {
     /// Rank within the samples (empirical survival function); beyond the k-th largest a power law
     /// (Weissman 1978) with the index of Hill (1975), shrunk to the parent's by a gamma prior of
     /// weight 4; then P = (n·F + c·P′) / (n + c). A sample that was cut off below `bytes` counts for what the power
-    /// law says is left of it (Efron 1967), and not for the index: else what is kept out of suspicion
-    /// would make the next suspicion easier, and so on.
+    /// law says is left of it (Efron 1967), and not for the index: else what is kept out under suspicion
+    /// would make the next of its kind suspicious earlier, and so on.
     #[must_use]
     pub fn refine(self, samples: &impl Samples, bytes: u64, weight: f64) -> Self {
         let n = samples.count();

@@ -89,9 +89,11 @@ pub struct PairDay {
 }
 
 impl HostDay {
-    /// The most that it answered to one outside client, without suspicious bytes; `None` where it answered none.
-    pub fn most_served(&self) -> Option<u64> {
-        self.pairs.iter().filter(|pair| pair.is_served).map(|pair| pair.clipped).max()
+    /// The most that it answered to one outside client, without suspicious bytes, and whether there were any;
+    /// `None` where it answered none.
+    pub fn most_served(&self) -> Option<(u64, bool)> {
+        let served = self.pairs.iter().filter(|pair| pair.is_served);
+        served.map(|pair| (pair.clipped, pair.is_clipped)).max()
     }
 }
 

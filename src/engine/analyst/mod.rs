@@ -281,11 +281,7 @@ impl Analyst {
         }
         let Some(touch) = touch else { return };
         let (host, pair) = self.egress.touched(&touch);
-        let family = if pair.is_served() { Family::Server } else { Family::Volume };
-        let case = Case {
-            tells_of_many: self.incidents.tells_of_many(touch.host, family),
-            ..case(&self.egress, &self.baseline, self.floor_bytes, (host, pair))
-        };
+        let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
         // The last word on an incident is said with its flow's last byte counted.
         let is_last_word =
             delta.end.is_some() && self.incidents.is_open(touch.host, touch.destination);
@@ -295,6 +291,9 @@ impl Analyst {
             self.incidents.touch(&case);
             return;
         }
+        let family = if pair.is_served() { Family::Server } else { Family::Volume };
+        let tells_of_many = self.incidents.tells_of_many(touch.host, family);
+        let case = Case { tells_of_many, ..case };
         let finding = self.finding(case);
         // What an incident knows as names, or as pings, is not told again as bytes.
         let is_covered = self.incidents.is_covered(&case);
