@@ -10,7 +10,7 @@ use sekisho::capture::memory::MemorySource;
 use sekisho::capture::{FileSource, Polled, Source};
 use sekisho::config::{Keys, Settings};
 use sekisho::engine::{Analyst, Run, replay};
-use sekisho::frame::Batch;
+use sekisho::frame::{Batch, LinkType};
 use sekisho::sink::{JsonLines, Sink};
 use sekisho::time::Timestamp;
 
@@ -204,10 +204,10 @@ impl Source for Silent {
     }
 }
 
-/// A nanosecond pcap of some of the frames, which are all of one link type.
+/// A nanosecond pcap of some of the frames, which are all of one link type; of none, that of Ethernet.
 pub(crate) fn pcap(batch: &Batch, which: std::ops::Range<usize>) -> Vec<u8> {
     let mut file = Vec::new();
-    let link = u32::from(batch.heads[0].link.0);
+    let link: u32 = batch.heads.first().map_or(LinkType::ETHERNET, |head| head.link).0.into();
     for word in [0xa1b2_3c4d, 0x0004_0002, 0, 0, 262_144, link] {
         file.extend(word.to_le_bytes());
     }
@@ -280,7 +280,7 @@ fn a_clock_that_jumps_loses_no_byte() {
         sent += 100;
         batch.push(sekisho::frame::Frame {
             at: Timestamp::from_secs_nanos(secs, 0),
-            link: sekisho::frame::LinkType::RAW,
+            link: LinkType::RAW,
             wire_len: bytes.len() as u32,
             bytes: &bytes,
         });

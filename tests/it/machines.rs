@@ -401,8 +401,8 @@ proptest! {
         }
         let folder = tempfile::tempdir().unwrap();
         let (half, all) = (frames.heads.len() / 2, frames.heads.len());
-        let parts = [0..half, half..all].map(|which| {
-            let path = folder.path().join(format!("{}.pcap", which.start + 1));
+        let parts = [("first", 0..half), ("second", half..all)].map(|(name, which)| {
+            let path = folder.path().join(name).with_extension("pcap");
             std::fs::write(&path, pcap(&frames, which)).unwrap();
             path
         });
