@@ -50,6 +50,7 @@ UNSURE = {
     "calls with video, how many": of_event("call with video", "rate"),
     "files synchronised, how large": of_event("cloud sync", "mb_median"),
     "new workstations": of_key("new_per_month"),
+    "trips": of_key("per_week"),
     "new places of a host": of_key("host_strength"),
     "new places of the office": of_key("office_strength"),
 }

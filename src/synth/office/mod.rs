@@ -14,6 +14,7 @@ mod places;
 mod staff;
 mod thefts;
 mod transfer;
+mod travel;
 mod workday;
 
 use jiff::civil::{Date, Weekday};
@@ -184,13 +185,14 @@ impl Office {
         self.staff.replace(&self.parameters, day, self.seed, &mut self.places);
         let mut transfers: Vec<Transfer> = Vec::new();
         for host in self.staff.hosts() {
+            let Some(addr) = host.addr_on(day, &self.parameters.travel) else { continue };
             let random = Random::new(scramble(scramble(self.seed ^ host.seed()) ^ u64::from(day)));
             let office = workday::Office {
                 parameters: &self.parameters,
                 calendar: &self.calendar,
                 places: &mut self.places,
             };
-            workday::Workday { office, host, random, day, out: &mut transfers }.make_up();
+            workday::Workday { office, host, addr, random, day, out: &mut transfers }.make_up();
         }
         for theft in &self.thefts {
             transfers

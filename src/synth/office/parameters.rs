@@ -20,6 +20,7 @@ pub struct Parameters {
     pub(super) browsing: Browsing,
     pub(super) nat: Nat,
     pub(super) proxy: Proxy,
+    pub(super) travel: Travel,
     #[serde(rename = "event")]
     pub(super) events: Vec<Event>,
     #[serde(default, rename = "move")]
@@ -77,6 +78,15 @@ pub(super) struct Proxy {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Travel {
+    pub(super) share: f64,
+    pub(super) per_week: f64,
+    pub(super) days_max: u32,
+    pub(super) elsewhere: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Event {
     pub(super) name: String,
     #[serde(default)]
@@ -98,10 +108,16 @@ pub(super) struct Event {
     pub(super) over: Over,
     #[serde(default)]
     pub(super) when: When,
+    /// Hours of the day; none stands for any.
+    #[serde(default)]
+    pub(super) hours: Vec<u64>,
     #[serde(default)]
     pub(super) from_day: u32,
     #[serde(default = "never")]
     pub(super) until_day: u32,
+    /// Days after which it comes again.
+    #[serde(default = "never")]
+    pub(super) every: u32,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -129,6 +145,7 @@ pub(super) enum When {
     Work,
     Night,
     First,
+    Back,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -165,6 +182,14 @@ pub enum OfficeError {
         /// What is wrong and what would be right.
         problem: String,
     },
+}
+
+impl Event {
+    /// Is it one of the days on which it happens?
+    pub(super) fn is_on(&self, day: u32) -> bool {
+        let passed = day.checked_sub(self.from_day);
+        passed.is_some_and(|passed| self.from_day + passed % self.every < self.until_day)
+    }
 }
 
 impl Over {
@@ -218,10 +243,14 @@ impl Parameters {
             ("browsing.talkative", self.browsing.talkative),
             ("nat.share", self.nat.share),
             ("proxy.share", self.proxy.share),
+            ("travel.share", self.travel.share),
+            ("travel.per_week", self.travel.per_week),
+            ("travel.elsewhere", self.travel.elsewhere),
         ] {
             within(key, share, 0.0, 1.0)?;
         }
         within("nat.hosts", f64::from(self.nat.hosts), 1.0, 10_000.0)?;
+        within("travel.days_max", f64::from(self.travel.days_max), 1.0, 7.0)?;
         for share in self.hours.at_work {
             within("hours.at_work", share, 0.0, 1.0)?;
         }
@@ -229,10 +258,14 @@ impl Parameters {
         within("browsing.visits_median", browsing.visits_median, 0.0, 10_000.0)?;
         for event in &self.events {
             within("event.share", event.share, 0.0, 1.0)?;
-            within("event.rate", event.rate, 0.0, 100_000.0)?;
+            within("event.rate", event.rate, 0.0, 1_000_000.0)?;
             within("event.mb_max", event.mb_max, 0.0, 1e6)?;
             within("event.back", event.back, 0.0, 1000.0)?;
             within("event.mbit", event.mbit, 1e-5, 1e6)?;
+            within("event.every", f64::from(event.every), 1.0, f64::from(never()))?;
+            for &hour in &event.hours {
+                within("event.hours", hour as f64, 0.0, 23.0)?;
+            }
         }
         let thefts = &self.thefts;
         let counts = [thefts.bulk, thefts.cloud, thefts.night, thefts.split, thefts.slow];

@@ -3,8 +3,9 @@
 use std::net::Ipv4Addr;
 
 use super::habits::Habits;
-use super::parameters::{Nat, Parameters, Who};
+use super::parameters::{Nat, Parameters, Travel, Who};
 use super::places::{PlaceId, Places};
+use super::travel::Whereabouts;
 use crate::net::Addr;
 use crate::synth::random::{Random, scramble};
 
@@ -20,6 +21,7 @@ pub(super) struct Host {
     /// The day on which another takes its place.
     leaves_on: Option<u32>,
     pub(super) is_always_on: bool,
+    travels: bool,
     /// How much it browses, as a multiple of the usual.
     pub(super) scale: f64,
     pub(super) own_service: PlaceId,
@@ -38,6 +40,26 @@ impl Host {
     /// The address that it is seen by: its own, or that of the gateway it is behind.
     pub(super) fn addr(&self) -> Addr {
         self.addr
+    }
+
+    /// The same on a day; none where it is not seen.
+    pub(super) fn addr_on(&self, day: u32, travel: &Travel) -> Option<Addr> {
+        match self.whereabouts(day, travel) {
+            Whereabouts::Here => Some(self.addr),
+            Whereabouts::Elsewhere => {
+                Some(Ipv4Addr::from_bits(FIRST_ELSEWHERE + self.number).into())
+            }
+            Whereabouts::Away => None,
+        }
+    }
+
+    /// Is it where it belongs on a day?
+    pub(super) fn is_here(&self, day: u32, travel: &Travel) -> bool {
+        self.whereabouts(day, travel) == Whereabouts::Here
+    }
+
+    fn whereabouts(&self, day: u32, travel: &Travel) -> Whereabouts {
+        if self.travels { Whereabouts::on(day, self.seed(), travel) } else { Whereabouts::Here }
     }
 
     fn addressed(self, nat: &Nat) -> Self {
@@ -62,7 +84,7 @@ impl Host {
 
     /// Is it there from the first day to the last?
     pub(super) fn stays(&self) -> bool {
-        self.leaves_on.is_none() && self.starts_on.is_none()
+        self.leaves_on.is_none() && self.starts_on.is_none() && !self.travels
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -123,16 +145,22 @@ impl Staff {
             starts_on: None,
             leaves_on: None,
             is_always_on: who == Who::Servers || random.unit() < parameters.hosts.always_on,
+            travels: false,
             scale: random.lognormal(1.0, browsing.mb_spread_hosts),
             own_service: places.fresh(),
             habits: Habits::new(browsing.host_discount, browsing.host_strength, 4096),
         };
-        host.addressed(&parameters.nat)
+        let can_travel = who == Who::Workstations && !host.is_always_on;
+        let travels = can_travel && host.is_among(parameters.travel.share, "travel");
+        Host { travels, ..host }.addressed(&parameters.nat)
     }
 }
 
 /// 10.20.0.0/16 and on.
 const FIRST_ADDR: u32 = 0x0a14_0010;
+
+/// 10.64.0.16 and on: another site.
+const FIRST_ELSEWHERE: u32 = 0x0a40_0010;
 
 /// 10.20.254.0 and on.
 const FIRST_GATEWAY: u32 = 0x0a14_fe00;

@@ -175,3 +175,67 @@ fn mistakes_are_named() {
     assert!(wrong("[hosts]\nworkstations = 3").starts_with("thefts: "));
     assert!(wrong("[[move]]\nservice = 'x'\nday = 3").starts_with("service: no event goes to"));
 }
+
+/// A laptop is in one place a day: silent at home while it is elsewhere, and some are nowhere.
+#[test]
+fn laptops_travel() {
+    let like = format!(
+        "days = 56\n[hosts]\nworkstations = 30\nservers = 0\nalways_on = 0\nnew_per_month = 0\n{NO_THEFTS}\n[travel]\nshare = 1"
+    );
+    let mut office = office(&like, 3);
+    let mut seen: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    let mut both = 0;
+    while let Some(transfers) = office.next_transfers() {
+        let hosts: BTreeSet<u32> = transfers.iter().map(|it| bits(it.host)).collect();
+        both += hosts.iter().filter(|&&host| hosts.contains(&(host ^ HERE_OR_ELSEWHERE))).count();
+        for host in hosts {
+            seen.entry(host).or_default().insert(office.day);
+        }
+    }
+    let days = |network: u32| -> usize {
+        seen.iter()
+            .filter(|(host, _)| *host >> 16 == network >> 16)
+            .map(|(_, days)| days.len())
+            .sum()
+    };
+    let (here, elsewhere) = (days(0x0a14_0000), days(0x0a40_0000));
+    assert_eq!(both, 0);
+    // A trip in one of five weeks, of 2.5 days; half of them are seen.
+    assert_in(elsewhere as f64 / (here + elsewhere) as f64, 0.015, 0.035);
+}
+
+fn bits(addr: Addr) -> u32 {
+    match addr.to_ip() {
+        std::net::IpAddr::V4(addr) => addr.to_bits(),
+        std::net::IpAddr::V6(_) => panic!("{addr} of a host"),
+    }
+}
+
+/// What the addresses of one laptop here and elsewhere differ in.
+const HERE_OR_ELSEWHERE: u32 = 0x0a14_0000 ^ 0x0a40_0000;
+
+/// What all are asked to fill in at ten goes out at ten, from most who are there, to one place nobody knew.
+#[test]
+fn a_crowd_comes_at_once() {
+    let mut office =
+        office(&format!("days = 46\n[hosts]\nworkstations = 60\nservers = 0\n{NO_THEFTS}"), 1);
+    let survey = office.places.service("survey").addr();
+    let mut on: BTreeMap<u32, Vec<(u64, Addr)>> = BTreeMap::new();
+    let mut present = BTreeMap::new();
+    while let Some(transfers) = office.next_transfers() {
+        let day = office.day - 1;
+        let midnight = office.calendar.start(day);
+        let hosts: BTreeSet<Addr> = transfers.iter().map(|it| it.host).collect();
+        present.insert(day, hosts.len());
+        for it in transfers.iter().filter(|it| it.place == survey) {
+            let hour = it.start.since(midnight).as_secs() / 3600;
+            on.entry(day).or_default().push((hour, it.host));
+        }
+    }
+    assert_eq!(on.keys().copied().collect::<Vec<_>>(), [24, 45]);
+    for (day, asked) in on {
+        let hosts: BTreeSet<Addr> = asked.iter().map(|&(_, host)| host).collect();
+        assert!(asked.iter().all(|&(hour, _)| hour == 10));
+        assert!(hosts.len() * 3 > present[&day], "{} of {}", hosts.len(), present[&day]);
+    }
+}

@@ -8,7 +8,7 @@ use super::parameters::{Event, Over, Parameters, When, Who};
 use super::places::{PlaceId, Places};
 use super::transfer::Transfer;
 use super::{Days, Host};
-use crate::net::Protocol;
+use crate::net::{Addr, Protocol};
 use crate::synth::random::Random;
 use crate::time::Timestamp;
 
@@ -23,6 +23,8 @@ pub(super) struct Office<'a> {
 pub(super) struct Workday<'a> {
     pub(super) office: Office<'a>,
     pub(super) host: &'a mut Host,
+    /// By which it is seen today.
+    pub(super) addr: Addr,
     pub(super) random: Random,
     pub(super) day: u32,
     pub(super) out: &'a mut Vec<Transfer>,
@@ -47,6 +49,7 @@ impl Workday<'_> {
         let hosts = &parameters.hosts;
         let chance = match () {
             () if self.host.is_always_on || self.host.starts_on == Some(self.day) => 1.0,
+            () if self.is_back() => 1.0,
             () if self.office.calendar.is_off(self.day) => hosts.present_weekend,
             () if self.office.calendar.is_friday(self.day) => hosts.present * hosts.present_friday,
             () => hosts.present,
@@ -58,6 +61,15 @@ impl Workday<'_> {
                 || is_present && place_in_line < parameters.hours.at_work[hour as usize]
         };
         (0..24).filter(is_at_work).collect()
+    }
+
+    /// Is it a working day after one on which the host was away or elsewhere?
+    fn is_back(&self) -> bool {
+        let Office { parameters, calendar, .. } = &self.office;
+        let is_here = |&day: &u32| self.host.is_here(day, &parameters.travel);
+        let working = |day: &u32| !calendar.is_off(*day);
+        let before = (0..self.day).rev().find(working);
+        working(&self.day) && is_here(&self.day) && before.is_some_and(|day| !is_here(&day))
     }
 
     /// Visits of favourite and rare places; those of an hour to a place make one flow.
@@ -98,23 +110,28 @@ impl Workday<'_> {
 
     fn happen(&mut self, event: &Event, hours: &[u64]) {
         let is_its = event.who == self.host.who
-            && (event.from_day..event.until_day).contains(&self.day)
+            && event.is_on(self.day)
             && self.host.is_among(event.share, &event.name);
         let is_on = match event.when {
-            When::Work => !hours.is_empty(),
-            When::Night => true,
-            When::First => !hours.is_empty() && self.host.starts_on == Some(self.day),
+            When::Work | When::Night => true,
+            When::First => self.host.starts_on == Some(self.day),
+            When::Back => self.is_back(),
         };
         if !is_its || !is_on {
+            return;
+        }
+        let meets = |hour: &u64| event.hours.is_empty() || event.hours.contains(hour);
+        let hours: Vec<u64> = match event.when {
+            When::Night => NIGHT.filter(meets).collect(),
+            _ => hours.iter().copied().filter(meets).collect(),
+        };
+        if hours.is_empty() {
             return;
         }
         for _ in 0..self.random.poisson(event.rate / 100.0) {
             let mb = self.random.lognormal(event.mb_median, event.mb_spread).min(event.mb_max);
             let out = (mb * MB) as u64;
-            let hour = match event.when {
-                When::Work | When::First => self.pick(hours),
-                When::Night => 1 + self.random.below(4),
-            };
+            let hour = self.pick(&hours);
             let place = match event.to.as_str() {
                 "own" => self.host.own_service,
                 "relay" => Places::relay(&mut self.random),
@@ -143,7 +160,7 @@ impl Workday<'_> {
     }
 
     fn send(&mut self, place: PlaceId, start: Timestamp, flow: Flow) {
-        let host = self.host.addr();
+        let host = self.addr;
         let Flow { out, back, millis, port, protocol, is_inbound, says } = flow;
         let place = place.addr();
         let direct =
@@ -201,6 +218,9 @@ impl Default for Flow {
 }
 
 const MB: f64 = 1e6;
+
+/// The hours of what happens at night.
+const NIGHT: std::ops::Range<u64> = 1..5;
 
 /// A proxy is asked on the day on which it sends: nothing is sent right before midnight.
 const PROXY_PAUSE: Duration = Duration::from_secs(5);
