@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::incident::{Facts, GROWTH, Incident, Key, severity};
-use super::ranking::{Ranking, RankingEntry};
+use super::ranking::{Best, RankingEntry, ranked};
 use super::record::{Alert, ClosedBecause, Kind};
 use super::scene::Scene;
 use super::silenced::{Hush, Silenced, Tally};
-use super::text;
 use super::wishes::Wishes;
 use crate::detect::{Bits, Case, Family, Finding, Subject};
 use crate::egress::{Class, Destination, HostKey, WindowSums};
@@ -134,49 +133,6 @@ pub struct Incidents {
     /// Of this run.
     #[serde(skip)]
     paged: u64,
-}
-
-/// A host's best verdict of the day.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Best {
-    addr: Addr,
-    finding: Finding,
-    destination: Destination,
-    threshold: Bits,
-    alerted: bool,
-    #[serde(default)]
-    silenced: Option<Silence>,
-}
-
-impl Best {
-    fn worth(&self) -> (Bits, u64) {
-        (self.finding.score, self.finding.bytes())
-    }
-
-    fn into_entry(
-        self,
-        host: HostKey,
-        day: Day,
-        text_of: impl FnOnce(Destination) -> String,
-    ) -> RankingEntry {
-        RankingEntry {
-            schema: "sekisho.ranking/1",
-            day,
-            rank: 0,
-            host: self.addr,
-            mac: host.mac().map(|mac| mac.to_string()),
-            score_bits: self.finding.score,
-            threshold_bits: self.threshold,
-            why: self.finding.terms.iter().map(text::why).collect(),
-            destination: match self.finding.subject {
-                Subject::Destination => text_of(self.destination),
-                Subject::Many => "*".to_owned(),
-            },
-            bytes_out: self.finding.bytes(),
-            alerted: self.alerted,
-            silenced: self.silenced,
-        }
-    }
 }
 
 impl Incidents {
@@ -488,11 +444,7 @@ impl Incidents {
         let open = &self.open;
         self.incidents
             .retain(|key, incident| open.contains(key) || day.since(incident.closed_on) <= keep);
-        let mut ranking = Ranking::default();
-        for (host, best) in std::mem::take(&mut self.best) {
-            ranking.add(best.into_entry(host, day, &text_of));
-        }
-        ranking.finish()
+        ranked(std::mem::take(&mut self.best), day, text_of)
     }
 
     /// Follows what a host has sent from one destination to another, of which it turned out to be.

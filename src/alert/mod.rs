@@ -13,7 +13,7 @@ mod wishes;
 
 pub use budget::Budget;
 pub use incidents::{Incidents, Labels, MachineFacts, Options, Settled, Verdict};
-pub use ranking::{Ranking, RankingEntry};
+pub use ranking::RankingEntry;
 pub use record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,
     Pivot, Revision, Sensor, Severity, Why,

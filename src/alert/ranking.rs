@@ -1,10 +1,12 @@
 //! Who looks worst, and why: every host that sent something, day by day, alerted or not.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::record::Why;
-use crate::detect::Bits;
+use super::text;
+use crate::detect::{Bits, Finding, Subject};
+use crate::egress::{Destination, HostKey};
 use crate::net::Addr;
 use crate::rules::Silence;
 use crate::time::Day;
@@ -26,7 +28,7 @@ pub struct RankingEntry {
     pub score_bits: Bits,
     /// The score from which an incident paged that day.
     pub threshold_bits: Bits,
-    /// The terms of that score.
+    /// The terms of that score, of the day's first hundred hosts.
     pub why: Vec<Why>,
     /// Key of the destination that scored it.
     pub destination: String,
@@ -39,29 +41,56 @@ pub struct RankingEntry {
     pub silenced: Option<Silence>,
 }
 
-/// A day's hosts, in the making.
-#[derive(Debug, Clone, Default)]
-pub struct Ranking {
-    entries: Vec<RankingEntry>,
+/// A host's best verdict of the day.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Best {
+    pub(super) addr: Addr,
+    pub(super) finding: Finding,
+    pub(super) destination: Destination,
+    pub(super) threshold: Bits,
+    pub(super) alerted: bool,
+    #[serde(default)]
+    pub(super) silenced: Option<Silence>,
 }
 
-impl Ranking {
-    /// Adds one host's best of the day.
-    pub fn add(&mut self, entry: RankingEntry) {
-        self.entries.push(entry);
-    }
-
-    /// The day's hosts, worst first; equal scores by bytes, then by address.
-    pub fn finish(self) -> Vec<RankingEntry> {
-        let mut entries = self.entries;
-        entries.sort_by(|a, b| {
-            (b.score_bits, b.bytes_out)
-                .cmp(&(a.score_bits, a.bytes_out))
-                .then_with(|| (a.host, &a.mac).cmp(&(b.host, &b.mac)))
-        });
-        for (place, entry) in entries.iter_mut().enumerate() {
-            entry.rank = place + 1;
-        }
-        entries
+impl Best {
+    pub(super) fn worth(&self) -> (Bits, u64) {
+        (self.finding.score, self.finding.bytes())
     }
 }
+
+/// The day's hosts, worst first; equal scores by bytes, then by address.
+pub(super) fn ranked(
+    best: impl IntoIterator<Item = (HostKey, Best)>,
+    day: Day,
+    text_of: impl Fn(Destination) -> String,
+) -> Vec<RankingEntry> {
+    let mut best: Vec<(HostKey, Best)> = best.into_iter().collect();
+    best.sort_by(|(one, a), (other, b)| {
+        b.worth().cmp(&a.worth()).then_with(|| (a.addr, one.mac()).cmp(&(b.addr, other.mac())))
+    });
+    let entry = |(rank, (host, best)): (usize, (HostKey, Best))| RankingEntry {
+        schema: "sekisho.ranking/1",
+        day,
+        rank,
+        host: best.addr,
+        mac: host.mac().map(|mac| mac.to_string()),
+        score_bits: best.finding.score,
+        threshold_bits: best.threshold,
+        why: match rank {
+            ..=EXPLAINED => best.finding.terms.iter().map(text::why).collect(),
+            _ => Vec::new(),
+        },
+        destination: match best.finding.subject {
+            Subject::Destination => text_of(best.destination),
+            Subject::Many => "*".to_owned(),
+        },
+        bytes_out: best.finding.bytes(),
+        alerted: best.alerted,
+        silenced: best.silenced,
+    };
+    (1..).zip(best).map(entry).collect()
+}
+
+/// Hosts of a day whose score is explained: of more nobody reads why nothing is wrong with them.
+const EXPLAINED: usize = 100;

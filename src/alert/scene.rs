@@ -90,7 +90,7 @@ impl Sight {
         Self {
             first_at: channel.first_at,
             sent: Sent::told(channel, bytes),
-            flows: channel.flows.clone(),
+            flows: channel.flows.iter().copied().collect(),
             sources: sources(channel),
             peers: channel.peers.to_vec(),
             destinations: 1,
@@ -255,7 +255,7 @@ impl Scene for IcmpCase<'_> {
                 Sight {
                     first_at: self.sweep.first_at,
                     sent: Sent { out: counters, ..Sent::default() },
-                    flows: self.channel.flows.clone(),
+                    flows: self.channel.flows.iter().copied().collect(),
                     sources: sources(self.channel),
                     destinations: peers.len(),
                     peers,

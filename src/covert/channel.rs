@@ -53,7 +53,7 @@ pub struct Channel<D> {
     /// The ends that the messages went to, as far as there is room: servers, and those that servers asked.
     pub peers: SmallVec<[Addr; 1]>,
     /// The flows that they came on: the first few, once much was told.
-    pub flows: SmallVec<[FlowBytes; 1]>,
+    pub flows: Vec<FlowBytes>,
     /// What only such channels have.
     pub detail: D,
     /// All that differs, in bits.
@@ -90,7 +90,7 @@ impl<D: Default> Channel<D> {
             out: Tally::default(),
             back: Tally::default(),
             peers: SmallVec::new(),
-            flows: SmallVec::new(),
+            flows: Vec::new(),
             detail: D::default(),
             told: Distinct::default(),
             clipped: None,
@@ -173,7 +173,7 @@ pub struct Touch {
 /// one that is forgotten loses what it had told, which was less than seven others had.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Channels<D> {
-    channels: IndexMap<(HostKey, Destination), Box<Channel<D>>, foldhash::fast::RandomState>,
+    channels: IndexMap<(HostKey, Destination), Channel<D>, foldhash::fast::RandomState>,
     max: usize,
     hand: Hand,
     evicted: u64,
@@ -181,8 +181,7 @@ pub struct Channels<D> {
 
 impl<D: Default> Channels<D> {
     /// Memory that a channel takes at most, in bytes, with its place in an ordered map.
-    pub const CHANNEL_BYTES: usize = size_of::<Channel<D>>()
-        + 48 * 3 / 2
+    pub const CHANNEL_BYTES: usize = (size_of::<Channel<D>>() + 48) * 2
         + PEERS_KEPT * size_of::<Addr>()
         + Distinct::HEAP_BYTES
         + FLOWS_KEPT * size_of::<FlowBytes>();
@@ -193,7 +192,7 @@ impl<D: Default> Channels<D> {
 
     /// A channel, if anything has been told on it today.
     pub fn get(&self, host: HostKey, destination: Destination) -> Option<&Channel<D>> {
-        self.channels.get(&(host, destination)).map(|channel| &**channel)
+        self.channels.get(&(host, destination))
     }
 
     pub(super) fn get_mut(
@@ -201,12 +200,12 @@ impl<D: Default> Channels<D> {
         host: HostKey,
         destination: Destination,
     ) -> Option<&mut Channel<D>> {
-        self.channels.get_mut(&(host, destination)).map(|channel| &mut **channel)
+        self.channels.get_mut(&(host, destination))
     }
 
     /// Today's channels of a host.
     pub fn of(&self, host: HostKey) -> impl Iterator<Item = &Channel<D>> {
-        self.channels.values().map(|channel| &**channel).filter(move |channel| channel.host == host)
+        self.channels.values().filter(move |channel| channel.host == host)
     }
 
     /// Channels held.
@@ -252,7 +251,7 @@ impl<D: Default> Channels<D> {
             self.evicted += u64::from(least.is_some());
             least.map(|place| self.channels.swap_remove_index(place));
         }
-        let channel = Box::new(Channel::new((host, addr), destination, at));
+        let channel = Channel::new((host, addr), destination, at);
         (self.channels.entry(key).or_insert(channel), true)
     }
 
@@ -275,7 +274,7 @@ impl<D: Default> Channels<D> {
 
     /// Ends the day.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Channel<D>> + use<D> {
-        std::mem::take(&mut self.channels).into_values().map(|channel| *channel)
+        std::mem::take(&mut self.channels).into_values()
     }
 }
 

@@ -1,6 +1,7 @@
 //! How much different things tell, each counted once, in little memory.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// The sum of the weights of all different items, of which each may come any number of times.
 ///
@@ -30,7 +31,7 @@ pub struct Distinct {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Items {
-    Few(Vec<u64>),
+    Few(SmallVec<[u64; 2]>),
     Many(Registers),
 }
 
@@ -43,7 +44,7 @@ struct Registers {
 
 impl Default for Items {
     fn default() -> Self {
-        Self::Few(Vec::new())
+        Self::Few(SmallVec::new())
     }
 }
 
