@@ -73,9 +73,7 @@ fn judge_one(c: &mut Criterion, settings: &Settings) {
     let mut baseline = sekisho::baseline::Baseline::new(settings.analyst.baseline.clone());
     for day in 0..30 {
         sum(&mut egress, &later(&deltas, day));
-        for host_day in egress.close_day(Day::default()) {
-            baseline.learn(&host_day);
-        }
+        egress.close_day(Day::default(), |host_day| baseline.learn(&host_day));
     }
     sum(&mut egress, &deltas);
     let host = egress.hosts().max_by_key(|host| host.total_out().sent).unwrap();

@@ -215,7 +215,7 @@ impl Sums {
         }
         let (day, is_another) = self.egress.day_of(self.clock.now());
         if is_another {
-            black_box(self.egress.close_day(day));
+            self.egress.close_day(day, |host_day| drop(black_box(host_day)));
         }
         black_box(self.egress.fold(delta, spot, |_| Group::UNDECLARED, |_, _| false));
         black_box(self.egress.take_forgotten());

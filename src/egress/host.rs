@@ -28,7 +28,9 @@ pub struct Host {
     /// Today's pairs.
     pub(super) list: List,
     today: Today,
-    windows: OfClass<Windows>,
+    windows: Windows,
+    /// Those of calls, where there were any.
+    media: Option<Box<Windows>>,
 }
 
 /// What is forgotten at midnight.
@@ -123,7 +125,8 @@ impl Host {
             largest: None,
             list: List::default(),
             today: Today::default(),
-            windows: OfClass::default(),
+            windows: Windows::default(),
+            media: None,
         }
     }
 
@@ -164,12 +167,22 @@ impl Host {
 
     /// Is there anything that would be missed?
     pub(super) fn holds_anything(&self) -> bool {
-        self.was_seen() || self.windows != OfClass::default()
+        self.was_seen() || self.windows != Windows::default() || self.media.is_some()
     }
 
     /// Bytes of a class in each sliding window now.
     pub fn windows(&self, class: Class) -> WindowSums {
-        self.windows[class as usize].sums()
+        match class {
+            Class::Bulk => self.windows.sums(),
+            Class::Media => self.media.as_deref().map(Windows::sums).unwrap_or_default(),
+        }
+    }
+
+    fn windows_mut(&mut self, class: Class) -> &mut Windows {
+        match class {
+            Class::Bulk => &mut self.windows,
+            Class::Media => self.media.get_or_insert_default(),
+        }
     }
 
     /// Bytes of a class sent today to destinations on probation.
@@ -196,7 +209,7 @@ impl Host {
     pub(super) fn prefetch(&self, at: Timestamp) {
         crate::arena::prefetch_whole(&self.key);
         crate::arena::prefetch_whole(&self.today);
-        self.windows[Class::Bulk as usize].prefetch(at);
+        self.windows.prefetch(at);
     }
 
     /// From now on the host's windows teach nothing more today.
@@ -223,7 +236,8 @@ impl Host {
         let today = &mut self.today;
         today.bytes_out += out.sent;
         pair.add(delta, side);
-        let class = pair.class() as usize;
+        let kind = pair.class();
+        let class = kind as usize;
         if pair.is_young && delta.initiator == side {
             today.young_out[class] += out.sent;
             if pair.clipped.is_none() {
@@ -236,10 +250,12 @@ impl Host {
                 today.served_clipped += out.sent;
             }
         }
-        let windows = &mut self.windows[class];
+        let windows = self.windows_mut(kind);
         windows.add(delta.last_at, out.sent);
+        let sums = windows.sums();
+        let today = &mut self.today;
         if !today.is_marked {
-            for (max, sum) in today.windows_max[class].iter_mut().zip(windows.sums()) {
+            for (max, sum) in today.windows_max[class].iter_mut().zip(sums) {
                 *max = sum.max(*max);
             }
         }
@@ -270,11 +286,6 @@ impl Host {
         }
     }
 
-    /// Takes out all that was counted, its pairs too: another turned out to be it.
-    pub(super) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::new(self.key, self.addr, self.group))
-    }
-
     /// Takes all that was counted of another, but for its pairs.
     pub(super) fn absorb(&mut self, other: &Self) {
         self.total_out.add(&other.total_out);
@@ -286,13 +297,16 @@ impl Host {
         today.served_clipped += theirs.served_clipped;
         today.is_marked |= theirs.is_marked;
         today.next_look = 0;
-        for class in Class::ALL {
-            let class = class as usize;
+        self.windows.absorb(&other.windows);
+        if let Some(media) = &other.media {
+            self.media.get_or_insert_default().absorb(media);
+        }
+        for kind in Class::ALL {
+            let (class, sums) = (kind as usize, self.windows(kind));
+            let today = &mut self.today;
             today.young_out[class] += theirs.young_out[class];
             today.young_clipped[class] += theirs.young_clipped[class];
-            let windows = &mut self.windows[class];
-            windows.absorb(&other.windows[class]);
-            let sums = if today.is_marked { WindowSums::default() } else { windows.sums() };
+            let sums = if today.is_marked { WindowSums::default() } else { sums };
             for (at, max) in today.windows_max[class].iter_mut().enumerate() {
                 *max = sums[at].max(theirs.windows_max[class][at]).max(*max);
             }
@@ -326,4 +340,4 @@ impl Host {
 }
 
 /// Memory that a host takes, in bytes, with its cell in the index when that has just doubled.
-pub const HOST_BYTES: usize = size_of::<Host>() + 21;
+pub const HOST_BYTES: usize = size_of::<Host>() + size_of::<Windows>() + 21;

@@ -370,7 +370,11 @@ impl Egress {
             .unwrap_or_else(|| self.start_host(Host::new(to, addr, group_of(to)), hash));
         // It may just have made room.
         let Some(from_at) = self.number_of(from, of) else { return };
-        let moved = self.hosts[from_at].take();
+        // What is left has the other's key, and is found under neither.
+        let emptied = Host::new(to, addr, self.hosts[to_at].group());
+        let moved = std::mem::replace(&mut self.hosts[from_at], emptied);
+        self.index.remove(of, from_at);
+        self.hosts.free(from_at);
         let host = &mut self.hosts[to_at];
         if moved.is_active() && !host.is_active() {
             self.active.push((to_at, to));
@@ -389,7 +393,7 @@ impl Egress {
     }
 
     fn start_host(&mut self, host: Host, hash: u32) -> u32 {
-        if self.hosts.len() >= self.options.hosts_max {
+        if self.hosts.len() >= self.options.hosts_max && self.hosts.next_free().is_none() {
             self.forget_host();
         }
         let number = self.hosts.insert(host);
@@ -397,14 +401,12 @@ impl Egress {
         number
     }
 
-    /// Ends the day: what each host sent in it, in order of its first sending. Windows slide on.
-    pub fn close_day(&mut self, next: Day) -> Vec<HostDay> {
+    /// Ends the day: `learn` gets what each host sent in it, in order of its first sending. Windows slide on.
+    pub fn close_day(&mut self, next: Day, learn: impl FnMut(HostDay)) {
         let day = std::mem::replace(&mut self.day, next);
         let active = std::mem::take(&mut self.active);
-        let days =
-            active.into_iter().filter_map(|(number, _)| self.close_host(number, day)).collect();
+        active.into_iter().filter_map(|(number, _)| self.close_host(number, day)).for_each(learn);
         self.pairs.clear();
-        days
     }
 
     /// Hosts that sent something today, in order of their first sending.

@@ -348,7 +348,7 @@ impl FlowTable {
     pub fn end_all(&mut self, now: Timestamp, end: FlowEnd, mut report: impl FnMut(FlowDelta)) {
         for index in 0..self.slots.len() as u32 {
             if self.slots[index].phase != Phase::Free {
-                self.end(index, self.ended(index).unwrap_or(end), &mut report);
+                self.conclude(index, self.ended(index).unwrap_or(end), &mut report);
             }
         }
         // A recording whose clock jumps to and fro pays for the flows of each jump, not for the table.
@@ -440,6 +440,21 @@ impl FlowTable {
     }
 
     fn end(&mut self, index: u32, end: FlowEnd, report: &mut impl FnMut(FlowDelta)) {
+        self.conclude(index, end, report);
+        let slot = &mut self.slots[index];
+        slot.phase = Phase::Free;
+        let (key, wide) = (slot.key(), slot.wide);
+        if wide != NIL {
+            self.wide[wide] = Wide::default();
+            self.wide.free(wide);
+        }
+        self.index.remove(self.hash(&key), index);
+        self.wheel.remove(index);
+        self.slots.free(index);
+    }
+
+    /// Says the last of a flow.
+    fn conclude(&mut self, index: u32, end: FlowEnd, report: &mut impl FnMut(FlowDelta)) {
         let (has_carried, is_one_sided) = match self.slots[index].wide {
             NIL => self.slots[index].has_carried(),
             wide => {
@@ -451,16 +466,6 @@ impl FlowTable {
         self.counters.carried += u64::from(has_carried);
         self.counters.one_sided += u64::from(has_carried && is_one_sided);
         self.report(index, Some(end), report);
-        let slot = &mut self.slots[index];
-        slot.phase = Phase::Free;
-        let (key, wide) = (slot.key(), slot.wide);
-        if wide != NIL {
-            self.wide[wide] = Wide::default();
-            self.wide.free(wide);
-        }
-        self.index.remove(self.hash(&key), index);
-        self.wheel.remove(index);
-        self.slots.free(index);
     }
 
     /// How a flow that has closed ends.

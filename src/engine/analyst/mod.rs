@@ -408,9 +408,7 @@ impl Analyst {
                 self.incidents.complete(&case);
             }
         }
-        for host_day in self.egress.close_day(next) {
-            self.baseline.learn(&host_day);
-        }
+        self.egress.close_day(next, |host_day| self.baseline.learn(&host_day));
         let most = |channels: &[ChannelDay]| {
             channels.iter().map(|channel| channel.clipped).max().unwrap_or(0)
         };
