@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::record::Why;
+use crate::covert::Distinct;
 use crate::detect::{Bits, Evidence, Term};
 use crate::net::Addr;
 use crate::rules::Excess;
@@ -100,9 +101,9 @@ pub(super) fn why(term: &Term) -> Why {
                     "history_max": history_max, "days": known,
                 }),
                 format!(
-                    "{} in {} different names of {} queries ({}) by {}; {}",
+                    "{} in {} of {} queries ({}) by {}; {}",
                     bytes(sent),
-                    count(names),
+                    different(names),
                     count(queries),
                     kinds.join(", "),
                     if hosts == 1 {
@@ -187,9 +188,9 @@ pub(super) fn told(
     let (to, elapsed) = (to.unwrap_or("many addresses"), duration(elapsed));
     match *evidence {
         Evidence::DnsTunnel { names, history_max, days: known, .. } => format!(
-            "{host} has sent {} in names of {to} ({} different names in {elapsed}; {})",
+            "{host} has sent {} in names of {to} ({} in {elapsed}; {})",
             bytes(sent),
-            count(names),
+            different(names),
             most("domain", &bytes(history_max), known)
         ),
         Evidence::PingSweep { addresses, history_max, days: known } => format!(
@@ -236,6 +237,12 @@ fn silent_before(history_max: u64, known: u32) -> String {
 }
 
 /// A number with commas between thousands.
+/// Names that differ, which are counted exactly while they are few.
+fn different(names: u64) -> String {
+    let about = if names > Distinct::EXACT as u64 { "about " } else { "" };
+    format!("{about}{} different names", count(names))
+}
+
 fn count(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits

@@ -45,10 +45,12 @@ impl DnsCase<'_> {
         let prior = Tail::power_law(bytes, PRIOR_SCALE, PRIOR_ALPHA);
         let tail = self.habits.channel(prior, &asker, to, others, bytes);
         let familiar = self.habits.familiar(host, to);
+        let queries = self.channel.out.messages;
         let evidence = Evidence::DnsTunnel {
             bytes,
-            names: self.channel.different(),
-            queries: self.channel.out.messages,
+            // Of many names it is an estimate.
+            names: self.channel.different().min(queries.max(self.channel.back.messages)),
+            queries,
             kinds: self.channel.detail.kinds,
             hosts: self.shared.map_or(1, Shared::hosts).max(1),
             history_max: familiar.host_largest,

@@ -1,6 +1,6 @@
 //! Whoever is evaluated: the analyst, a fixed rule, or a fake of which the score is known.
 
-use crate::alert::{Kind, Record, Severity};
+use crate::alert::{Kind, RankingEntry, Record, Severity};
 use crate::detect::{Bits, Finding};
 use crate::engine::Analyst;
 use crate::flow::FlowDelta;
@@ -69,6 +69,7 @@ pub(super) struct Place {
     pub(super) day: Day,
     pub(super) host: Addr,
     pub(super) rank: usize,
+    pub(super) score: Bits,
 }
 
 impl Judge for Analyst {
@@ -117,7 +118,8 @@ fn told(record: Record) -> Option<Told> {
             })))
         }
         Record::Ranking(entry) => {
-            Some(Told::Place(Place { day: entry.day, host: entry.host, rank: entry.rank }))
+            let RankingEntry { day, host, rank, score_bits: score, .. } = *entry;
+            Some(Told::Place(Place { day, host, rank, score }))
         }
         Record::Silenced(_) | Record::Summary(_) => None,
     }

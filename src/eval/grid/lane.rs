@@ -1,21 +1,22 @@
 //! One judge over the office, and its forks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::fixed_rules::{FixedRule, Rule};
-use super::super::judge::Judge;
+use super::super::judge::{Judge, Place, Told};
 use super::super::labels::Label;
 use super::super::matching::{GRACE, Target};
 use super::super::notes::Notes;
 use super::super::report::Outcome;
 use super::super::score::outcome;
 use super::super::truth::Truth;
-use crate::detect::Bits;
+use crate::detect::{Bits, Finding};
 use crate::engine::Analyst;
-use crate::net::Subnets;
+use crate::net::{Addr, Subnets};
 use crate::synth::office::Report;
-use crate::time::{Calendar, Timestamp};
+use crate::time::{Calendar, Day, Timestamp};
 
 /// An upload that waits for its turn.
 pub(super) struct Waiting {
@@ -32,8 +33,20 @@ pub(super) struct Lane<J> {
     pub(super) judge: J,
     pub(super) notes: Notes,
     pub(super) outcomes: Vec<(usize, Outcome)>,
+    /// What each host scored on each honest day.
+    honest: BTreeMap<Day, Vec<(Addr, Bits)>>,
+    /// What uploads scored at their end, by number.
+    scored: BTreeMap<usize, Scored>,
     /// The score from which an incident paged on the first day with uploads.
     pub(super) threshold: Option<Bits>,
+}
+
+/// What an upload scored at its end.
+#[derive(Clone, Copy)]
+struct Scored {
+    day: Day,
+    host: Addr,
+    score: Bits,
 }
 
 pub(super) enum AtWork {
@@ -66,7 +79,21 @@ impl AtWork {
 
 impl<J: Judge> Lane<J> {
     pub(super) fn new(judge: J) -> Self {
-        Self { judge, notes: Notes::default(), outcomes: Vec::new(), threshold: None }
+        Self {
+            judge,
+            notes: Notes::default(),
+            outcomes: Vec::new(),
+            honest: BTreeMap::new(),
+            scored: BTreeMap::new(),
+            threshold: None,
+        }
+    }
+
+    /// The place that an upload would give its host among all hosts of its last day, by their scores.
+    pub(super) fn rank(&self, number: usize) -> Option<usize> {
+        let Scored { day, host, score } = *self.scored.get(&number)?;
+        let others = self.honest.get(&day)?.iter().filter(|(other, _)| *other != host);
+        Some(1 + others.filter(|(_, theirs)| *theirs > score).count())
     }
 
     /// One that goes on from here, and has found nothing yet.
@@ -84,7 +111,13 @@ impl<J: Judge> Lane<J> {
                 self.try_alone(upload, days, at);
             }
             self.judge.see(report);
-            self.notes.take(self.judge.told(), &[], &mut nobody);
+            let told = self.judge.told();
+            for told in &told {
+                if let Told::Place(Place { day, host, score, .. }) = *told {
+                    self.honest.entry(day).or_default().push((host, score));
+                }
+            }
+            self.notes.take(told, &[], &mut nobody);
         }
         waiting.for_each(|upload| self.try_alone(upload, days, today.len()));
     }
@@ -129,6 +162,11 @@ impl<J: Judge> Lane<J> {
         // Not the end of the run: who is ranked where changes no verdict, and costs as much as all of them.
         judge.settle();
         notes.take(judge.told(), &targets, &mut truth);
+        let place = upload.label.dst.first().and_then(|&place| judge.verdict(host, place));
+        if let Some((Finding { score, .. }, _)) = place {
+            let day = calendar.day(upload.label.end);
+            self.scored.insert(upload.number, Scored { day, host, score });
+        }
         self.outcomes.push((upload.number, outcome(&targets[0], 0, &truth, &notes)));
     }
 }

@@ -3,6 +3,7 @@
 
 mod html;
 mod lane;
+mod oracle;
 mod past;
 pub mod ramps;
 mod report;
@@ -11,14 +12,18 @@ mod text;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-pub use report::{GridReport, Hidden, Judged, Outcome, Slice, Tally, Upload};
+pub use oracle::Sums;
+pub use report::{
+    GridReport, Hidden, Judged, NotFound, OtherOracle, Outcome, Slice, Tally, Upload,
+};
 
 use self::lane::{AtWork, Days, Lane, Waiting, days_needed};
+use self::oracle::{Oracle, Seen, Sent, left_at_alarm};
 use self::past::Past;
 use super::error::EvalError;
 use super::fixed_rules::{FixedRule, Rule};
+use super::judge::Judge;
 use super::labels::{Label, Labels};
-use super::notes::Notes;
 use super::report::{Detection, Outcome as Said, Verdict};
 use crate::engine::{self, Analyst};
 use crate::flow::FlowDelta;
@@ -88,24 +93,18 @@ pub fn run(plan: &GridPlan, mut tell: impl FnMut(u32, u32)) -> Result<GridReport
 struct Grid<'a> {
     plan: &'a GridPlan,
     past: Past,
+    oracles: [Oracle; 3],
     calendar: Calendar,
     judges: Vec<AtWork>,
     tried: Vec<Tried>,
 }
 
-/// An upload that was tried, and what the oracle saw of it.
+/// An upload that was tried, and what oracles saw of it.
 struct Tried {
     number: usize,
     injection: Injection,
-    seen: Vec<Seen>,
-}
-
-/// What an oracle sees of an upload at one moment.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    score: u64,
-    /// What the upload had sent by then.
-    left: u64,
+    /// By each oracle.
+    seen: [Vec<Seen>; 3],
 }
 
 impl Tried {
@@ -136,6 +135,7 @@ impl<'a> Grid<'a> {
         Self {
             plan,
             past: Past::new(internal.clone()),
+            oracles: Sums::ALL.map(Oracle::new),
             calendar: Calendar::new(zone.clone()),
             judges: budgets
                 .into_iter()
@@ -175,46 +175,39 @@ impl<'a> Grid<'a> {
         let threads = self.plan.threads.min(self.judges.len());
         share_out(threads, self.judges.iter_mut(), |judge| judge.live(around, &waiting));
         for (upload, (number, injection)) in waiting.iter().zip(injections) {
-            let seen = self.oracle(days, upload, &injection);
+            let seen = self.see(days, upload, &injection);
             self.tried.push(Tried { number, injection, seen });
         }
         if let Some(today) = days.first() {
-            self.past.learn(today, is_judged);
+            let today = self.past.sums(today, |at| self.plan.office.is_at_work(at));
+            for oracle in &mut self.oracles {
+                oracle.learn(&self.past, &today, is_judged);
+            }
+            self.past.learn(&today, is_judged);
         }
         Ok(())
     }
 
-    /// The moments at which an upload, with what its host sends there anyway, scores more than ever before.
-    fn oracle(&mut self, days: &[Vec<Report>], upload: &Waiting, one: &Injection) -> Vec<Seen> {
+    /// What oracles see of an upload, with what its host sends there anyway.
+    fn see(&mut self, days: &[Vec<Report>], upload: &Waiting, one: &Injection) -> [Vec<Seen>; 3] {
         if one.cell.service.judged_by() != JudgedBy::Bytes {
-            return Vec::new();
+            return Default::default();
         }
         let ends = (one.host, one.place);
         let today = upload.own.iter().map(|&own| &days[0][own]);
-        let usual = today.chain(days.iter().skip(1).flatten());
-        let usual = usual.filter_map(Report::delta);
-        let usual = usual.map(|delta| (delta, self.past.sent(delta, ends), 0));
-        let own = upload.reports.iter().filter_map(Report::delta).map(|delta| {
-            let sent = self.past.sent(delta, ends);
-            (delta, sent, sent)
-        });
-        let mut all: Vec<(&FlowDelta, u64, u64)> = usual.chain(own).collect();
-        all.retain(|&(delta, sent, _)| sent > 0 && delta.last_at <= one.end());
-        all.sort_by_key(|(delta, ..)| delta.last_at);
-        let (mut latest, mut sum, mut left) = (None, 0, 0);
-        let mut seen: Vec<Seen> = Vec::new();
-        for (delta, sent, own) in all {
-            let day = self.calendar.day(delta.last_at);
-            if latest != Some(day) {
-                (latest, sum) = (Some(day), 0);
-            }
-            (sum, left) = (sum + sent, left + own);
-            let score = self.past.score(one.cell.destination, ends, sum);
-            if left > 0 && seen.last().is_none_or(|last| last.score < score) {
-                seen.push(Seen { score, left });
-            }
-        }
-        seen
+        let usual = today.chain(days.iter().skip(1).flatten()).filter_map(Report::delta);
+        let own = upload.reports.iter().filter_map(Report::delta);
+        let sent = |delta: &FlowDelta, is_own: bool| {
+            let (at, bytes) = (delta.last_at, self.past.sent(delta, ends));
+            let is_at_work = self.plan.office.is_at_work(at);
+            Sent { at, is_at_work, bytes, own: if is_own { bytes } else { 0 } }
+        };
+        let all = usual.map(|delta| sent(delta, false)).chain(own.map(|delta| sent(delta, true)));
+        let mut all: Vec<Sent> =
+            all.filter(|sent| sent.bytes > 0 && sent.at <= one.end()).collect();
+        all.sort_by_key(|sent| sent.at);
+        let to = (one.cell.destination, ends);
+        self.oracles.each_ref().map(|oracle| oracle.see(to, &all, &mut self.calendar))
     }
 
     fn report(mut self) -> GridReport {
@@ -247,40 +240,49 @@ impl<'a> Grid<'a> {
                     name: format!("budget {budget} a day"),
                     budget: Some(budget),
                     threshold_bits: lane.threshold,
-                    ..self.judged(&report, &lane.notes, lane.outcomes)
+                    ..self.judged(&report, *lane)
                 },
-                AtWork::Rule(rule, lane) => Judged {
-                    name: rule.name().to_owned(),
-                    ..self.judged(&report, &lane.notes, lane.outcomes)
-                },
+                AtWork::Rule(rule, lane) => {
+                    Judged { name: rule.name().to_owned(), ..self.judged(&report, *lane) }
+                }
             };
             report.judges.push(judged);
         }
         report
     }
 
-    fn judged(
-        &mut self,
-        report: &GridReport,
-        notes: &Notes,
-        mut said: Vec<(usize, Said)>,
-    ) -> Judged {
+    fn judged<J: Judge>(&mut self, report: &GridReport, mut lane: Lane<J>) -> Judged {
+        let mut said = std::mem::take(&mut lane.outcomes);
         said.sort_by_key(|&(number, _)| number);
         let from = self.plan.office.judged_from();
-        let false_alerts = notes.pages().filter(|(_, page)| page.at >= from).count();
-        let limits = self.past.tails.limits(false_alerts);
+        let false_alerts = lane.notes.pages().filter(|(_, page)| page.at >= from).count();
+        let limits = self.oracles.each_mut().map(|oracle| oracle.limits(false_alerts));
+        let left =
+            |tried: &Tried, oracle: usize| left_at_alarm(&tried.seen[oracle], &limits[oracle]);
         let outcome = |(tried, (_, said)): (&Tried, (usize, Said))| {
-            let limit = limits[tried.injection.cell.destination as usize];
-            let alarm = tried.seen.iter().find(|seen| seen.score > limit);
             let detection = said.detection.filter(|_| said.verdict == Verdict::Found);
             Outcome {
                 verdict: said.verdict,
                 secs: detection.as_ref().map(|detection| detection.secs),
                 bytes_left: detection.as_ref().map(|detection| tried.left(detection)),
-                oracle_bytes_left: alarm.map(|seen| seen.left),
+                oracle_bytes_left: left(tried, 0),
+                rank: lane.rank(tried.number),
             }
         };
         let outcomes: Vec<Outcome> = self.tried.iter().zip(said).map(outcome).collect();
+        let other = |(at, oracle): (usize, &Oracle)| {
+            let of = |(tried, outcome): (&Tried, &Outcome)| Outcome {
+                oracle_bytes_left: left(tried, at),
+                ..outcome.clone()
+            };
+            let outcomes: Vec<Outcome> = self.tried.iter().zip(&outcomes).map(of).collect();
+            OtherOracle {
+                sums: oracle.sums,
+                all: report.tally(&outcomes, JudgedBy::Bytes, |_| true),
+                by: report.slices(&outcomes, JudgedBy::Bytes),
+            }
+        };
+        let other_oracles = self.oracles.iter().enumerate().skip(1).map(other).collect();
         let rate = |of: f64| (false_alerts as f64 / of.max(1.0) * 100.0).round() / 100.0;
         Judged {
             name: String::new(),
@@ -291,6 +293,8 @@ impl<'a> Grid<'a> {
             false_per_1000_host_days: rate(report.host_days as f64 / 1000.0),
             all: report.tally(&outcomes, JudgedBy::Bytes, |_| true),
             by: report.slices(&outcomes, JudgedBy::Bytes),
+            not_found: NotFound::of(&outcomes),
+            other_oracles,
             hidden: [JudgedBy::Names, JudgedBy::Echoes]
                 .map(|judged_by| Hidden {
                     judged_by,

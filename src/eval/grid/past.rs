@@ -21,29 +21,43 @@ pub(super) struct Past {
     /// How many hosts were at a place.
     visitors: HashMap<Addr, u32, RandomState>,
     pub(super) host_days: u64,
-    pub(super) tails: Tails,
 }
 
 /// A host and a destination.
 #[derive(Debug, Default, Clone, Copy)]
 struct Pair {
     days: u32,
-    /// Bytes out on the largest day.
-    largest: u64,
     is_tcp: bool,
 }
 
-/// Bytes of one day.
+/// Bytes between a host and a place.
 #[derive(Debug, Default, Clone, Copy)]
-struct Exchange {
-    out: u64,
+pub(super) struct Exchange {
+    pub(super) out: u64,
     back: u64,
     is_tcp: bool,
 }
 
-/// Of each kind of destination, what honest host-days scored.
-#[derive(Debug, Default)]
-pub(super) struct Tails([Vec<u64>; 3]);
+/// What each host sent to each place on one day, in working hours and in others.
+pub(super) type Today = HashMap<((Addr, Addr), bool), Exchange, RandomState>;
+
+impl Exchange {
+    #[cfg(test)]
+    pub(super) fn sent(bytes: u64) -> Self {
+        Self { out: bytes, ..Self::default() }
+    }
+
+    pub(super) fn add(&mut self, more: &Self) {
+        self.out += more.out;
+        self.back += more.back;
+        self.is_tcp |= more.is_tcp;
+    }
+
+    /// Uploads send at least twice what comes back; calls and downloads do not.
+    pub(super) fn is_one_sided(&self) -> bool {
+        self.out / 2 >= self.back
+    }
+}
 
 /// Where uploads may go on one day.
 struct Choices {
@@ -59,53 +73,39 @@ impl Past {
             known: HashSet::default(),
             visitors: HashMap::default(),
             host_days: 0,
-            tails: Tails::default(),
         }
     }
 
-    /// Adds a day; one that is judged counts in the tails.
-    pub(super) fn learn(&mut self, day: &[Report], is_judged: bool) {
-        let mut today: HashMap<(Addr, Addr), Exchange, RandomState> = HashMap::default();
+    /// What was sent on a day.
+    pub(super) fn sums(&self, day: &[Report], is_at_work: impl Fn(Timestamp) -> bool) -> Today {
+        let mut today = Today::default();
         for delta in day.iter().filter_map(Report::delta) {
             let Some(crossing) = self.crossing(delta) else { continue };
-            let pair = today.entry((crossing.host, crossing.peer)).or_default();
-            pair.out += delta.sent_by(crossing.side).sent;
-            pair.back += delta.sent_by(crossing.side.other()).sent;
-            pair.is_tcp |= delta.key.protocol == Protocol::TCP;
+            let ends = (crossing.host, crossing.peer);
+            today.entry((ends, is_at_work(delta.last_at))).or_default().add(&Exchange {
+                out: delta.sent_by(crossing.side).sent,
+                back: delta.sent_by(crossing.side.other()).sent,
+                is_tcp: delta.key.protocol == Protocol::TCP,
+            });
         }
-        today.retain(|_, exchange| exchange.out > 0);
-        if is_judged {
-            let hosts: BTreeSet<Addr> = today.keys().map(|&(host, _)| host).collect();
-            self.host_days += hosts.len() as u64;
-            for (&(host, peer), exchange) in &today {
-                let destination = self.destination(host, peer);
-                // Who takes up a new computer sends what would hide all others.
-                let is_told = self.known.contains(&host) && exchange.out >= TAIL_BYTES_MIN;
-                if is_told && is_one_sided(exchange.out, exchange.back) {
-                    let score = self.score(destination, (host, peer), exchange.out);
-                    self.tails.0[destination as usize].push(score);
-                }
-            }
-        }
-        for ((host, peer), exchange) in today {
-            self.known.insert(host);
-            let pair = self.pairs.entry((host, peer)).or_default();
-            *self.visitors.entry(peer).or_default() += u32::from(pair.days == 0);
-            pair.days += 1;
-            pair.largest = pair.largest.max(exchange.out);
-            pair.is_tcp |= exchange.is_tcp;
-        }
+        today
     }
 
-    /// What an oracle goes by, which knows the tails of each kind of destination: bytes of a day; where the
-    /// host was before, in thousandths of its largest day there and a floor.
-    pub(super) fn score(&self, destination: Destination, pair: (Addr, Addr), bytes: u64) -> u64 {
-        match destination {
-            Destination::NeverSeen | Destination::SeenByOthers => bytes,
-            Destination::Usual => {
-                let largest = self.pairs.get(&pair).map_or(0, |pair| pair.largest);
-                bytes.saturating_mul(1000) / (largest + FLOOR_BYTES)
-            }
+    /// Adds a day; of those that are judged host-days are counted.
+    pub(super) fn learn(&mut self, today: &Today, is_judged: bool) {
+        let mut pairs: HashMap<(Addr, Addr), Exchange, RandomState> = HashMap::default();
+        for (&(ends, _), exchange) in today {
+            pairs.entry(ends).or_default().add(exchange);
+        }
+        pairs.retain(|_, exchange| exchange.out > 0);
+        let hosts: HashSet<Addr> = pairs.keys().map(|&(host, _)| host).collect();
+        self.host_days += if is_judged { hosts.len() as u64 } else { 0 };
+        self.known.extend(hosts);
+        for (ends, exchange) in pairs {
+            let pair = self.pairs.entry(ends).or_default();
+            *self.visitors.entry(ends.1).or_default() += u32::from(pair.days == 0);
+            pair.days += 1;
+            pair.is_tcp |= exchange.is_tcp;
         }
     }
 
@@ -174,10 +174,16 @@ impl Past {
         Choices { by_others: by_others.into_iter().collect(), usual }
     }
 
-    fn destination(&self, host: Addr, peer: Addr) -> Destination {
-        if self.pairs.contains_key(&(host, peer)) {
+    /// Was anything sent by this host on an earlier day?
+    pub(super) fn knows(&self, host: Addr) -> bool {
+        self.known.contains(&host)
+    }
+
+    /// What kind of destination a place is for a host, by the days before.
+    pub(super) fn destination(&self, ends: (Addr, Addr)) -> Destination {
+        if self.pairs.contains_key(&ends) {
             Destination::Usual
-        } else if self.visitors.contains_key(&peer) {
+        } else if self.visitors.contains_key(&ends.1) {
             Destination::SeenByOthers
         } else {
             Destination::NeverSeen
@@ -199,25 +205,6 @@ impl Past {
     }
 }
 
-impl Tails {
-    /// The scores above which an oracle alarms, by kind of destination, so that it alarms `alerts` times on the honest
-    /// days: a third of them for each kind.
-    pub(super) fn limits(&mut self, alerts: usize) -> [u64; 3] {
-        let mut limits = [0; 3];
-        for (at, tail) in self.0.iter_mut().enumerate() {
-            tail.sort_unstable_by(|a, b| b.cmp(a));
-            let allowed = alerts / 3 + usize::from(at < alerts % 3);
-            limits[at] = tail.get(allowed).copied().unwrap_or(0);
-        }
-        limits
-    }
-}
-
-/// Uploads send at least twice what comes back; calls and downloads do not.
-fn is_one_sided(out: u64, back: u64) -> bool {
-    out / 2 >= back
-}
-
 /// A place for documentation (RFC 5737), where the office never goes.
 const NEVER_SEEN: Addr = Addr::from_v4([203, 0, 113, 7]);
 
@@ -225,7 +212,3 @@ const HOUR: u64 = 3600;
 const TRIES: u32 = 1000;
 const USUAL_DAYS: u32 = 5;
 const VISITORS_MIN: u32 = 2;
-
-/// Less never alerts, and would hide in the tails what does.
-const FLOOR_BYTES: u64 = 1 << 20;
-const TAIL_BYTES_MIN: u64 = 64 << 10;

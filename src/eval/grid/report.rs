@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::report::Verdict;
+use super::oracle::Sums;
 use crate::detect::Bits;
 use crate::net::Addr;
 use crate::synth::office::{Cell, JudgedBy};
@@ -73,10 +74,38 @@ pub struct Judged {
     pub all: Tally,
     /// Over those of them that have something in common.
     pub by: Vec<Slice>,
+    /// How high those that were not found would rank their hosts, of whatever kind they are.
+    pub not_found: NotFound,
+    /// The same beside oracles that sum otherwise.
+    pub other_oracles: Vec<OtherOracle>,
     /// Over those that are hidden in messages.
     pub hidden: Vec<Hidden>,
     /// Of each upload, in their order.
     pub outcomes: Vec<Outcome>,
+}
+
+/// Uploads that nobody was called for in time, and where they would rank their host on their last day, among all hosts
+/// of an honest office, by the scores that they end with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NotFound {
+    /// Uploads.
+    pub uploads: usize,
+    /// Of them, those whose host would be ranked first.
+    pub first: usize,
+    /// The same for the first ten.
+    pub first_ten: usize,
+}
+
+/// How well a budget or a fixed rule did beside an oracle that sums otherwise than by the day: what it finds
+/// and that by the day does not is what such sums could gain.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct OtherOracle {
+    /// What it sums.
+    pub sums: Sums,
+    /// Over all uploads that bytes give away.
+    pub all: Tally,
+    /// Over those of them that have something in common.
+    pub by: Vec<Slice>,
 }
 
 /// Uploads hidden in messages; the oracle's numbers are 0 and null.
@@ -127,6 +156,19 @@ pub struct Outcome {
     pub bytes_left: Option<u64>,
     /// What had left when the oracle alarmed; null where it did not.
     pub oracle_bytes_left: Option<u64>,
+    /// The place that its score, when it ended, would give its host among all hosts of the day; null for fixed rules.
+    pub rank: Option<usize>,
+}
+
+impl NotFound {
+    pub(super) fn of(outcomes: &[Outcome]) -> Self {
+        let missed = outcomes.iter().filter(|one| one.verdict != Verdict::Found);
+        let within = |most| {
+            let ranks = missed.clone().filter_map(|one| one.rank);
+            ranks.filter(|&rank| rank <= most).count()
+        };
+        Self { uploads: missed.clone().count(), first: within(1), first_ten: within(10) }
+    }
 }
 
 impl GridReport {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::report::{GridReport, Hidden, Judged, Tally, Upload, word};
+use super::report::{GridReport, Hidden, Judged, NotFound, OtherOracle, Tally, Upload, word};
 use crate::alert::bytes_text;
 use crate::plot::grouped;
 use crate::sink::printable;
@@ -45,6 +45,8 @@ impl fmt::Display for GridReport {
             write_judged(f, judged)?;
         }
         self.write_slices(f)?;
+        self.write_not_found(f)?;
+        self.write_other_oracles(f)?;
         self.write_hidden(f)?;
         match self.judges.iter().find(|judged| judged.budget.is_some()) {
             Some(judged) => self.write_matrix(f, judged),
@@ -84,6 +86,58 @@ impl GridReport {
                 write!(f, "  {:>18}", both(tally))?;
             }
             writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    /// How high those that were not found rank, a column for each budget.
+    fn write_not_found(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let budgets =
+            self.write_head(f, "Not found: hosts that would be ranked first, among the first ten")?;
+        if budgets.is_empty() {
+            return Ok(());
+        }
+        write!(f, "{:>32} {:>7}", "", "")?;
+        for judged in &budgets {
+            let NotFound { uploads, first, first_ten } = judged.not_found;
+            write!(f, "  {:>18}", format!("{first}, {first_ten} of {uploads}"))?;
+        }
+        writeln!(f)
+    }
+
+    /// What oracles find by pace and hour, each by what it sums, a column for each budget.
+    fn write_other_oracles(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let title =
+            "Found by oracles that sum days, hours at work and others apart, weeks, in percent";
+        let budgets = self.write_head(f, title)?;
+        let Some(first) = budgets.first() else { return Ok(()) };
+        let row = |name: &str,
+                   tallies: &dyn Fn(&Judged) -> Vec<Tally>,
+                   f: &mut fmt::Formatter<'_>| {
+            write!(f, "{name:>32} {:>7}", tallies(first)[0].uploads)?;
+            for judged in &budgets {
+                let found = |tally: &Tally| share(tally.oracle_found, tally.uploads).to_string();
+                let found: Vec<String> = tallies(judged).iter().map(found).collect();
+                write!(f, "  {:>18}", found.join(", "))?;
+            }
+            writeln!(f)
+        };
+        let others = |judged: &Judged, of: &dyn Fn(&OtherOracle) -> Tally| -> Vec<Tally> {
+            judged.other_oracles.iter().map(of).collect()
+        };
+        let all = |judged: &Judged| {
+            [vec![judged.all.clone()], others(judged, &|other| other.all.clone())].concat()
+        };
+        row("all", &all, f)?;
+        for (at, slice) in first.by.iter().enumerate() {
+            if ["bytes_per_sec", "hour"].contains(&slice.of) {
+                let name = format!("{} {}", slice.of, value_text(slice.of, &slice.value));
+                let of = |judged: &Judged| {
+                    let by_day = vec![judged.by[at].tally.clone()];
+                    [by_day, others(judged, &|other| other.by[at].tally.clone())].concat()
+                };
+                row(&name, &of, f)?;
+            }
         }
         Ok(())
     }

@@ -143,6 +143,17 @@ impl Office {
         (day < self.days() && !self.calendar.is_off(day)).then(|| self.calendar.start(day))
     }
 
+    /// Is it an hour of a working day at which most are at work?
+    pub fn is_at_work(&self, at: Timestamp) -> bool {
+        let starts = &self.calendar.starts;
+        let Some(day) = starts.partition_point(|&start| start <= at).checked_sub(1) else {
+            return false;
+        };
+        let hour = at.since(starts[day]).as_secs() / 3600;
+        let share = self.parameters.hours.at_work.get(hour as usize).copied().unwrap_or(0.0);
+        !self.calendar.is_off(day as u32) && share >= 0.5
+    }
+
     /// The addresses of the workstations that are there from the first day to the last.
     pub fn staying(&self) -> Vec<Addr> {
         let staying = self.staff.workstations().filter(|host| host.stays());

@@ -92,7 +92,7 @@ impl<'a> Climbs<'a> {
     /// A day without any ramp.
     fn learn(&mut self) {
         let Some(today) = self.office.next_reports() else { return };
-        self.past.learn(&today, false);
+        self.past.learn(&self.past.sums(&today, |_| false), false);
         let today = [today];
         let days = Days {
             days: &today,
