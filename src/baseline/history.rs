@@ -120,6 +120,9 @@ struct PairHistory {
     #[serde(default)]
     largest_day: Day,
     days: Ring<32>,
+    /// The largest day of which a person said that it was in order: that counts from the day after.
+    #[serde(default)]
+    vouched: u64,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -237,7 +240,8 @@ impl Baseline {
     }
 
     /// A person says that an upload of a finished day was in order: the whole of it is a sample, beside what
-    /// was learned of it under suspicion, and so are the host's windows with it.
+    /// was learned of it under suspicion, and so are the host's windows with it. The destination is no longer on
+    /// probation, and as much again has not grown.
     pub fn vouch(
         &mut self,
         host: HostKey,
@@ -247,6 +251,7 @@ impl Baseline {
         if let Some(host) = self.hosts.get_mut(&host) {
             if let Some(known) = host.pairs.get_mut(&to) {
                 known.learn(day, bytes);
+                known.vouched = known.vouched.max(bytes);
             }
             for (ring, bytes) in host.windows[class as usize].iter_mut().zip(windows) {
                 ring.add(bytes);
@@ -336,6 +341,7 @@ impl Baseline {
                 largest: pair.largest,
                 largest_day: pair.largest_day,
                 bytes: pair.days.oldest_first(),
+                vouched: pair.vouched,
                 hosts: self.destinations.get(&to).map_or(1, |known| known.hosts),
             })
             .collect();
@@ -395,6 +401,7 @@ impl Baseline {
                 largest: known.largest,
                 largest_day: known.largest_day,
                 days: known.bytes.iter().copied().collect(),
+                vouched: known.vouched,
             };
             host.pairs.insert(destination, pair);
         }
@@ -474,8 +481,12 @@ impl Baseline {
     /// the host's own first three days?
     pub fn is_young(&self, host: HostKey, destination: Destination, today: Day) -> bool {
         let Some(history) = self.hosts.get(&host) else { return false };
-        let first = history.pairs.get(&destination).map_or(today, |pair| pair.first_day);
-        first.since(history.first_day) >= PROBATION_STARTS_AFTER && today.since(first) < PROBATION
+        let known = history.pairs.get(&destination);
+        let first = known.map_or(today, |pair| pair.first_day);
+        let is_vouched = known.is_some_and(|pair| pair.vouched > 0);
+        !is_vouched
+            && first.since(history.first_day) >= PROBATION_STARTS_AFTER
+            && today.since(first) < PROBATION
     }
 
     /// Largest sums of the host's sliding windows on the days remembered, rounded down.
@@ -496,7 +507,7 @@ impl Baseline {
             return self.of_newcomers(self.top(whose, bytes), to, bytes);
         };
         let before = pair.days.before(LATEST);
-        let growth = growth(bytes, before.largest());
+        let growth = growth(bytes, pair.grew_from());
         let prior = Tail::power_law(growth, GROWTH_UNIT as f64, GROWTH_ALPHA);
         let group = self.of_group(whose);
         let tail = group.map_or(prior, |group| prior.refine(&group.growth, growth, 20.0));
@@ -612,8 +623,7 @@ impl Baseline {
             let usual = day.pairs.iter().filter(|pair| !pair.is_served && !pair.is_young);
             let growth = usual.filter(taught).filter_map(|pair| {
                 let known = host.pairs.get(&pair.destination)?;
-                let largest = known.days.before(LATEST).largest();
-                Some((growth(pair.taught[class], largest), pair.is_clipped))
+                Some((growth(pair.taught[class], known.grew_from()), pair.is_clipped))
             });
             let most = growth.max();
             if most.is_some() || COUNTS_FROM[class] == 0 {
@@ -693,6 +703,11 @@ impl Baseline {
 }
 
 impl PairHistory {
+    /// The largest day that a later one is compared with: the latest are left out, unless a person has spoken.
+    fn grew_from(&self) -> u64 {
+        self.days.before(LATEST).largest().max(self.vouched)
+    }
+
     fn learn(&mut self, day: Day, bytes: u64) {
         if bytes >= self.largest {
             (self.largest, self.largest_day) = (bytes, day);

@@ -67,6 +67,9 @@ pub struct DestinationProfile {
     pub largest_day: Day,
     /// Bytes sent there on the latest 32 days on which any were, the oldest first.
     pub bytes: Vec<u64>,
+    /// The largest day of which a person said that it was in order.
+    #[serde(default)]
+    pub vouched: u64,
     /// Hosts of the organisation that have sent there.
     pub hosts: u32,
 }
