@@ -366,6 +366,7 @@ fn eval(eval: &Eval) -> anyhow::Result<ExitCode> {
         labels,
         run: settings.run,
         analyst: settings.analyst,
+        is_answered: eval.answered,
         budgets: eval.budgets(),
     };
     let progress = progress(common, 0);
@@ -390,6 +391,7 @@ fn grid(eval: &Eval, office: Office, set: String, settings: Settings) -> anyhow:
         uploads: eval.uploads(),
         threads: settings.run.workers,
         analyst: settings.analyst,
+        is_answered: eval.answered,
         budgets: eval.budgets(),
     };
     let progress = progress(&eval.common, 0);

@@ -38,6 +38,9 @@ pub(crate) struct Eval {
     /// Uploads of the grid to try, evenly over size, pace and destination, or ramps [default: 648, or 36 ramps]
     #[arg(long, value_name = "N", conflicts_with_all = ["labels", "captures"])]
     uploads: Option<usize>,
+    /// Let people answer each page on the day after: theft or benign, as the labels have it
+    #[arg(long, conflicts_with = "ramps")]
+    pub(crate) answered: bool,
     /// Alerts a day that you want to see [default: 1]
     #[arg(long, env = "SEKISHO_BUDGET", value_name = "N")]
     budget: Option<f64>,

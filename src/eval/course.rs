@@ -53,7 +53,8 @@ pub(super) struct Told {
 }
 
 impl<J: Judge> Course<J> {
-    pub(super) fn new(judge: J, targets: Arc<[Target]>) -> Self {
+    pub(super) fn new(mut judge: J, targets: Arc<[Target]>) -> Self {
+        judge.expect(&targets);
         Self {
             forks: targets.iter().map(|_| Fork::Ahead).collect(),
             timelines: targets.iter().map(|_| Timeline::default()).collect(),

@@ -1,5 +1,8 @@
 //! Whoever is evaluated: the analyst, a fixed rule, or a fake of which the score is known.
 
+use std::sync::Arc;
+
+use super::matching::Target;
 use crate::alert::{Kind, RankingEntry, Record, Severity};
 use crate::detect::{Bits, Finding};
 use crate::engine::Analyst;
@@ -27,6 +30,9 @@ pub(super) trait Judge: Clone {
 
     /// Decides what it would have decided a little later, for want of an end of the hour.
     fn settle(&mut self) {}
+
+    /// From now on people know what these incidents are.
+    fn expect(&mut self, _: &Arc<[Target]>) {}
 
     /// Ends the run.
     fn finish(&mut self);

@@ -18,6 +18,7 @@ mod labels;
 mod matching;
 mod notes;
 mod report;
+mod review;
 mod run;
 mod score;
 #[cfg(test)]

@@ -137,11 +137,11 @@ impl Notes {
 }
 
 impl Alarm {
-    fn of(said: &Said) -> Self {
+    pub(super) fn of(said: &Said) -> Self {
         Self {
             incident: said.incident.clone(),
             host: said.host,
-            destinations: BTreeMap::new(),
+            destinations: said.destinations.iter().map(|&to| (to, said.time)).collect(),
             names: said.names.clone(),
             told_at: said.time,
             page: None,

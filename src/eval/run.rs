@@ -9,6 +9,7 @@ use super::fixed_rules::{FixedRule, Rule};
 use super::ground::Ground;
 use super::labels::{Expected, Labels};
 use super::report::{self, Flagged, Incident, Input, Point, RuleReport, Verdict};
+use super::review::Reviewed;
 use super::score::Score;
 use super::truth::Truth;
 use crate::capture::{self, FileSource};
@@ -28,6 +29,8 @@ pub struct Plan {
     pub run: Run,
     /// How verdicts are made; its budget is the one that is asked for.
     pub analyst: engine::Options,
+    /// Do people answer pages, the day after, as the labels have it?
+    pub is_answered: bool,
     /// Further budgets, in alerts a day.
     pub budgets: Vec<f64>,
 }
@@ -109,7 +112,7 @@ struct Desk {
 }
 
 enum AtWork {
-    Budget(f64, Box<Course<Analyst>>),
+    Budget(f64, Box<Course<Reviewed>>),
     Rule(Rule, Box<Course<FixedRule>>),
 }
 
@@ -163,7 +166,8 @@ impl Pass {
             let ground = ground();
             let mut options = plan.analyst.clone();
             options.alert.alerts_per_day = budget;
-            let course = Course::new(Analyst::new(options), ground.targets());
+            let judge = Reviewed::new(Analyst::new(options), plan.is_answered);
+            let course = Course::new(judge, ground.targets());
             Desk { ground, at_work: AtWork::Budget(budget, Box::new(course)) }
         };
         let rule = |rule| {
@@ -208,7 +212,7 @@ impl Pass {
         for Desk { mut ground, at_work } in self.desks {
             match at_work {
                 AtWork::Budget(budget, course) => {
-                    let threshold_bits = course.judge().threshold();
+                    let threshold_bits = course.judge().analyst.threshold();
                     let told = course.finish(ground.truth_mut());
                     let scores = ground.score(labels, &told);
                     report.curve.push(Point {

@@ -10,10 +10,10 @@ use super::super::labels::Label;
 use super::super::matching::{GRACE, Target};
 use super::super::notes::Notes;
 use super::super::report::Outcome;
+use super::super::review::Reviewed;
 use super::super::score::outcome;
 use super::super::truth::Truth;
 use crate::detect::{Bits, Finding};
-use crate::engine::Analyst;
 use crate::net::{Addr, Subnets};
 use crate::synth::office::Report;
 use crate::time::{Calendar, Day, Timestamp};
@@ -50,7 +50,7 @@ struct Scored {
 }
 
 pub(super) enum AtWork {
-    Budget(f64, Box<Lane<Analyst>>),
+    Budget(f64, Box<Lane<Reviewed>>),
     Rule(Rule, Box<Lane<FixedRule>>),
 }
 
@@ -69,7 +69,7 @@ impl AtWork {
             Self::Budget(_, lane) => {
                 lane.live(days, waiting);
                 if !waiting.is_empty() && lane.threshold.is_none() {
-                    lane.threshold = Some(lane.judge.threshold());
+                    lane.threshold = Some(lane.judge.analyst.threshold());
                 }
             }
             Self::Rule(_, lane) => lane.live(days, waiting),
@@ -139,6 +139,7 @@ impl<J: Judge> Lane<J> {
         let last = days[1..].iter().position(|day| is_last(day)).map(|at| at + 1);
         let targets: Arc<[Target]> = [target].into();
         let (mut judge, mut notes) = (self.judge.clone(), self.notes.fork());
+        judge.expect(&targets);
         let mut truth = Truth::new(&targets);
         let until = upload.label.end.plus(GRACE);
         // Until midnight nothing that others do changes the verdict on a host, but for who else goes to the

@@ -25,6 +25,7 @@ use super::fixed_rules::{FixedRule, Rule};
 use super::judge::Judge;
 use super::labels::{Label, Labels};
 use super::report::{Detection, Outcome as Said, Verdict};
+use super::review::Reviewed;
 use crate::engine::{self, Analyst};
 use crate::flow::FlowDelta;
 use crate::net::Addr;
@@ -44,6 +45,8 @@ pub struct GridPlan {
     pub uploads: usize,
     /// How verdicts are made.
     pub analyst: engine::Options,
+    /// Do people answer pages, the day after?
+    pub is_answered: bool,
     /// Budgets, in alerts a day.
     pub budgets: Vec<f64>,
     /// Threads.
@@ -126,7 +129,8 @@ impl<'a> Grid<'a> {
         let budget = |budget| {
             let mut options = plan.analyst.clone();
             options.alert.alerts_per_day = budget;
-            AtWork::Budget(budget, Box::new(Lane::new(Analyst::new(options))))
+            let judge = Reviewed::new(Analyst::new(options), plan.is_answered);
+            AtWork::Budget(budget, Box::new(Lane::new(judge)))
         };
         let rule = |rule| {
             let judge = FixedRule::new(rule, internal.clone(), zone.clone());
