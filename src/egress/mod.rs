@@ -4,6 +4,7 @@
 mod border;
 mod class;
 mod host;
+mod intake;
 mod key;
 mod ledger;
 mod pairs;
@@ -14,6 +15,7 @@ mod window;
 pub use border::{Crossing, Place, Scope};
 pub use class::{Class, OfClass};
 pub use host::{HOST_BYTES, Host, HostDay, PairDay};
+pub use intake::{Intake, IntakeDay, Intakes};
 pub use key::{HostKey, NoHost};
 pub use ledger::Ledger;
 pub use pairs::{FlowBytes, PAIR_BYTES, Pair, Pairs};
@@ -144,6 +146,9 @@ pub struct Egress {
     active: Vec<(u32, HostKey)>,
     /// Where the search for something to forget goes on.
     hand: Hand,
+    /// What hosts took from one another.
+    #[serde(default)]
+    intakes: Intakes,
     /// Days cut short because their host made room for another.
     #[serde(skip)]
     forgotten: Vec<HostDay>,
@@ -165,6 +170,7 @@ impl Egress {
             pairs: Pairs::default(),
             active: Vec::new(),
             hand: Hand::default(),
+            intakes: Intakes::default(),
             forgotten: Vec::new(),
             totals: Totals::default(),
         }
@@ -359,6 +365,9 @@ impl Egress {
         is_young: impl Fn(Destination) -> bool,
     ) {
         let from = HostKey::Address(from);
+        if from != to {
+            self.intakes.unite(from, to);
+        }
         let of = hash(&self.hasher, from);
         let Some(host) = self.number_of(from, of).map(|number| &self.hosts[number]) else { return };
         if from == to || !host.holds_anything() {
@@ -381,6 +390,26 @@ impl Egress {
         }
         host.absorb(&moved);
         self.pairs.hand_over((from, moved.list), (to_at, host), is_young);
+    }
+
+    /// Adds a delta between two inside hosts to what these took from each other. `who` says whose an address is.
+    pub fn take_in(&mut self, delta: &FlowDelta, who: impl FnMut(Addr) -> HostKey) {
+        self.intakes.add(delta, who);
+    }
+
+    /// What hosts took from one another, today and the day before.
+    pub fn intakes(&self) -> &Intakes {
+        &self.intakes
+    }
+
+    /// Puts what a host took from a source under suspicion.
+    pub fn mark_intake(&mut self, host: HostKey, source: Addr) {
+        self.intakes.mark(host, source);
+    }
+
+    /// Ends the day of what hosts took from one another.
+    pub fn close_intakes(&mut self) -> Vec<IntakeDay> {
+        self.intakes.close_day()
     }
 
     /// Today's pairs.
