@@ -94,6 +94,11 @@ impl Pair {
         self.is_served() == served && (served || self.is_young)
     }
 
+    /// The port at the outside end of the flow that sent most; 0 of none.
+    pub fn port(&self) -> u16 {
+        self.flows.first().map_or(0, |flow| flow.key.end(flow.side.other()).port)
+    }
+
     /// The addresses of the flows that sent most, each once.
     pub fn peers(&self) -> SmallVec<[Addr; FLOWS_KEPT]> {
         let mut peers = SmallVec::new();

@@ -13,6 +13,7 @@ use super::facts::{Event, Facts, NameSource};
 use super::name::Name;
 use super::registry::Registry;
 use super::service::Service;
+use super::usage::{Naming, PortOf, Usage};
 use crate::arena::Hand;
 use crate::flow::{FlowKey, Sender};
 use crate::net::Addr;
@@ -281,6 +282,25 @@ impl Directory {
             client: met.and_then(|met| met.client.clone()),
             is_mismatch: met.is_some_and(Met::is_mismatch),
         }
+    }
+
+    /// How the ends of a flow that began at `at` speak, for the `host` that opened it, as far as is remembered of
+    /// what any of theirs told.
+    pub fn usage(&self, flow: &FlowKey, host: Sender, at: Timestamp) -> Usage {
+        let (low, high) = (flow.low.addr, flow.high.addr);
+        let met = self.met.get(&(low, high));
+        let service = met.map_or(Service::Unknown, |met| met.service);
+        let (host, peer) = (flow.end(host).addr, flow.end(host.other()));
+        let is_answered =
+            || self.book.called(host, peer.addr).is_some_and(|called| called.name_at(at).is_some());
+        let has_name = |met: &Met| met.said.is_some() || met.certified.is_some() || is_answered();
+        let naming = match met.filter(|_| service.has_names()) {
+            None => Naming::None,
+            Some(met) if met.is_mismatch() => Naming::Disputed,
+            Some(met) if has_name(met) => Naming::Named,
+            Some(_) => Naming::Nameless,
+        };
+        Usage { service, port: PortOf::of(service, peer.port), naming }
     }
 
     /// Pairs of addresses, and names of addresses, that were forgotten for want of room.

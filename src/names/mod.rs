@@ -48,6 +48,7 @@ mod start;
 mod tests;
 mod tls;
 mod upgrade;
+mod usage;
 mod watch;
 
 use std::collections::VecDeque;
@@ -65,6 +66,7 @@ pub use query::{Query, Told};
 pub use registry::{Registry, RegistryError};
 pub use service::Service;
 pub use start::START_MAX;
+pub use usage::{Naming, PortOf, Usage};
 
 use self::look::{Held, Look, Next, Shared};
 use self::query::Recent;
