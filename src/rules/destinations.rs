@@ -35,6 +35,8 @@ words! {
     Telemetry = "telemetry",
     /// Long, even streams in both directions.
     VideoCall = "video-call",
+    /// Resolvers for everybody that are asked within TLS, HTTPS or QUIC: nobody else sees the names.
+    EncryptedDns = "encrypted-dns",
 }
 
 /// Which category an address or a name belongs to.
