@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::incidents::{Labels, Options, Verdict};
 use super::record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,
-    Pivot, Revision, Sensor, Severity, Why,
+    Pivot, Revision, Sensor, Severity, StagingFacts, Why,
 };
 use super::scene::{Scene, Sent};
 use super::silenced::Hush;
@@ -292,7 +292,7 @@ impl Incident {
             score_bits: finding.score,
             threshold_bits: budget.threshold(),
             budget: budget.alerts_per_day(),
-            techniques: techniques(key.family, &destination),
+            techniques: techniques(key.family, &destination, finding),
             family: key.family.name(),
             detectors: fired(finding).collect(),
             summary: self.facts.summary(key, out.sent, elapsed),
@@ -325,7 +325,8 @@ impl Incident {
             left_when_raised: self.left_when_raised,
             revisions: self.revisions.clone(),
             flows: self.facts.flows.iter().map(flow_facts).collect(),
-            pivot: pivot(&self.facts.sources, &destination.ips),
+            pivot: pivot(&self.facts.sources, &self.facts.ends(&destination.ips)),
+            staging: finding.staging().map(StagingFacts::of),
             destination,
             health: Health::of_pair(&out, packets_in),
             sensor: Sensor {
@@ -402,6 +403,12 @@ impl Facts {
         addresses
     }
 
+    /// The other ends of the evidence: outside, and inside where it was staged from.
+    fn ends(&self, outside: &[Addr]) -> Vec<Addr> {
+        let outside = outside.iter().copied().take(PIVOT_DESTINATIONS);
+        outside.chain(self.finding.staging().map(|staging| staging.source)).collect()
+    }
+
     /// Is one of these among the outside ends?
     pub(super) fn meets(&self, peers: &[Addr]) -> bool {
         peers.iter().any(|peer| self.peers.contains(peer))
@@ -469,13 +476,15 @@ impl Facts {
             (None, _) => format!("{} recently met destinations", self.destinations),
         };
         let (window_secs, history_max, days) = self.finding.busiest_window();
+        let staged = self.finding.staging().map(|staging| format!("; {}", text::staged(staging)));
         format!(
-            "{} has sent {} to {to} ({}) in {}; {}",
+            "{} has sent {} to {to} ({}) in {}; {}{}",
             self.addr,
             text::bytes(sent),
             self.acquaintance(key, days),
             text::duration(elapsed),
             text::busiest(window_secs, history_max, days),
+            staged.unwrap_or_default(),
         )
     }
 
@@ -524,15 +533,21 @@ pub(super) fn severity(finding: &Finding, threshold: Bits) -> Severity {
 }
 
 /// ATT&CK: exfiltration over a web service where the port says web, else over another protocol; in clear text
-/// over one that is none for data, with the channel that it is.
-fn techniques(family: Family, destination: &DestinationFacts) -> Vec<&'static str> {
+/// over one that is none for data, with the channel that it is. What was collected on the host first is local staging.
+fn techniques(
+    family: Family,
+    destination: &DestinationFacts,
+    finding: &Finding,
+) -> Vec<&'static str> {
     let is_web = || destination.ports.iter().any(|port| [80, 443, 8080, 8443].contains(port));
-    match family {
+    let mut techniques = match family {
         Family::Dns => vec!["T1048.003", "T1071.004"],
         Family::Icmp => vec!["T1048.003", "T1095"],
         Family::Volume | Family::Server if is_web() => vec!["T1567"],
         Family::Volume | Family::Server => vec!["T1048"],
-    }
+    };
+    techniques.extend(finding.staging().map(|_| "T1074.001"));
+    techniques
 }
 
 /// Ports at the outside end, or at the inside end of flows that the outside opened.
@@ -576,7 +591,6 @@ fn meet(known: &mut Vec<Addr>, addrs: &[Addr], max: usize) {
 
 fn pivot(sources: &[Addr], ips: &[Addr]) -> Pivot {
     let field = |addr: &Addr| if addr.to_ip().is_ipv6() { "ipv6.addr" } else { "ip.addr" };
-    let ips = &ips[..ips.len().min(PIVOT_DESTINATIONS)];
     let any_of = |texts: Vec<String>, or: &str| match texts.len() {
         1 => texts.concat(),
         _ => format!("({})", texts.join(or)),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::detect::Bits;
+use crate::detect::{Bits, Staging};
 use crate::flow::Counters;
 use crate::names::{Name, NameSource, Service};
 use crate::net::Addr;
@@ -52,6 +52,8 @@ pub struct Alert {
     pub host: HostFacts,
     /// The outside end.
     pub destination: DestinationFacts,
+    /// What the host took from another inside before it sent as much, where that is unusual.
+    pub staging: Option<StagingFacts>,
     /// Start of the first flow that counts.
     pub started: Timestamp,
     /// Latest packet.
@@ -186,6 +188,28 @@ pub struct DestinationFacts {
     pub first_seen: Timestamp,
     /// Hosts that sent there in the last 30 days, this one included.
     pub hosts_30d: usize,
+}
+
+/// The half of an upload that stays inside: from where it was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StagingFacts {
+    /// Address of the host inside that it was taken from.
+    pub source: Addr,
+    /// Bytes taken on one day, today or yesterday.
+    pub bytes: u64,
+    /// Start of the first flow that brought any.
+    pub started: Timestamp,
+    /// The latest packet of them.
+    pub last: Timestamp,
+    /// The most that the host took from there on an earlier day.
+    pub history_max: u64,
+}
+
+impl StagingFacts {
+    pub(super) fn of(staging: &Staging) -> Self {
+        let Staging { source, bytes, first_at, last_at, history_max, .. } = *staging;
+        Self { source, bytes, started: first_at, last: last_at, history_max }
+    }
 }
 
 /// One term of the score.

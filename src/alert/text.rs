@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::record::Why;
 use crate::covert::Distinct;
-use crate::detect::{Bits, Evidence, Term};
+use crate::detect::{Bits, Evidence, Replies, Spoken, Staging, Term};
+use crate::names::{Naming, PortOf, Service};
 use crate::net::Addr;
 use crate::rules::Excess;
 
@@ -148,12 +149,97 @@ pub(super) fn why(term: &Term) -> Why {
             json!({"addresses": addresses, "history_max": history_max, "days": known}),
             format!("{}; {}", silent(addresses), silent_before(history_max, known)),
         ),
+        Evidence::Staging(staging) => (
+            json!({
+                "source": staging.source, "bytes": staging.bytes, "started": staging.first_at,
+                "last": staging.last_at, "history_max": staging.history_max, "days": staging.days,
+            }),
+            format!("{}; {}", staged(&staging), from_there(staging.history_max, staging.days)),
+        ),
+        Evidence::Protocol(spoken) => (
+            json!({
+                "service": spoken.usage.service, "port": spoken.port, "port_of": spoken.usage.port,
+                "naming": spoken.usage.naming, "share": rounded(spoken.p),
+                "host_used": spoken.host_used, "host_days": spoken.host_days,
+            }),
+            format!("{}; {}", speech(&spoken), spoken_before(&spoken)),
+        ),
+        Evidence::Mail(replies) => (
+            json!({
+                "replies": replies.bytes, "messages": replies.messages(),
+                "history_max": replies.history_max, "days": replies.days,
+            }),
+            format!(
+                "{} of replies, as to {} messages; {}",
+                bytes(replies.bytes),
+                count(replies.messages()),
+                replied_before(&replies)
+            ),
+        ),
         Evidence::Ratio { pcr, bytes_in } => (
             json!({"pcr": pcr, "bytes_in": bytes_in}),
             format!("{} came back (producer–consumer ratio {pcr:+.2})", bytes(bytes_in)),
         ),
     };
     Why { term: term.evidence.name(), bits: term.bits, values: object(values), text }
+}
+
+/// "it took 150 MB from 10.20.1.6 within 9 s before".
+pub(super) fn staged(staging: &Staging) -> String {
+    let Staging { source, bytes: taken, first_at, last_at, .. } = staging;
+    let elapsed = duration(last_at.since(*first_at));
+    format!("it took {} from {source} within {elapsed} before", bytes(*taken))
+}
+
+/// "ssh on port 443, which is that of another service".
+fn speech(spoken: &Spoken) -> String {
+    let Spoken { usage, port, .. } = spoken;
+    let service = match usage.service {
+        Service::Unknown => "no known protocol",
+        known => known.name(),
+    };
+    let whose = match usage.port {
+        PortOf::Own | PortOf::Nobody => "",
+        PortOf::Another => ", which is that of another service",
+        PortOf::EncryptedDns => ", which is that of DNS",
+    };
+    let naming = match usage.naming {
+        Naming::None | Naming::Named => "",
+        Naming::Nameless => ", to a server without a name",
+        Naming::Disputed => ", under a name that is disputed",
+    };
+    format!("{service} on port {port}{whose}{naming}")
+}
+
+fn spoken_before(spoken: &Spoken) -> String {
+    let Spoken { p, host_used, host_days, .. } = *spoken;
+    let before = match (host_days, host_used) {
+        (0, _) => "no earlier day of this host to compare with".to_owned(),
+        (_, 0) => format!("never by this host on {} before", days(host_days)),
+        _ => format!("by this host on {host_used} of {}", days(host_days)),
+    };
+    format!("{before}; as rare on {:.1} % of host-days here", p * 100.0)
+}
+
+fn replied_before(replies: &Replies) -> String {
+    match (replies.days, replies.history_max) {
+        (0, _) => "no earlier day of this host to compare with".to_owned(),
+        (known, 0) => format!("none of this service on {} before", days(known)),
+        (known, largest) => format!("at most {} a day on {} before", bytes(largest), days(known)),
+    }
+}
+
+/// A share to the hundredth of a thousandth.
+fn rounded(share: f64) -> f64 {
+    (share * 100_000.0).round() / 100_000.0
+}
+
+fn from_there(largest: u64, known: u32) -> String {
+    match (known, largest) {
+        (0, _) => "no earlier day of this host to compare with".to_owned(),
+        (_, 0) => format!("hardly anything from there on {} before", days(known)),
+        _ => format!("at most {} a day from there on {} before", bytes(largest), days(known)),
+    }
 }
 
 fn object(values: Value) -> Map<String, Value> {
@@ -211,6 +297,9 @@ pub(super) fn told(
         | Evidence::HostVolume { .. }
         | Evidence::NewDestination { .. }
         | Evidence::Ratio { .. }
+        | Evidence::Staging(_)
+        | Evidence::Protocol(_)
+        | Evidence::Mail(_)
         | Evidence::EchoMismatch { .. } => {
             format!("{host} has sent {} to {to} in {elapsed}", bytes(sent))
         }

@@ -1,18 +1,22 @@
 //! The references: what finished days taught.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::habits::Habits;
 use super::profile::{DestinationProfile, Profile, Unfit, WindowProfile};
 use super::tail::{Histogram, Ring, Samples, Tail};
+use super::usages::{Custom, Usages};
 use crate::arena::Hand;
+use crate::covert::ChannelDay;
 use crate::egress::{
-    Class, Destination, Group, HostDay, HostKey, OfClass, PairDay, WINDOWS, WindowSums,
+    Class, Destination, Group, HostDay, HostKey, Intake, OfClass, PairDay, WINDOWS, WindowSums,
 };
+use crate::names::Usage;
 use crate::time::{Day, Timestamp};
 
 /// How much is remembered.
@@ -62,6 +66,15 @@ pub struct Baseline {
     destinations: IndexMap<Destination, DestinationHistory, foldhash::fast::RandomState>,
     /// Pairs of all hosts.
     pairs: usize,
+    /// What hosts took from one another inside.
+    #[serde(default)]
+    taken: Habits,
+    /// How hosts speak with those outside.
+    #[serde(default)]
+    usages: Usages,
+    /// What mail services outside replied.
+    #[serde(default)]
+    replies: Habits,
     hand: Hand,
     host_days: u64,
     forgotten: u64,
@@ -183,6 +196,9 @@ impl Baseline {
             hosts: IndexMap::default(),
             destinations: IndexMap::default(),
             pairs: 0,
+            taken: Habits::default(),
+            usages: Usages::default(),
+            replies: Habits::default(),
             hand: Hand::default(),
             host_days: 0,
             forgotten: 0,
@@ -239,6 +255,46 @@ impl Baseline {
         self.host_days += 1;
     }
 
+    /// Learns from what a host took from others inside on a finished day.
+    pub fn learn_intake(&mut self, who: (HostKey, Group), day: Day, taken: &[Intake]) {
+        let largest = taken.iter().map(|intake| intake.bytes).max().unwrap_or(0);
+        let worth = taken.iter().filter(|intake| intake.bytes >= INTAKE_LEARNED);
+        let channels: Vec<ChannelDay> = worth
+            .map(|intake| ChannelDay {
+                destination: intake.owner(),
+                first_at: intake.first_at,
+                clipped: intake.bytes,
+            })
+            .collect();
+        self.taken.learn(who, day, largest, &channels);
+    }
+
+    /// Learns how a host spoke with those outside on a finished day.
+    pub fn learn_usages(&mut self, who: (HostKey, Group), day: Day, used: &BTreeSet<Usage>) {
+        self.usages.learn(who, day, used);
+    }
+
+    /// How usual it is for a host to speak so.
+    pub fn custom(&self, host: HostKey, group: Group, usage: Usage) -> Custom {
+        self.usages.custom(host, group, usage)
+    }
+
+    /// Learns what mail services outside replied to a host on a finished day.
+    pub fn learn_replies(&mut self, who: (HostKey, Group), day: Day, replied: &[ChannelDay]) {
+        let most = replied.iter().map(|service| service.clipped).max().unwrap_or(0);
+        self.replies.learn(who, day, most, replied);
+    }
+
+    /// What mail services outside usually reply.
+    pub fn replies(&self) -> &Habits {
+        &self.replies
+    }
+
+    /// What hosts usually take from one another inside.
+    pub fn taken(&self) -> &Habits {
+        &self.taken
+    }
+
     /// A person says that an upload of a finished day was in order: the whole of it is a sample, beside what
     /// was learned of it under suspicion, and so are the host's windows with it. The destination is no longer on
     /// probation, and as much again has not grown.
@@ -290,9 +346,12 @@ impl Baseline {
     /// What was learned of one host is another's from now on, which has no history of its own: it turned out
     /// to be it.
     pub fn pass_on(&mut self, from: HostKey, to: HostKey) {
+        self.taken.pass_on(from, to);
+        self.replies.pass_on(from, to);
         if self.hosts.contains_key(&to) {
             return;
         }
+        self.usages.pass_on(from, to);
         if let Some(history) = self.hosts.swap_remove(&from) {
             self.pairs -= history.pairs.len();
             self.take_over(history, to);
@@ -302,6 +361,9 @@ impl Baseline {
     /// What was learned of one host is known of another too, unless that has a later history of its own: for
     /// want of knowing better it is judged as the same.
     pub fn lend(&mut self, from: HostKey, to: HostKey) {
+        self.taken.lend(from, to);
+        self.replies.lend(from, to);
+        self.usages.lend(from, to);
         let Some(history) = self.hosts.get(&from) else { return };
         if self.hosts.get(&to).is_none_or(|own| own.last_day < history.last_day) {
             self.take_over(history.clone(), to);
@@ -788,6 +850,10 @@ const GROWTH_UNIT: u64 = 1024;
 /// Index of the prior of growth. Of days with one power law the latest is the largest by a factor r
 /// with a probability below r^−alpha, however many they are; alpha is that of a day (DETECTION 3).
 const GROWTH_ALPHA: f64 = 0.7;
+
+/// Bytes taken in a day from one host inside, below which that host is not remembered for it: questions to a resolver,
+/// and the other small talk of a network.
+const INTAKE_LEARNED: u64 = 1 << 18;
 
 /// Days for which a destination is on probation. Not 24 hours: a daily job drifts across that.
 const PROBATION: i32 = 7;

@@ -4,6 +4,7 @@ mod habits;
 mod history;
 mod profile;
 mod tail;
+mod usages;
 
 pub use habits::{Asker, Familiar, Habits};
 pub use history::{
@@ -11,3 +12,4 @@ pub use history::{
 };
 pub use profile::{DestinationProfile, Profile, Unfit, WindowProfile};
 pub use tail::{Histogram, Ring, Samples, Tail};
+pub use usages::{Custom, Usages};

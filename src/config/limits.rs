@@ -74,10 +74,13 @@ pub const MEMORY_MIN: u64 = PROGRAM + (32 << 20);
 
 /// What the program takes besides its tables: code, rules, batches of frames, what the allocator keeps
 /// for itself (measured, on a flood of flows that fills every table), 8 MiB of first bytes, and what is kept
-/// of names and echoes when all of it is full.
+/// of names, echoes, usages and what hosts take inside when all of it is full.
 const PROGRAM: u64 = (64 << 20)
-    + (covert::Lookups::BYTES_MAX + covert::Echoes::BYTES_MAX + 3 * baseline::Habits::BYTES_MAX)
-        as u64;
+    + (covert::Lookups::BYTES_MAX
+        + covert::Echoes::BYTES_MAX
+        + egress::Intakes::BYTES_MAX
+        + 5 * baseline::Habits::BYTES_MAX
+        + baseline::Usages::BYTES_MAX) as u64;
 
 #[cfg(test)]
 mod tests {
@@ -87,7 +90,7 @@ mod tests {
     #[test]
     fn a_budget_is_divided_and_not_exceeded() {
         let limits = |mib: u64| Limits::of_memory(mib << 20).unwrap();
-        for mib in [MEMORY_MIN.div_ceil(1 << 20), 192, 512, 2048, 65_536] {
+        for mib in [MEMORY_MIN.div_ceil(1 << 20), 256, 512, 2048, 65_536] {
             let limits = limits(mib);
             let sum = [
                 (limits.flows_max, flow::FLOW_BYTES),

@@ -1,25 +1,32 @@
 //! Is this unusual, and why? Pure functions from today's sums and the baseline to findings.
 //!
 //! Evidence is counted in bits, −log2 of a tail probability, so that contributions add and can be
-//! read out. The score is `S = V + ½·Vh + ½·(novelty + ratio)` (DETECTION 4).
+//! read out. The score is `S = V + ½·Vh + ½·(novelty + ratio + staging + protocol + mail)` (DETECTION 4).
 
 mod bits;
 mod dns_tunnel;
 mod icmp_tunnel;
+mod mail;
 mod novelty;
+mod protocol;
 mod ratio;
+mod staging;
 mod volume;
 
 pub use bits::Bits;
 pub use dns_tunnel::DnsCase;
 pub use icmp_tunnel::IcmpCase;
+pub use mail::Replies;
+pub use protocol::Spoken;
+pub use staging::Staging;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::baseline::{Baseline, Familiar, Prevalence, Tail, Whose};
 use crate::covert::Kinds;
-use crate::egress::{Class, Host, Pair, Pairs, WindowSums};
+use crate::egress::{Class, Host, Intakes, Pair, Pairs, WindowSums};
+use crate::names::Usage;
 use crate::time::Day;
 
 /// Who is judged, against what.
@@ -31,6 +38,10 @@ pub struct Case<'a> {
     pub pair: &'a Pair,
     /// What it and the others sent today.
     pub pairs: &'a Pairs,
+    /// What it and the others took from one another inside.
+    pub intakes: &'a Intakes,
+    /// How the pair's largest flow is spoken, where it has any.
+    pub usage: Option<Usage>,
     /// What is normal.
     pub baseline: &'a Baseline,
     /// Today.
@@ -189,6 +200,12 @@ pub enum Evidence {
         /// Bytes received from the destination today.
         bytes_in: u64,
     },
+    /// Bytes of one day taken from another host inside before.
+    Staging(Staging),
+    /// A way to speak that is rare here.
+    Protocol(Spoken),
+    /// Replies of a mail service.
+    Mail(Replies),
     /// Information in the names that were asked for below one domain.
     DnsTunnel {
         /// Bytes told in different names today.
@@ -240,6 +257,25 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    fn staging(&self) -> Option<&Staging> {
+        match self {
+            Self::Staging(staging) => Some(staging),
+            Self::Volume { .. }
+            | Self::Young { .. }
+            | Self::Served { .. }
+            | Self::ServedTogether { .. }
+            | Self::HostVolume { .. }
+            | Self::NewDestination { .. }
+            | Self::Ratio { .. }
+            | Self::Protocol(_)
+            | Self::Mail(_)
+            | Self::DnsTunnel { .. }
+            | Self::IcmpTunnel { .. }
+            | Self::EchoMismatch { .. }
+            | Self::PingSweep { .. } => None,
+        }
+    }
+
     /// The detector's name in alerts.
     pub fn name(&self) -> &'static str {
         match self {
@@ -250,6 +286,9 @@ impl Evidence {
             Self::HostVolume { .. } => "host-volume",
             Self::NewDestination { .. } => "new-destination",
             Self::Ratio { .. } => "ratio",
+            Self::Staging(_) => "staging",
+            Self::Protocol(_) => "protocol",
+            Self::Mail(_) => "mail",
             Self::DnsTunnel { .. } => "dns-tunnel",
             Self::IcmpTunnel { .. } => "icmp-tunnel",
             Self::EchoMismatch { .. } => "echo-mismatch",
@@ -259,7 +298,7 @@ impl Evidence {
 }
 
 /// Every detector, for saying which of them kept quiet.
-pub const DETECTORS: [&str; 11] = [
+pub const DETECTORS: [&str; 14] = [
     "volume",
     "young-destinations",
     "served-volume",
@@ -267,6 +306,9 @@ pub const DETECTORS: [&str; 11] = [
     "host-volume",
     "new-destination",
     "ratio",
+    "staging",
+    "protocol",
+    "mail",
     "dns-tunnel",
     "icmp-tunnel",
     "echo-mismatch",
@@ -314,12 +356,20 @@ impl Finding {
             | Evidence::ServedTogether { .. }
             | Evidence::NewDestination { .. }
             | Evidence::Ratio { .. }
+            | Evidence::Staging(_)
+            | Evidence::Protocol(_)
+            | Evidence::Mail(_)
             | Evidence::DnsTunnel { .. }
             | Evidence::IcmpTunnel { .. }
             | Evidence::EchoMismatch { .. }
             | Evidence::PingSweep { .. } => None,
         });
         window.unwrap_or_default()
+    }
+
+    /// What the host took inside before, where that speaks for the finding.
+    pub fn staging(&self) -> Option<&Staging> {
+        self.terms.iter().find_map(|term| term.evidence.staging())
     }
 
     /// The score without one of its terms.
@@ -341,6 +391,9 @@ pub fn judge(case: Case<'_>, measure: Measure) -> Finding {
     let mut terms: SmallVec<[Term; 4]> = [main, window].into_iter().collect();
     terms.extend(novelty::of(case, &measure, &known));
     terms.extend(ratio::of(case.pair));
+    terms.extend(staging::of(case, measure.class, subject_bytes));
+    terms.extend(protocol::of(case, measure.class));
+    terms.extend(mail::of(case).filter(|_| subject == Subject::Destination));
     Finding {
         subject,
         family: if case.pair.is_served() { Family::Server } else { Family::Volume },

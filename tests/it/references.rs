@@ -1,11 +1,13 @@
 //! What is compared with what: which days teach what about which.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho::config::{Keys, Settings};
-use sekisho::detect::{Family, Subject};
+use sekisho::detect::{Family, Finding, Subject};
 use sekisho::engine::Analyst;
-use sekisho::flow::{Counters, FlowDelta};
+use sekisho::flow::{Counters, FlowDelta, FlowKey};
+use sekisho::names::{Event, Facts, Name, NameSource, Service};
 use sekisho::net::{Addr, Endpoint, Protocol};
 use sekisho::time::Timestamp;
 
@@ -187,4 +189,205 @@ fn what_many_clients_take_is_one_find() {
     assert_eq!((finding.subject, finding.family), (Subject::Many, Family::Server));
     assert_eq!(finding.bytes() / MB, 96);
     assert!(finding.score >= analyst.threshold(), "{}", finding.score);
+}
+
+/// The upload of a night, and what was taken from a share inside before it.
+fn staged(analyst: &mut Analyst, taken: u64, from: [u8; 4], sent: u64) -> (Finding, f64) {
+    take(analyst, 14, 3, from, taken);
+    let upload = Talk { host: 3, to: STRANGER, protocol: Protocol::TCP, out: sent, back: MB };
+    talk(analyst, 14, upload);
+    let host = Addr::from_v4([10, 20, 1, 3]);
+    let finding = analyst.verdict(host, Addr::from_v4(STRANGER)).unwrap();
+    let bits = finding.terms.iter().find(|term| term.evidence.name() == "staging");
+    let bits = bits.map_or(0.0, |term| term.bits.to_f64());
+    (finding, bits)
+}
+
+/// A host takes something from another inside, who is asked for it.
+fn take(analyst: &mut Analyst, day: u64, host: u8, from: [u8; 4], bytes: u64) {
+    talk(analyst, day, Talk { host, to: from, protocol: Protocol::TCP, out: 60_000, back: bytes });
+}
+
+const SHARE: [u8; 4] = [10, 20, 9, 6];
+
+/// Two weeks in which all hosts take a little from the share, and one of them much of it each day.
+fn shared() -> Analyst {
+    learned(|analyst, day, host| {
+        take(analyst, day, host, SHARE, if host == 5 { 200 * MB } else { 2 * MB + day * 10_000 });
+    })
+}
+
+/// A workstation takes a hundred times more from a share than it ever did, then sends as much to a stranger: both
+/// halves are told. The same upload after an ordinary day inside is told without, and is less striking by no more
+/// than that.
+#[test]
+fn what_was_taken_inside_before_is_told_with_the_upload() {
+    let (finding, bits) = staged(&mut shared(), 150 * MB, SHARE, 150 * MB);
+    let staging = finding.staging().unwrap();
+    assert_eq!((staging.source, staging.bytes), (Addr::from_v4(SHARE), 150 * MB));
+    assert!(staging.history_max < 3 * MB, "{}", staging.history_max);
+    assert!((1.0..=3.0).contains(&bits), "{bits}");
+    let (alone, none) = staged(&mut shared(), 2 * MB, SHARE, 150 * MB);
+    assert_eq!((none, alone.staging()), (0.0, None));
+    assert!((finding.score.to_f64() - alone.score.to_f64() - bits).abs() < 0.02);
+    // Packed to a quarter it is the same theft.
+    assert!(staged(&mut shared(), 150 * MB, SHARE, 40 * MB).1 > 0.5);
+    // One file of all that was copied is not.
+    assert_eq!(staged(&mut shared(), 150 * MB, SHARE, 10 * MB).1, 0.0);
+    // Nor is something else: ten times as much as was taken.
+    assert_eq!(staged(&mut shared(), 150 * MB, SHARE, 1500 * MB).1, 0.0);
+}
+
+/// Who takes as much each day has taken nothing unusual; nor has who takes what everybody takes today.
+#[test]
+fn a_usual_intake_is_no_evidence() {
+    let mut usual = shared();
+    take(&mut usual, 14, 5, SHARE, 200 * MB);
+    let upload = Talk { host: 5, to: STRANGER, protocol: Protocol::TCP, out: 200 * MB, back: MB };
+    talk(&mut usual, 14, upload);
+    let host = Addr::from_v4([10, 20, 1, 5]);
+    let finding = usual.verdict(host, Addr::from_v4(STRANGER)).unwrap();
+    let bits = |finding: &Finding| -> f64 {
+        let staging = finding.terms.iter().filter(|term| term.evidence.name() == "staging");
+        staging.map(|term| term.bits.to_f64()).sum()
+    };
+    assert!(bits(&finding) < 0.5, "{}", bits(&finding));
+    let mut rollout = shared();
+    let (_, before) = staged(&mut rollout.clone(), 150 * MB, SHARE, 150 * MB);
+    for host in 6..=10 {
+        take(&mut rollout, 14, host, SHARE, 150 * MB + u64::from(host) * MB);
+    }
+    let (_, after) = staged(&mut rollout, 150 * MB, SHARE, 150 * MB);
+    assert!(after + 0.5 < before, "{after} {before}");
+}
+
+/// However much of it there is, what was taken inside alerts nobody by itself, and never weakens a verdict.
+#[test]
+fn more_taken_never_weakens_a_verdict() {
+    let mut last = 0.0;
+    for taken in [0, 1, 10, 40, 150, 290] {
+        let (finding, _) = staged(&mut shared(), taken * MB, SHARE, 150 * MB);
+        let score = finding.score.to_f64();
+        assert!(score >= last, "{taken} MB: {score} after {last}");
+        last = score;
+    }
+    let mut inside_only = shared();
+    take(&mut inside_only, 14, 3, SHARE, 9000 * MB);
+    assert_eq!(inside_only.open_incidents(), 0);
+}
+
+/// A host speaks with a place over something, on a port, and sends and receives so much.
+fn speak(
+    analyst: &mut Analyst,
+    day: u64,
+    talk: &Talk,
+    (service, port): (Service, u16),
+    name: &str,
+) {
+    let [host, peer] = ends(talk);
+    let peer = Endpoint { port, ..peer };
+    let (key, client) = FlowKey::of(host, peer, talk.protocol);
+    let name = Name::of(name.as_bytes()).filter(|_| !name.is_empty());
+    let facts = Facts {
+        seen_at: Timestamp::from_secs_nanos(1_772_000_000 + day * 86_400, 0),
+        service,
+        named_by: Some(client),
+        name: name.map(|name| (name, NameSource::TlsSni)),
+        has_hello: true,
+        ..Facts::default()
+    };
+    analyst.hear(&Event::Facts(key, Arc::new(facts)));
+    fold(analyst, day, [host, peer], talk, [talk.out, talk.back]);
+}
+
+const CLOUD: [u8; 4] = [203, 0, 113, 3];
+const SHELL: [u8; 4] = [203, 0, 113, 4];
+const MAIL: [u8; 4] = [203, 0, 113, 25];
+
+/// Two weeks in which all browse and send mail, and host 1 works on a machine outside every day.
+fn speaking() -> Analyst {
+    learned(|analyst, day, host| {
+        let talk = |to, out, back| Talk { host, to, protocol: Protocol::TCP, out, back };
+        let web = talk(CLOUD, 2 * MB, MB);
+        speak(analyst, day, &web, (Service::Tls, 443), "up.cloud.example");
+        let replies = 6000 + 600 * (u64::from(host) + day);
+        speak(analyst, day, &talk(MAIL, MB, replies), (Service::Smtp, 587), "");
+        if host == 1 {
+            speak(analyst, day, &talk(SHELL, 2 * MB, MB), (Service::Ssh, 22), "");
+        }
+    })
+}
+
+fn bits_of(finding: &Finding, name: &str) -> f64 {
+    let term = finding.terms.iter().find(|term| term.evidence.name() == name);
+    term.map_or(0.0, |term| term.bits.to_f64())
+}
+
+/// What a stranger gets is judged by how it is spoken, too: what all speak is nothing, what one speaks daily is nothing at
+/// that one and something at others, and what nobody does is more, be it only the port or the missing name.
+#[test]
+fn how_it_is_spoken_counts_by_who_speaks_so() {
+    let protocol = |host: u8, spoken: (Service, u16), name: &str| {
+        let mut analyst = speaking();
+        let upload = Talk { host, to: STRANGER, protocol: Protocol::TCP, out: 20 * MB, back: MB };
+        speak(&mut analyst, 14, &upload, spoken, name);
+        let ends = [[10, 20, 1, host], STRANGER].map(Addr::from_v4);
+        bits_of(&analyst.verdict(ends[0], ends[1]).unwrap(), "protocol")
+    };
+    let web = protocol(3, (Service::Tls, 443), "drop.example");
+    let [own, others] = [1, 3].map(|host| protocol(host, (Service::Ssh, 22), ""));
+    assert_eq!((web, own), (0.0, 0.0));
+    assert!((1.0..=3.0).contains(&others), "{others}");
+    for (host, spoken, what) in [
+        (1, (Service::Ssh, 443), "ssh on the port of another"),
+        (3, (Service::Tls, 443), "tls to a server without a name"),
+        (3, (Service::Unknown, 31_337), "nothing known on nobody's port"),
+        (3, (Service::Wireguard, 51_820), "a tunnel"),
+        (3, (Service::Tls, 853), "DNS within TLS"),
+        (3, (Service::Smtp, 25), "mail to a stranger, by one who submits to a service"),
+    ] {
+        let bits = protocol(host, spoken, "");
+        let least = if spoken == (Service::Smtp, 25) { 0.0 } else { 1.5 };
+        assert!(bits >= least, "{what}: {bits}");
+    }
+}
+
+/// Speaking oddly is no upload: without bytes nobody is told, whatever is spoken.
+#[test]
+fn odd_speech_alone_alerts_nobody() {
+    let mut analyst = speaking();
+    for (number, service) in Service::ALL.into_iter().enumerate() {
+        let to = [198, 51, 100, number as u8];
+        let talk = Talk { host: 3, to, protocol: Protocol::TCP, out: 40_000, back: 1000 };
+        speak(&mut analyst, 14, &talk, (service, 31_337), "");
+    }
+    assert_eq!(analyst.open_incidents(), 0);
+}
+
+/// Mass mail through the usual service: its replies count the messages, within STARTTLS too. One large attachment has
+/// as many bytes and hardly any replies.
+#[test]
+fn replies_count_messages() {
+    let after = |mut analyst: Analyst, back: u64| {
+        let talk = Talk { host: 3, to: MAIL, protocol: Protocol::TCP, out: 15 * MB, back };
+        speak(&mut analyst, 14, &talk, (Service::Smtp, 587), "");
+        let ends = [[10, 20, 1, 3], MAIL].map(Addr::from_v4);
+        bits_of(&analyst.verdict(ends[0], ends[1]).unwrap(), "mail")
+    };
+    let (one, hundreds) = (after(speaking(), 6000), after(speaking(), 200_000));
+    assert!(one < 0.6 && hundreds > 2.5, "{one} for one message, {hundreds} for hundreds");
+    // Who mails to hundreds every day does nothing unusual.
+    let newsletter = learned(|analyst, day, host| {
+        let back = if host == 3 { 200_000 + day * 1000 } else { 6000 };
+        let talk = Talk { host, to: MAIL, protocol: Protocol::TCP, out: MB, back };
+        speak(analyst, day, &talk, (Service::Smtp, 587), "");
+    });
+    let usual = after(newsletter, 200_000);
+    assert!(usual < 0.8, "{usual}");
+    // And what comes back in other protocols is no mail.
+    let mut analyst = speaking();
+    let web = Talk { host: 3, to: CLOUD, protocol: Protocol::TCP, out: 15 * MB, back: MB };
+    speak(&mut analyst, 14, &web, (Service::Tls, 443), "up.cloud.example");
+    let ends = [Addr::from_v4([10, 20, 1, 3]), Addr::from_v4(CLOUD)];
+    assert_eq!(bits_of(&analyst.verdict(ends[0], ends[1]).unwrap(), "mail"), 0.0);
 }

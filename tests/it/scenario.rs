@@ -179,6 +179,33 @@ fn thefts_are_found_after_the_learning_days() {
     }
 }
 
+/// The theft that began at the file server is one incident with both of its halves; copies inside that nobody sends
+/// on are none.
+#[test]
+fn a_staged_upload_is_one_incident_with_both_halves() {
+    let Some(folder) = scenarios() else { return };
+    let labels = labels(&folder);
+    let label = find(&labels, "S14");
+    let copy = find(&labels, "B6");
+    let alerts = alerts(&[folder.join("baseline"), label.file.clone(), copy.file.clone()]);
+    let alert = paged(&alerts, label).unwrap();
+    let staging = alert.staging.as_ref().unwrap();
+    assert_eq!(staging.source.to_string(), "10.20.1.6");
+    assert!(is_within_a_thousandth(alert.bytes_out, label.payload), "{}", alert.bytes_out);
+    // The label has bytes of the file; the share's protocol adds its own.
+    assert!((150_000_000..155_000_000).contains(&staging.bytes), "{}", staging.bytes);
+    assert!(staging.started < alert.started && staging.last < alert.last);
+    for half in ["took", "10.20.1.6"] {
+        assert!(alert.summary.contains(half), "{}", alert.summary);
+    }
+    assert!(alert.pivot.bpf.contains("host 10.20.1.6"), "{}", alert.pivot.bpf);
+    assert!(alert.techniques.contains(&"T1074.001"));
+    let of_host = |alert: &&Alert| label.hosts.contains(&alert.host.ip.to_string());
+    let ids: BTreeSet<&str> = alerts.iter().filter(of_host).map(|a| a.incident.as_str()).collect();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    assert!(!alerts.iter().any(|alert| copy.hosts.contains(&alert.host.ip.to_string())));
+}
+
 /// A responder has nothing but the capture of the evening.
 #[test]
 fn bulk_thefts_are_found_without_history() {

@@ -7,12 +7,13 @@ mod messages;
 
 pub use kept::Outgrown;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use self::hosts::{group, machine, role};
+use self::hosts::{group, host_of, machine, role};
 use self::mail::Mails;
 use self::messages::CovertHabits;
 use super::worker::Reports;
@@ -26,8 +27,8 @@ use crate::detect::{Bits, Case, Family, Finding, Measure, Subject, judge};
 use crate::egress::{self, Crossing, Destination, Egress, Onward, Place, Relays};
 use crate::flow::FlowDelta;
 use crate::machines::{Identity, Register};
-use crate::names::{Directory, Event, Registry, Turn, Who};
-use crate::net::Addr;
+use crate::names::{Directory, Event, Registry, Turn, Usage, Who};
+use crate::net::{Addr, Protocol};
 use crate::rules::{Role, RuleSet, Silence};
 use crate::time::{Day, PacketClock, Timestamp};
 
@@ -269,6 +270,11 @@ impl Analyst {
         self.keep_time(if is_news { delta.last_at } else { self.clock.now() });
         let (now, day) = (self.clock.now(), self.egress.day());
         self.has_counted_today = true;
+        if spot.place() == Place::Inside {
+            let (identity, register) = (self.identity, &self.register);
+            let who = |addr| host_of(identity, register, addr, delta.last_at);
+            self.egress.take_in(delta, who);
+        }
         let (rules, register, baseline) = (&self.rules, &self.register, &self.baseline);
         let touch = self.egress.fold(
             delta,
@@ -293,7 +299,8 @@ impl Analyst {
         }
         let family = if pair.is_served() { Family::Server } else { Family::Volume };
         let tells_of_many = self.incidents.tells_of_many(touch.host, family);
-        let case = Case { tells_of_many, ..case };
+        let usage = spoken(&self.directory, pair);
+        let case = Case { tells_of_many, usage, ..case };
         let finding = self.finding(case);
         // What an incident knows as names, or as pings, is not told again as bytes.
         let is_covered = self.incidents.is_covered(&case);
@@ -310,6 +317,9 @@ impl Analyst {
             match finding.subject {
                 Subject::Destination => self.egress.mark(&touch),
                 Subject::Many => self.egress.mark_together(&touch),
+            }
+            if let Some(staging) = finding.staging() {
+                self.egress.mark_intake(touch.host, staging.source);
             }
         }
     }
@@ -408,12 +418,16 @@ impl Analyst {
                 self.incidents.complete(&case);
             }
         }
+        self.learn_usages(day);
+        let (rules, register, now) = (&self.rules, &self.register, self.clock.now());
+        let group = |host| group(rules, register, host, now);
+        for of in self.egress.close_intakes() {
+            self.baseline.learn_intake((of.host, group(of.host)), day, &of.taken);
+        }
         self.egress.close_day(next, |host_day| self.baseline.learn(&host_day));
         let most = |channels: &[ChannelDay]| {
             channels.iter().map(|channel| channel.clipped).max().unwrap_or(0)
         };
-        let (rules, register, now) = (&self.rules, &self.register, self.clock.now());
-        let group = |host| group(rules, register, host, now);
         let CovertHabits { names, echoes, sweeps } = &mut self.habits;
         for of in self.lookups.close_day() {
             let asker = (of.host, group(of.host));
@@ -423,6 +437,34 @@ impl Analyst {
             let asker = (of.host, group(of.host));
             echoes.learn(asker, day, most(&of.channels), &of.channels);
             sweeps.learn(asker, day, of.unanswered, &[]);
+        }
+    }
+
+    /// Learns how hosts spoke with those outside today, and what mail services replied, but for what is under suspicion. Less than
+    /// [`USED_FROM`] is no more than an attempt.
+    fn learn_usages(&mut self, day: Day) {
+        let (pairs, directory) = (self.egress.pairs(), &self.directory);
+        let counts = |pair: &&egress::Pair| {
+            pair.out.sent >= USED_FROM && pair.clipped.is_none() && !pair.is_served()
+        };
+        for host in self.egress.active() {
+            let (mut used, mut replied) = (BTreeSet::new(), Vec::new());
+            for pair in pairs.of(host).filter(counts) {
+                let Some(usage) = spoken(directory, pair) else { continue };
+                used.insert(usage);
+                if usage.is_mail(pair.port()) {
+                    replied.push(ChannelDay {
+                        destination: pair.destination,
+                        first_at: pair.first_at,
+                        clipped: pair.bytes_in,
+                    });
+                }
+            }
+            let who = (host.key(), host.group());
+            self.baseline.learn_usages(who, day, &used);
+            if !replied.is_empty() {
+                self.baseline.learn_replies(who, day, &replied);
+            }
         }
     }
 
@@ -454,6 +496,7 @@ impl Analyst {
         let pairs = self.egress.pairs().of(host).filter(|pair| pair.peers().contains(&peer));
         let pair = pairs.max_by_key(|pair| pair.out.sent)?;
         let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
+        let case = Case { usage: spoken(&self.directory, pair), ..case };
         Some(judge(case, Measure::of(host, pair)))
     }
 
@@ -470,8 +513,9 @@ impl Analyst {
         summary.hosts = self.egress.hosts().filter(|host| host.was_seen()).count();
         summary.hosts_evicted = totals.hosts_evicted;
         summary.pairs_evicted = totals.pairs_evicted;
-        summary.channels_evicted =
-            self.lookups.channels().evicted() + self.echoes.channels().evicted();
+        summary.channels_evicted = self.lookups.channels().evicted()
+            + self.echoes.channels().evicted()
+            + self.egress.intakes().evicted();
         summary.bytes_out = totals.bytes_out;
         summary.bytes_in = totals.bytes_in;
         summary.bytes_inside = totals.bytes_inside;
@@ -512,6 +556,7 @@ impl Analyst {
             // The last look may lie a tenth of the bytes back, and small hosts had none.
             if let Some(pair) = self.egress.pairs().of(host).max_by_key(|pair| pair.out.sent) {
                 let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
+                let case = Case { usage: spoken(&self.directory, pair), ..case };
                 self.incidents.note(&case, &self.finding(case), None);
             }
         }
@@ -541,8 +586,17 @@ fn case<'a>(
     floor_bytes: u64,
     (host, pair): (&'a egress::Host, &'a egress::Pair),
 ) -> Case<'a> {
-    let (pairs, day) = (egress.pairs(), egress.day());
-    Case { host, pair, pairs, baseline, day, floor_bytes, tells_of_many: false }
+    let (pairs, intakes, day) = (egress.pairs(), egress.intakes(), egress.day());
+    let (usage, tells_of_many) = (None, false);
+    Case { host, pair, pairs, intakes, usage, baseline, day, floor_bytes, tells_of_many }
+}
+
+/// How the flow that sent most is spoken.
+fn spoken(directory: &Directory, pair: &egress::Pair) -> Option<Usage> {
+    let flow = pair.flows.first().filter(|flow| {
+        [Protocol::TCP, Protocol::UDP].contains(&flow.key.protocol) && flow.initiator == flow.side
+    });
+    flow.map(|flow| directory.usage(&flow.key, flow.side, pair.first_at))
 }
 
 fn record(alert: Alert) -> Record {
@@ -598,6 +652,9 @@ fn labels(
 /// Days of a host from which everything is learned, suspicious or not: else the nightly backup
 /// alarms on the first day, is never learned, and alarms for ever (DETECTION 1).
 const LEARN_ALL_BEFORE: u32 = 3;
+
+/// Bytes to a destination in a day from which it counts as spoken with: more than the first words of most protocols.
+const USED_FROM: u64 = 4 << 10;
 
 /// Deltas that ask for their memory together.
 const GROUP: usize = 32;
