@@ -301,7 +301,7 @@ pub(crate) enum RulesAction {
         /// The folder [default: the rules that are built in]
         dir: Option<PathBuf>,
     },
-    /// Print each allowance, suppression and maintenance: who answers for it, until when, what it has silenced
+    /// Print each allowance, suppression, maintenance and threshold: who answers for it, until when, what it has silenced
     List(ListRules),
 }
 
@@ -349,6 +349,6 @@ impl ListRules {
             calendar: &calendar,
             dead_after: self.dead_after.0,
         };
-        Ok(RuleRow::all(&rules.exceptions, &record))
+        Ok(RuleRow::all(rules, &record))
     }
 }

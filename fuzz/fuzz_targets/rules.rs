@@ -38,12 +38,13 @@ fn file(bytes: &[u8]) -> RuleFile {
         "allowances.yaml",
         "suppressions.yaml",
         "maintenance.yaml",
+        "thresholds.yaml",
     ];
     let (kind, text) = bytes.split_first().unwrap_or((&0, &[]));
     RuleFile::new(names[usize::from(*kind) % names.len()], text.to_vec())
 }
 
 /// Names that a file may have.
-const KINDS: u8 = 7;
+const KINDS: u8 = 8;
 
 const FILES_MAX: usize = 4;

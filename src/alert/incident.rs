@@ -18,7 +18,7 @@ use super::text;
 use crate::detect::{Bits, DETECTORS, Family, Finding, Subject};
 use crate::egress::{Class, Destination, FlowBytes, HostKey, WindowSums};
 use crate::net::Addr;
-use crate::rules::{Excess, Ruling, Silence};
+use crate::rules::{Bar, Excess, Limit, Ruling, Silence};
 use crate::time::{Day, Timestamp};
 
 /// What makes two findings one incident. Without a destination it is about many.
@@ -50,6 +50,12 @@ pub(super) struct Incident {
     verdict: Option<Verdict>,
     #[serde(default)]
     hushed: Hushed,
+    /// The score from which it pages, where a rule says another than the budget.
+    #[serde(default)]
+    threshold: Option<Bits>,
+    /// The limit that it has passed, and the day on which that was told.
+    #[serde(default)]
+    limit: Option<(Day, Limit)>,
 }
 
 /// What rules have kept of an incident from being told.
@@ -121,6 +127,8 @@ impl Incident {
             closed_on: Day::default(),
             verdict: None,
             hushed: Hushed { is_untold: true, is_unknown: true, ..Hushed::default() },
+            threshold: None,
+            limit: None,
         }
     }
 
@@ -162,6 +170,22 @@ impl Incident {
             self.facts.day = scene.day();
         }
         self.facts.recount(scene);
+    }
+
+    /// Takes note of what rules say of the threshold, at a new look.
+    pub(super) fn set_bar(&mut self, bar: Bar) {
+        self.threshold = bar.bits.map(Bits::from_f64);
+        if let Some(limit) = &bar.limit {
+            let least = &mut self.facts.no_alert_below_bytes;
+            *least = limit.bytes_per_day.min(*least);
+        }
+        self.limit = bar.limit.map(|limit| (self.facts.day, limit));
+    }
+
+    /// Has it passed a limit today, and was that not told yet?
+    pub(super) fn passes_limit(&self, bar: &Bar) -> bool {
+        let told_on = self.limit.as_ref().map(|(day, _)| *day);
+        bar.limit.is_some() && told_on != Some(self.facts.day)
     }
 
     pub(super) fn sent(&self) -> Sent {
@@ -290,7 +314,7 @@ impl Incident {
             time,
             severity: self.severity,
             score_bits: finding.score,
-            threshold_bits: budget.threshold(),
+            threshold_bits: self.threshold.unwrap_or(budget.threshold()),
             budget: budget.alerts_per_day(),
             techniques: techniques(key.family, &destination, finding),
             family: key.family.name(),
@@ -342,7 +366,9 @@ impl Incident {
     fn why(&self) -> Vec<Why> {
         let excess = self.hushed.excess.as_ref().filter(|(day, _)| *day == self.facts.day);
         let terms = self.facts.finding.terms.iter().map(text::why);
-        terms.chain(excess.map(|(_, excess)| text::exceeded(excess))).collect()
+        let limit = self.limit.as_ref().filter(|(day, _)| *day == self.facts.day);
+        let limit = limit.map(|(_, limit)| text::passed(limit, self.facts.finding.bytes()));
+        terms.chain(excess.map(|(_, excess)| text::exceeded(excess))).chain(limit).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::budget::Budget;
 use super::incident::{Facts, GROWTH, Incident, Key, severity};
 use super::ranking::{Best, RankingEntry, ranked};
-use super::record::{Alert, ClosedBecause, Kind};
+use super::record::{Alert, ClosedBecause, Kind, Severity};
 use super::scene::Scene;
 use super::silenced::{Hush, Silenced, Tally};
 use super::wishes::Wishes;
@@ -205,12 +205,18 @@ impl Incidents {
         labels: impl FnOnce() -> Labels,
         wishes: Wishes<'_>,
     ) -> (bool, Option<Alert>) {
-        let threshold = self.budget.threshold();
-        let severity = severity(finding, threshold);
         let labels = LazyCell::new(labels);
+        let bar = wishes.bar(scene, finding, || labels.clone());
+        let bought = self.budget.threshold();
+        let threshold = bar.bits.map_or(bought, Bits::from_f64);
+        let severity = match severity(finding, threshold) {
+            Severity::Low if bar.limit.is_some() => Severity::Medium,
+            severity => severity,
+        };
         let key = Key::of(scene, finding);
         // Rules are asked of what could alert, and not of every pair.
-        let ruling = if finding.passes_gate && !wishes.exceptions.is_empty() {
+        let could_alert = finding.passes_gate || bar.limit.is_some();
+        let ruling = if could_alert && !wishes.exceptions.is_empty() {
             wishes.ruling(scene, (finding, severity), &labels)
         } else {
             Ruling::default()
@@ -224,8 +230,11 @@ impl Incidents {
             self.allowed.remove(&key);
         }
         self.note(scene, finding, ruling.silence.as_ref());
-        if !finding.passes_gate || finding.score < threshold - LOW {
-            return (false, None);
+        // What is learned follows from the budget alone.
+        let is_suspicious = finding.passes_gate && finding.score >= bought - LOW;
+        let is_striking = finding.passes_gate && finding.score >= threshold - LOW;
+        if !is_striking && bar.limit.is_none() {
+            return (is_suspicious, None);
         }
         let kind = match self.incidents.get_mut(&key) {
             Some(_) if self.open.contains(&key) => Kind::Update,
@@ -235,10 +244,11 @@ impl Incidents {
                 if past.sent().out.sent < past.largest.saturating_mul(GROWTH)
                     && !past.is_graver(severity)
                     && !past.surfaces(&ruling, false)
+                    && !past.passes_limit(&bar)
                 {
                     let hushed = past.hush(&ruling, false);
                     self.tally(hushed.as_ref());
-                    return (true, None);
+                    return (is_suspicious, None);
                 }
                 Kind::Reopen
             }
@@ -260,18 +270,22 @@ impl Incidents {
             Kind::Update | Kind::Close => match self.incidents.get_mut(&key) {
                 Some(incident) => {
                     incident.refresh(scene, finding);
-                    if !incident.has_news(finding, severity) && !incident.surfaces(&ruling, true) {
+                    if !incident.has_news(finding, severity)
+                        && !incident.surfaces(&ruling, true)
+                        && !incident.passes_limit(&bar)
+                    {
                         let hushed = incident.hush(&ruling, false);
                         self.tally(hushed.as_ref());
-                        return (true, None);
+                        return (is_suspicious, None);
                     }
                     incident.facts.labels = labels.clone();
                     incident
                 }
-                None => return (true, None),
+                None => return (is_suspicious, None),
             },
         };
         incident.facts.weigh(scene, threshold);
+        incident.set_bar(bar);
         let kind = incident.kind_told(kind, &ruling);
         let hushed = incident.hush(&ruling, true);
         let newly_paged = incident.raise(finding, severity);
@@ -285,7 +299,7 @@ impl Incidents {
             }
         }
         self.tally(hushed.as_ref());
-        (true, Some(alert))
+        (is_suspicious, Some(alert))
     }
 
     /// What rules have silenced, ever.

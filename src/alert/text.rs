@@ -9,7 +9,7 @@ use crate::covert::Distinct;
 use crate::detect::{Bits, Evidence, Replies, Spoken, Staging, Term};
 use crate::names::{Naming, PortOf, Service};
 use crate::net::Addr;
-use crate::rules::Excess;
+use crate::rules::{Excess, Limit};
 
 /// A number of bytes as people say it: SI units, three significant digits at most.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -261,6 +261,20 @@ pub(super) fn exceeded(excess: &Excess) -> Why {
         bytes(*sent)
     );
     Why { term: "allowance", bits: Bits::default(), values, text }
+}
+
+/// A limit of the operator that was passed: worth no bits.
+pub(super) fn passed(limit: &Limit, sent: u64) -> Why {
+    let Limit { rule, owner, reason, bytes_per_day } = limit;
+    let values = object(json!({
+        "rule": rule, "owner": owner, "reason": reason, "bytes_per_day": bytes_per_day, "bytes": sent,
+    }));
+    let text = format!(
+        "limit: {} a day by {rule} of {owner} ({reason}); has sent {} today",
+        bytes(*bytes_per_day),
+        bytes(sent)
+    );
+    Why { term: "limit", bits: Bits::default(), values, text }
 }
 
 /// What somebody has told in names or pings, in one sentence. Without `to` it went to many.

@@ -1,4 +1,4 @@
-//! What the operator wants to be told: a verdict, held against the exceptions in the rules.
+//! What the operator wants to be told: a verdict, held against the exceptions and thresholds in the rules.
 
 use smallvec::SmallVec;
 
@@ -6,9 +6,9 @@ use super::incident::ports;
 use super::incidents::Labels;
 use super::record::Severity;
 use super::scene::Scene;
-use crate::detect::{Family, Finding, Subject};
+use crate::detect::{Bits, Family, Finding, Subject};
 use crate::net::Addr;
-use crate::rules::{Category, Exceptions, Grade, Matter, Role, Ruling, Upload};
+use crate::rules::{Bar, Category, Exceptions, Grade, Matter, Role, Ruling, Thresholds, Upload};
 use crate::time::Calendar;
 
 /// What the operator wants to be told, and on whose clocks.
@@ -16,6 +16,8 @@ use crate::time::Calendar;
 pub struct Wishes<'a> {
     /// What is not to be told.
     pub exceptions: &'a Exceptions,
+    /// From where on it is.
+    pub thresholds: &'a Thresholds,
     /// The time zone of its hours and days.
     pub calendar: &'a Calendar,
 }
@@ -28,8 +30,24 @@ impl Wishes<'_> {
             family: Family::Volume,
             grade: Grade::Low,
             bytes,
+            score: Bits::default(),
         };
-        self.judge(scene, about, labels).silence.is_some_and(|silence| silence.allows())
+        let ruling = self.matter(scene, about, labels, |matter| self.exceptions.ruling(matter));
+        ruling.silence.is_some_and(|silence| silence.allows())
+    }
+
+    /// From where on the rules want to be told of it, beside the threshold that the budget buys.
+    pub(super) fn bar(
+        &self,
+        scene: &impl Scene,
+        finding: &Finding,
+        labels: impl FnOnce() -> Labels,
+    ) -> Bar {
+        if !self.thresholds.concern(finding.bytes(), finding.passes_gate) {
+            return Bar::default();
+        }
+        let about = About::of(finding, Grade::Low);
+        self.matter(scene, about, &labels(), |matter| self.thresholds.bar(matter))
     }
 
     /// What the rules say of a verdict.
@@ -39,22 +57,25 @@ impl Wishes<'_> {
         (finding, severity): (&Finding, Severity),
         labels: &Labels,
     ) -> Ruling {
-        let about = About {
-            subject: finding.subject,
-            family: finding.family,
-            grade: match severity {
-                Severity::Low => Grade::Low,
-                Severity::Medium => Grade::Medium,
-                Severity::High => Grade::High,
-                Severity::Critical => Grade::Critical,
-            },
-            bytes: finding.bytes(),
+        let grade = match severity {
+            Severity::Low => Grade::Low,
+            Severity::Medium => Grade::Medium,
+            Severity::High => Grade::High,
+            Severity::Critical => Grade::Critical,
         };
-        self.judge(scene, about, labels)
+        let about = About::of(finding, grade);
+        self.matter(scene, about, labels, |matter| self.exceptions.ruling(matter))
     }
 
-    fn judge(&self, scene: &impl Scene, about: About, labels: &Labels) -> Ruling {
-        let About { subject, family, grade, bytes } = about;
+    /// Shows rules what a verdict is about.
+    fn matter<T>(
+        &self,
+        scene: &impl Scene,
+        about: About,
+        labels: &Labels,
+        judge: impl FnOnce(&Matter<'_>) -> T,
+    ) -> T {
+        let About { subject, family, grade, bytes, score } = about;
         let mut hosts: SmallVec<[Addr; 8]> = labels.machine.addresses.iter().copied().collect();
         hosts.push(scene.addr());
         let sight = scene.sight(subject, family);
@@ -67,7 +88,7 @@ impl Wishes<'_> {
             names.push(&labels.key);
         }
         let at = scene.last_at();
-        self.exceptions.ruling(&Matter {
+        judge(&Matter {
             upload: match family {
                 Family::Volume => Upload::Volume,
                 Family::Server => Upload::Server,
@@ -84,6 +105,7 @@ impl Wishes<'_> {
             service: who.and_then(|who| who.service),
             ports: &ports(&sight.flows),
             bytes,
+            score: score.to_f64(),
             at,
             local: self.calendar.local(at),
         })
@@ -97,4 +119,17 @@ struct About {
     family: Family,
     grade: Grade,
     bytes: u64,
+    score: Bits,
+}
+
+impl About {
+    fn of(finding: &Finding, grade: Grade) -> Self {
+        Self {
+            subject: finding.subject,
+            family: finding.family,
+            grade,
+            bytes: finding.bytes(),
+            score: finding.score,
+        }
+    }
 }

@@ -492,7 +492,7 @@ impl MaintenanceFields {
 }
 
 /// A text for people, on one line.
-fn words(text: &str) -> Result<String, Fault> {
+pub(super) fn words(text: &str) -> Result<String, Fault> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Fault::new("empty text", "write some words"));

@@ -69,10 +69,34 @@ pub struct Matter<'a> {
     pub ports: &'a [u16],
     /// Bytes that the verdict is about: those of the day.
     pub bytes: u64,
+    /// The score, in bits.
+    pub score: f64,
     /// Packet time.
     pub at: Timestamp,
     /// The same on the clocks of the time zone.
     pub local: DateTime,
+}
+
+impl Matter<'_> {
+    /// One that conditions are tried on.
+    pub(super) fn made_up() -> Self {
+        Self {
+            upload: Upload::Volume,
+            grade: Grade::Medium,
+            hosts: const { &[Addr::from_v4([10, 0, 0, 1])] },
+            mac: None,
+            role: Some(Role::Workstation),
+            names: &["files.example"],
+            peers: &[],
+            category: Some(Category::FileSharing),
+            service: Some(Service::Tls),
+            ports: &[443],
+            bytes: 1_000_000,
+            score: 8.0,
+            at: Timestamp::EPOCH,
+            local: jiff::civil::date(2026, 3, 16).at(12, 0, 0, 0),
+        }
+    }
 }
 
 /// Which uploads a rule is about: all that is said must hold, and of each list one entry.
@@ -206,18 +230,23 @@ pub(super) struct MatcherFields {
 
 impl MatcherFields {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
-        let entries = Self {
-            from: fields.some("from", Source::parse),
-            to: fields.some("to", Target::parse),
-            services: fields.some("services", service),
-            ports: fields.some("ports", Ports::parse),
-            hours: fields.value("hours", Hours::parse),
-        };
+        let entries = Self::read_any(fields);
         if !fields.has("from") && !fields.has("to") {
             let message = "neither `from` nor `to` says whom this is about";
             fields.refuse(Fault::new(message, "add at least one of them"));
         }
         entries
+    }
+
+    /// The same of a rule that may be about everybody.
+    pub(super) fn read_any(fields: &mut Fields<'_>) -> Self {
+        Self {
+            from: fields.some("from", Source::parse),
+            to: fields.some("to", Target::parse),
+            services: fields.some("services", service),
+            ports: fields.some("ports", Ports::parse),
+            hours: fields.value("hours", Hours::parse),
+        }
     }
 
     pub(super) fn check(self, internal: &Subnets, problems: &mut Problems) -> Matcher {

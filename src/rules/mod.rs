@@ -1,5 +1,6 @@
 //! Rule files: one folder, read and checked as a whole, or refused with every mistake named.
 
+mod condition;
 mod defaults;
 mod destinations;
 mod document;
@@ -10,6 +11,7 @@ mod moment;
 mod networks;
 mod prefixes;
 mod problem;
+mod thresholds;
 pub mod units;
 mod words;
 
@@ -31,6 +33,7 @@ pub use self::matcher::{Grade, Matter, Upload};
 pub use self::moment::Moment;
 pub use self::networks::{Networks, Role};
 pub use self::problem::{Problem, Problems, RulesError, Style};
+pub use self::thresholds::{Bar, Limit, Threshold, Thresholds};
 pub use self::units::{ByteSize, Period, UnitError};
 
 use self::defaults::DefaultsFile;
@@ -39,6 +42,7 @@ use self::document::{Fields, Node};
 use self::exceptions::{AllowancesFile, ExceptionsFile, MaintenanceFile, SuppressionsFile};
 use self::networks::NetworksFile;
 use self::problem::{Fault, Source};
+use self::thresholds::{ThresholdsFile, ThresholdsSchema};
 use self::words::words;
 
 /// A checked rules folder.
@@ -52,6 +56,8 @@ pub struct RuleSet {
     pub defaults: Defaults,
     /// What the operator does not want to be told.
     pub exceptions: Exceptions,
+    /// From where on the operator wants to be told.
+    pub thresholds: Thresholds,
     files: Vec<String>,
     /// Digest of the files' texts, whatever their names.
     digest: [u8; 32],
@@ -97,6 +103,7 @@ impl RuleSet {
             allowances: self.exceptions.allowances.len(),
             suppressions: self.exceptions.suppressions.len(),
             maintenance: self.exceptions.maintenance.len(),
+            thresholds: self.thresholds.iter().len(),
         }
     }
 
@@ -128,11 +135,14 @@ impl RuleSet {
         let defaults =
             Defaults::check(parts.defaults, shipped.cloned().unwrap_or_default(), &mut problems);
         let exceptions = Exceptions::check(parts.exceptions, &networks.internal, &mut problems);
+        let floor = (&networks.internal, defaults.floor_bytes);
+        let thresholds = Thresholds::check(parts.thresholds, floor, &mut problems);
         problems.or(Self {
             networks,
             destinations,
             defaults,
             exceptions,
+            thresholds,
             files: names,
             digest: digest.finalize().into(),
         })
@@ -158,6 +168,8 @@ pub struct Summary {
     pub suppressions: usize,
     /// Times of maintenance.
     pub maintenance: usize,
+    /// Thresholds.
+    pub thresholds: usize,
 }
 
 impl fmt::Display for Summary {
@@ -177,6 +189,7 @@ impl fmt::Display for Summary {
             (self.allowances, "allowances   "),
             (self.suppressions, "suppressions "),
             (self.maintenance, "maintenance  "),
+            (self.thresholds, "thresholds   "),
         ] {
             if count > 0 {
                 write!(f, "\n{what} {count}")?;
@@ -201,6 +214,8 @@ words! {
     Suppressions = "suppressions",
     /// Times in which nothing pages.
     Maintenance = "maintenance",
+    /// From where uploads are told.
+    Thresholds = "thresholds",
 }
 
 impl Kind {
@@ -260,6 +275,7 @@ impl Kind {
             Self::Allowances => schemars::schema_for!(AllowancesFile),
             Self::Suppressions => schemars::schema_for!(SuppressionsFile),
             Self::Maintenance => schemars::schema_for!(MaintenanceFile),
+            Self::Thresholds => schemars::schema_for!(ThresholdsSchema),
         }
     }
 }
@@ -271,6 +287,7 @@ struct Parts {
     destinations: Vec<DestinationsFile>,
     defaults: Vec<DefaultsFile>,
     exceptions: Vec<ExceptionsFile>,
+    thresholds: Vec<ThresholdsFile>,
 }
 
 impl Parts {
@@ -296,6 +313,7 @@ impl Parts {
             Ok(Kind::Allowances) => self.except(SilencedBy::Allowance, node, problems),
             Ok(Kind::Suppressions) => self.except(SilencedBy::Suppression, node, problems),
             Ok(Kind::Maintenance) => self.except(SilencedBy::Maintenance, node, problems),
+            Ok(Kind::Thresholds) => self.thresholds.push(ThresholdsFile::read(node, problems)),
             Err(problem) => problems.push(*problem),
         }
     }

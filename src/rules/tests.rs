@@ -239,6 +239,13 @@ golden! {
         "suppressions.yaml"
             "suppressions:\n  - {name: t, owner: o, reason: r, expires: 2026-03-10, to: [paste], hours: 22-06, ports: [https], services: [htpp]}\n  \
              - {name: t, owner: o, reason: r, expires: 2026-03-10, to: [paste]}\n  - all\n  - {to: []}\n";
+    /// A condition that is never computed would be found when it is needed.
+    bad_thresholds:
+        "thresholds.yaml"
+            "thresholds:\n  - {name: a, owner: o, reason: r, bits: 0, when: 'bytes >'}\n  \
+             - {name: b, owner: o, reason: r, bytes_per_day: 1KiB, when: \"service == 'ssh' && rloe == 'server'\"}\n  \
+             - {name: b, owner: o, reason: r, when: role > 3}\n  \
+             - name: c\n    owner: o\n    reason: r\n    bits: 7\n    when: >\n      role == 'x' &&\n      port in ports\n";
     second_document: "networks.yaml" "internal: [10.0.0.0/8]\n---\nroles: {}\n";
     list_at_the_top: "networks.yaml" "- 10.0.0.0/8\n";
 }
@@ -314,7 +321,7 @@ fn schemas_fit_the_files() {
     for (name, schema) in schemas {
         let schema = jsonschema::validator_for(schema.as_value()).unwrap();
         let (_, text) =
-            SHIPPED.iter().chain(&EXCEPTIONS).find(|(file, _)| file.contains(name)).unwrap();
+            SHIPPED.iter().chain(&EXAMPLES).find(|(file, _)| file.contains(name)).unwrap();
         check(&[(&format!("{name}.yaml"), text)]).unwrap_or_else(|error| panic!("{error}"));
         let mut tree: serde_json::Value = serde_saphyr::from_str(text).unwrap();
         let errors: Vec<String> =
@@ -347,6 +354,11 @@ fn schemas_fit_the_files() {
             "maintenance",
             r#"{"maintenance": [{"name": "a", "owner": "o", "reason": "r", "from": "2026-12-31"}]}"#,
         ),
+        (
+            "thresholds",
+            r#"{"thresholds": [{"name": "a", "owner": "o", "reason": "r", "bits": 0}]}"#,
+        ),
+        ("thresholds", r#"{"thresholds": [{"name": "a", "owner": "o", "bits": 7}]}"#),
     ] {
         let (_, schema) = RuleSet::schemas().into_iter().find(|(kind, _)| *kind == name).unwrap();
         let tree: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -374,7 +386,7 @@ fn excerpts_steer_no_terminal() {
 }
 
 /// Every key that there is.
-const EXCEPTIONS: [(&str, &str); 3] = [
+const EXAMPLES: [(&str, &str); 4] = [
     (
         "allowances",
         "allowances:\n  - {name: copy, owner: it, reason: contract, expires: 2026-12-31, bytes_per_day: 5GB,\n     \
@@ -390,6 +402,11 @@ const EXCEPTIONS: [(&str, &str); 3] = [
         "maintenance",
         "maintenance:\n  - {name: switches, owner: net, reason: new ones, from: 2026-12-30T22:00, to: 2026-12-31,\n     \
          hosts: [10.0.0.0/8]}\n",
+    ),
+    (
+        "thresholds",
+        "thresholds:\n  - {name: paste, owner: soc, reason: policy, bits: 8.5, bytes_per_day: 5MB, to: [paste],\n     \
+         when: 'role == \"server\" && bytes > 1000'}\n",
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! Rules of the operator that keep something from being told, and what would have been told without them.
+//! Rules of the operator that say what is told, and what would have been told without them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::printable;
 use super::text::counted;
 use crate::alert::{Silenced, bytes_text};
 use crate::engine::{Change, WhatIf};
-use crate::rules::{Exceptions, SilencedBy, Terms};
+use crate::rules::{Exceptions, RuleSet, SilencedBy, Terms, Threshold};
 use crate::time::{Calendar, Timestamp};
 
 /// A rule, who answers for it, and what it has silenced, `sekisho.rule/1`.
@@ -21,21 +21,60 @@ pub struct RuleRow {
     /// Always `sekisho.rule/1`.
     pub schema: &'static str,
     /// The kind of rule.
-    pub by: SilencedBy,
+    pub by: RuleKind,
     /// Its name.
     pub rule: String,
     /// Who answers for it.
     pub owner: String,
     /// Why it was made.
     pub reason: String,
-    /// Until when it holds, as it was written.
-    pub until: String,
+    /// Until when it holds, as it was written; null of a threshold, which has no end.
+    pub until: Option<String>,
     /// How it stands.
     pub status: RuleStatus,
-    /// Of an allowance: bytes of a day up to which it holds.
+    /// Of an allowance: bytes of a day up to which it holds; of a threshold, from which on it pages.
     pub bytes_per_day: Option<u64>,
+    /// Of a threshold: the score from which it pages.
+    pub bits: Option<f64>,
+    /// Of a threshold: its condition.
+    pub when: Option<String>,
     /// What it has silenced; null where there is no record of that, or where it never has.
     pub silenced: Option<Silenced>,
+}
+
+/// Which kind of rule it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleKind {
+    /// It is in order: it is not told.
+    Allowance,
+    /// It is not told.
+    Suppression,
+    /// It is told, and does not page.
+    Maintenance,
+    /// From where it is told.
+    Threshold,
+}
+
+impl RuleKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Allowance => SilencedBy::Allowance.name(),
+            Self::Suppression => SilencedBy::Suppression.name(),
+            Self::Maintenance => SilencedBy::Maintenance.name(),
+            Self::Threshold => "threshold",
+        }
+    }
+}
+
+impl From<SilencedBy> for RuleKind {
+    fn from(by: SilencedBy) -> Self {
+        match by {
+            SilencedBy::Allowance => Self::Allowance,
+            SilencedBy::Suppression => Self::Suppression,
+            SilencedBy::Maintenance => Self::Maintenance,
+        }
+    }
 }
 
 /// How a rule stands.
@@ -67,7 +106,7 @@ pub struct RuleRecord<'a> {
 
 impl RuleRow {
     /// All rules of that kind, in the order of the files.
-    pub fn all(exceptions: &Exceptions, record: &RuleRecord<'_>) -> Vec<Self> {
+    pub fn all(rules: &RuleSet, record: &RuleRecord<'_>) -> Vec<Self> {
         let sums: Option<BTreeMap<(SilencedBy, &str), &Silenced>> = record.silenced.map(|sums| {
             sums.iter().map(|silenced| ((silenced.by, silenced.rule.as_str()), silenced)).collect()
         });
@@ -86,17 +125,19 @@ impl RuleRow {
             };
             Self {
                 schema: "sekisho.rule/1",
-                by,
+                by: by.into(),
                 rule: terms.name.clone(),
                 owner: terms.owner.clone(),
                 reason: terms.reason.clone(),
-                until: terms.expires.to_string(),
+                until: Some(terms.expires.to_string()),
                 status,
                 bytes_per_day,
+                bits: None,
+                when: None,
                 silenced: silenced.map(|&silenced| silenced.clone()),
             }
         };
-        let Exceptions { allowances, suppressions, maintenance } = exceptions;
+        let Exceptions { allowances, suppressions, maintenance } = &rules.exceptions;
         let allowances = allowances
             .iter()
             .map(|each| row(SilencedBy::Allowance, &each.terms, Some(each.bytes_per_day), true));
@@ -105,7 +146,26 @@ impl RuleRow {
         let maintenance = maintenance.iter().map(|each| {
             row(SilencedBy::Maintenance, &each.terms, None, each.from.is_reached(now, local))
         });
-        allowances.chain(suppressions).chain(maintenance).collect()
+        let thresholds = rules.thresholds.iter().map(Self::of_threshold);
+        allowances.chain(suppressions).chain(maintenance).chain(thresholds).collect()
+    }
+}
+
+impl RuleRow {
+    fn of_threshold(threshold: &Threshold) -> Self {
+        Self {
+            schema: "sekisho.rule/1",
+            by: RuleKind::Threshold,
+            rule: threshold.name.clone(),
+            owner: threshold.owner.clone(),
+            reason: threshold.reason.clone(),
+            until: None,
+            status: RuleStatus::Active,
+            bytes_per_day: threshold.bytes_per_day,
+            bits: threshold.bits,
+            when: threshold.when().map(str::to_owned),
+            silenced: None,
+        }
     }
 }
 
@@ -124,7 +184,12 @@ impl fmt::Display for RuleRow {
         let ceiling = self
             .bytes_per_day
             .map_or_else(String::new, |bytes| format!(", {} a day", bytes_text(bytes)));
-        write!(f, "             {owner} until {until}{ceiling}: {reason}")?;
+        let until = until.as_ref().map_or_else(String::new, |until| format!(" until {until}"));
+        let bits = self.bits.map_or_else(String::new, |bits| format!(", pages from {bits} bits"));
+        write!(f, "             {owner}{until}{ceiling}{bits}: {reason}")?;
+        if let Some(when) = &self.when {
+            write!(f, "\n             when {}", printable(when))?;
+        }
         if let Some(Silenced { incidents, bytes, last, .. }) = &self.silenced {
             let (incidents, bytes) = (counted(*incidents), bytes_text(*bytes));
             write!(f, "\n             silenced {incidents}, {bytes}, last {last:.0}")?;

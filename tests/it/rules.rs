@@ -663,3 +663,100 @@ fn a_change_of_rules_can_be_tried() {
     let (code, _, err) = what_if(&none, "nowhere", &[]);
     assert!(code == 2 && err.contains("nowhere"), "{err}");
 }
+
+fn threshold(what: &str) -> String {
+    format!(
+        "thresholds:\n  - name: nobody pastes\n    owner: soc\n    reason: policy 7\n    {what}\n"
+    )
+}
+
+/// Hosts that send a hundred megabytes a day, every day: far more to the same place is no wonder to anybody but to who
+/// set a limit. It pages at the limit, says whose it is, and does so as little as before for whom it is not about.
+#[test]
+fn a_limit_pages_whatever_is_usual() {
+    let usual = |analyst: &mut Analyst, days: u64| {
+        for day in 0..days {
+            upload(analyst, VAULT, MONDAY + day * DAY, (20, 5_000_000));
+            analyst.drain();
+        }
+    };
+    let say = |text: &str| {
+        let mut analyst = analyst(&[("thresholds.yaml", text)]);
+        usual(&mut analyst, 10);
+        upload(&mut analyst, VAULT, MONDAY + 10 * DAY, (20, 5_000_000));
+        let (mut told, _) = drained(&mut analyst);
+        // The day before is over.
+        told.retain(|alert| alert.kind != Kind::Close);
+        told
+    };
+    assert_eq!(say("thresholds: []"), []);
+    // Once a day, however often the same was told on other days.
+    let told = say(&threshold("to: [203.0.113.0/24]\n    bytes_per_day: 50MB"));
+    let [alert, more @ ..] = &told[..] else { panic!("nothing is told") };
+    assert_eq!((alert.kind, alert.severity), (Kind::Reopen, Severity::Medium));
+    assert!(more.iter().all(|alert| alert.kind == Kind::Update), "{more:#?}");
+    assert_eq!(alert.why.last().unwrap().values["bytes"], 50_000_000);
+    assert!(alert.score_bits < alert.threshold_bits);
+    let why = alert.why.last().unwrap();
+    assert_eq!((why.term, why.bits.to_f64()), ("limit", 0.0));
+    assert!(why.text.starts_with("limit: 50 MB a day by nobody pastes of soc (policy 7)"));
+    assert!(alert.counterfactual.no_alert_below_bytes <= 50_000_000);
+    for others in [
+        "to: [198.51.100.0/24]\n    bytes_per_day: 50MB",
+        "to: [203.0.113.0/24]\n    bytes_per_day: 500MB",
+        "bytes_per_day: 50MB\n    when: hour > 3",
+        "bytes_per_day: 50MB\n    services: [ssh]",
+    ] {
+        assert_eq!(say(&threshold(others)), [], "{others}");
+    }
+    let condition = "bytes_per_day: 50MB\n    when: hour < 3 && host == \"10.0.0.1\"";
+    assert_eq!(say(&threshold(condition))[0].kind, Kind::Reopen);
+}
+
+/// A score of its own for those who may do more, or less, than the budget's: who is told follows it, what is learned
+/// does not.
+#[test]
+fn a_threshold_in_bits_goes_before_that_of_the_budget() {
+    let say = |bits: &str| {
+        let text = threshold(&format!("from: [10.0.0.0/24]\n    bits: {bits}"));
+        let mut analyst = analyst(&[("thresholds.yaml", &text)]);
+        upload(&mut analyst, VAULT, MONDAY, (60, 2_000_000));
+        let score =
+            analyst.verdict(Addr::from_v4([10, 0, 0, 1]), Addr::from_v4(VAULT)).unwrap().score;
+        (drained(&mut analyst).0, score)
+    };
+    let (usual, score) = say("6.49");
+    let (strict, _) = say("3");
+    let page = |told: &[Alert]| {
+        told.iter().find(|alert| alert.severity >= Severity::Medium).unwrap().bytes_out
+    };
+    assert!(page(&strict) < page(&usual), "{} {}", page(&strict), page(&usual));
+    assert_eq!(strict[0].threshold_bits.to_f64(), 3.0);
+    let (lax, same_score) = say("30");
+    assert_eq!((lax, same_score), (vec![], score));
+}
+
+/// Rules are read, refused and listed like all others.
+#[test]
+fn thresholds_are_checked_and_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("thresholds.yaml");
+    let folder = dir.path().to_str().unwrap();
+    std::fs::write(&path, threshold("bytes_per_day: 5MB\n    when: rloe == \"server\"")).unwrap();
+    let (code, _, err) = run(&["rules", "check", folder]);
+    assert_eq!(code, 2);
+    for part in ["thresholds.yaml:6:11", "unknown variable `rloe`", "did you mean `role`?"] {
+        assert!(err.contains(part), "{err}");
+    }
+    std::fs::write(&path, threshold("bytes_per_day: 5MB\n    when: role == \"server\"")).unwrap();
+    let (code, out, _) = run(&["rules", "check", folder]);
+    assert!(code == 0 && out.contains("thresholds    1"), "{out}");
+    let (code, out, _) = run(&["rules", "list", "--rules", folder]);
+    assert!(code == 0 && out.contains("when role == \"server\""), "{out}");
+    let (_, out, _) = run(&["rules", "list", "--rules", folder, "--format", "json"]);
+    let row = valid("rule", out.trim());
+    assert_eq!(
+        (row["by"].as_str(), row["bytes_per_day"].as_u64()),
+        (Some("threshold"), Some(5_000_000))
+    );
+}

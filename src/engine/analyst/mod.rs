@@ -605,7 +605,11 @@ fn record(alert: Alert) -> Record {
 }
 
 fn wishes<'a>(rules: &'a RuleSet, egress: &'a Egress) -> Wishes<'a> {
-    Wishes { exceptions: &rules.exceptions, calendar: egress.calendar() }
+    Wishes {
+        exceptions: &rules.exceptions,
+        thresholds: &rules.thresholds,
+        calendar: egress.calendar(),
+    }
 }
 
 fn labels_of_pair(
