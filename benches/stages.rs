@@ -82,6 +82,8 @@ fn judge_one(c: &mut Criterion, settings: &Settings) {
         host,
         pair,
         pairs: egress.pairs(),
+        intakes: egress.intakes(),
+        usage: None,
         baseline: &baseline,
         day: Day::default(),
         floor_bytes: 0,

@@ -6,8 +6,11 @@ use std::sync::{Arc, LazyLock};
 use cel::common::ast::{Expr, IdedExpr};
 use cel::{Context, Env, ExecutionError, Program, Value};
 
+use super::destinations::Category;
 use super::matcher::Matter;
+use super::networks::Role;
 use super::problem::{Fault, Place, Placed, Problem};
+use crate::names::Service;
 
 /// A condition on an upload, compiled once.
 ///
@@ -38,13 +41,13 @@ impl Condition {
             );
             Problem::at(&part(written, line, column, 1), fault)
         })?;
-        let known = |name: &&str| VARIABLES.iter().any(|(variable, _)| variable == name);
+        let known = |name: &&str| VARIABLES.iter().any(|variable| variable.name == *name);
         let references = program.references();
         let mut strangers: Vec<&str> =
             references.variables().into_iter().filter(|name| !known(name)).collect();
         strangers.sort_unstable_by_key(|name| text.find(name));
         if let Some(name) = strangers.first() {
-            let names = VARIABLES.map(|(name, _)| name);
+            let names = VARIABLES.map(|variable| variable.name);
             let at = text.find(name).map_or_else(
                 || written.at.clone(),
                 |start| {
@@ -139,26 +142,41 @@ fn part(written: &Placed<String>, line: isize, column: isize, len: usize) -> Pla
 
 fn context(matter: &Matter<'_>) -> Context<'static, 'static> {
     let mut context = Context::with_env(ENV.clone());
-    for (name, value) in VARIABLES {
+    for Variable { name, value } in VARIABLES {
         context.add_variable_from_value(name, value(matter));
     }
     context
 }
 
-/// What a condition may ask for. What is not known is an empty text.
-const VARIABLES: [(&str, fn(&Matter<'_>) -> Value); 12] = [
-    ("host", |matter| text(matter.hosts.last())),
-    ("role", |matter| text(matter.role.map(|role| role.name()))),
-    ("name", |matter| text(matter.names.first())),
-    ("destination", |matter| text(matter.names.last())),
-    ("category", |matter| text(matter.category.map(|category| category.name()))),
-    ("service", |matter| text(matter.service.map(|service| service.name()))),
-    ("ports", |matter| matter.ports.iter().map(|&port| i64::from(port)).collect::<Vec<_>>().into()),
-    ("family", |matter| text(Some(matter.upload.name()))),
-    ("bytes", |matter| i64::try_from(matter.bytes).unwrap_or(i64::MAX).into()),
-    ("score", |matter| matter.score.into()),
-    ("hour", |matter| i64::from(matter.local.hour()).into()),
-    ("weekday", |matter| i64::from(matter.local.weekday().to_monday_one_offset()).into()),
+/// What a condition may ask for.
+struct Variable {
+    name: &'static str,
+    value: fn(&Matter<'_>) -> Value,
+}
+
+/// What is not known is an empty text.
+const VARIABLES: [Variable; 12] = [
+    Variable { name: "host", value: |matter| text(matter.hosts.last()) },
+    Variable { name: "role", value: |matter| text(matter.role.map(Role::name)) },
+    Variable { name: "name", value: |matter| text(matter.names.first()) },
+    Variable { name: "destination", value: |matter| text(matter.names.last()) },
+    Variable { name: "category", value: |matter| text(matter.category.map(Category::name)) },
+    Variable { name: "service", value: |matter| text(matter.service.map(Service::name)) },
+    Variable {
+        name: "ports",
+        value: |matter| matter.ports.iter().map(|&port| i64::from(port)).collect::<Vec<_>>().into(),
+    },
+    Variable { name: "family", value: |matter| text(Some(matter.upload.name())) },
+    Variable {
+        name: "bytes",
+        value: |matter| i64::try_from(matter.bytes).unwrap_or(i64::MAX).into(),
+    },
+    Variable { name: "score", value: |matter| matter.score.into() },
+    Variable { name: "hour", value: |matter| i64::from(matter.local.hour()).into() },
+    Variable {
+        name: "weekday",
+        value: |matter| i64::from(matter.local.weekday().to_monday_one_offset()).into(),
+    },
 ];
 
 fn text(value: Option<impl fmt::Display>) -> Value {
