@@ -57,6 +57,8 @@ pub struct FrameHead {
     pub wire_len: u32,
     /// How its bytes start.
     pub link: LinkType,
+    /// By which of the source's interfaces it came; 0 where that is not told apart.
+    pub port: u16,
 }
 
 /// A run of frames in capture order, with the bytes they point into.
@@ -87,12 +89,18 @@ impl Batch {
 
     /// Appends a copy of `frame`.
     pub fn push(&mut self, frame: Frame<'_>) {
+        self.push_from(frame, 0);
+    }
+
+    /// Appends a copy of `frame`, which came by interface `port` of the source.
+    pub fn push_from(&mut self, frame: Frame<'_>, port: u16) {
         self.heads.push(FrameHead {
             at: frame.at,
             start: u32::try_from(self.bytes.len()).expect("a batch stays far below 4 GiB"),
             captured_len: u32::try_from(frame.bytes.len()).expect("a frame is below 4 GiB"),
             wire_len: frame.wire_len,
             link: frame.link,
+            port,
         });
         self.bytes.extend_from_slice(frame.bytes);
     }

@@ -103,6 +103,7 @@ fn read(bytes: impl Read + Send + 'static, file: &[u8]) -> Option<Gave> {
                 captured_len: frame.bytes.len() as u32,
                 wire_len: frame.wire_len,
                 link: frame.link,
+                port: 0,
             };
             gave.frames.push((head, frame.bytes.to_vec()));
         }

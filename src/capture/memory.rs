@@ -32,7 +32,7 @@ impl Source for MemorySource {
         let heads = &self.frames.heads[self.next..];
         let heads = &heads[..heads.len().min(self.frames_per_poll)];
         for head in heads {
-            batch.push(self.frames.frame(*head));
+            batch.push_from(self.frames.frame(*head), head.port);
         }
         self.next += heads.len();
         Ok(if heads.is_empty() { Polled::End } else { Polled::Frames })

@@ -16,11 +16,13 @@ mod compress;
 mod merge;
 mod pcap_file;
 mod pcapng_file;
+mod pcapng_writer;
 mod reader;
 #[cfg(test)]
 mod sample;
 
 pub use files::{Counters, FileSource, Options};
+pub use pcapng_writer::PcapngWriter;
 
 use crate::frame::Batch;
 use crate::time::Timestamp;
@@ -46,4 +48,16 @@ pub trait Source {
     /// # Errors
     /// When nothing more can be read; whatever came before has been handed out.
     fn poll(&mut self, batch: &mut Batch) -> Result<Polled, Self::Error>;
+
+    /// Hears that the first `frames` frames handed out are counted and judged.
+    fn settle(&mut self, _frames: u64) {}
+}
+
+/// A source of what happens now.
+pub trait Live: Source {
+    /// The machine's time at the last poll.
+    fn now(&self) -> Timestamp;
+
+    /// What was captured so far, and lost.
+    fn counters(&self) -> Counters;
 }

@@ -110,6 +110,7 @@ impl PcapDecoder {
                 captured_len,
                 wire_len,
                 link: self.link,
+                port: 0,
             });
             at += record.len() + len;
         }

@@ -257,6 +257,7 @@ impl PcapngDecoder {
             captured_len,
             wire_len: order.u32([w0, w1, w2, w3]),
             link: interface.link,
+            port: 0,
         })
     }
 
@@ -281,6 +282,7 @@ impl PcapngDecoder {
             captured_len,
             wire_len,
             link: interface.link,
+            port: 0,
         })
     }
 

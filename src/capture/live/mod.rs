@@ -10,7 +10,6 @@ mod link;
 mod opener;
 mod port;
 pub mod privilege;
-mod recording;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -28,9 +27,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use self::error::{RING_MAX, RING_MIN};
 use self::opener::{Manner, Opener};
 use self::port::Port;
-use self::recording::Recording;
 use super::filter::Filter;
-use super::{Counters, Polled, Source};
+use super::pcapng_writer::PcapngWriter;
+use super::{Counters, Live, Polled, Source};
 use crate::frame::Batch;
 use crate::time::Timestamp;
 
@@ -70,7 +69,7 @@ pub struct LiveSource {
     ports: Vec<Port>,
     opener: Opener,
     stop: Arc<AtomicBool>,
-    recording: Option<(PathBuf, Recording<BufWriter<File>>)>,
+    recording: Option<(PathBuf, PcapngWriter<BufWriter<File>>)>,
     counters: Counters,
     notices: Vec<Notice>,
     /// Packet time, as late as is known.
@@ -106,7 +105,7 @@ impl LiveSource {
         let opener = Opener::start(Manner { snap_len, ring_bytes, filter }, interfaces.len())?;
         let uptime = clock::uptime();
         let mut source = Self {
-            ports: interfaces.into_iter().map(Port::new).collect(),
+            ports: (0..).zip(interfaces).map(|(number, name)| Port::new(name, number)).collect(),
             opener,
             stop,
             recording: None,
@@ -120,8 +119,12 @@ impl LiveSource {
         };
         source.open_all()?;
         if let Some(path) = record {
-            let recording = Recording::create(&path, snap_len)
-                .map_err(|source| LiveError::Recording { path: path.clone(), source })?;
+            let create = || {
+                let out = BufWriter::with_capacity(BUFFER, File::create(&path)?);
+                PcapngWriter::new(out, snap_len, source.names(), "")
+            };
+            let recording =
+                create().map_err(|source| LiveError::Recording { path: path.clone(), source })?;
             source.recording = Some((path, recording));
         }
         Ok(source)
@@ -145,10 +148,9 @@ impl LiveSource {
         Ok(())
     }
 
-    /// What was captured so far; `files` is 0, and what the kernel's filter left out is not known.
-    pub fn counters(&self) -> Counters {
-        let dropped = self.ports.iter().map(|port| port.lost.total()).sum();
-        Counters { dropped, ..self.counters }
+    /// The interfaces named; a frame's port is a place here.
+    pub fn names(&self) -> Vec<String> {
+        self.ports.iter().map(|port| port.name.clone()).collect()
     }
 
     /// How many of the interfaces named are captured from now, and how many there are.
@@ -159,11 +161,6 @@ impl LiveSource {
     /// What happened to the interfaces since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
-    }
-
-    /// The machine's time at the last poll.
-    pub fn now(&self) -> Timestamp {
-        self.now
     }
 
     /// Takes what is there, in order of packet time; nothing is waited for.
@@ -219,7 +216,7 @@ impl LiveSource {
                 opener.ask(index, &port.name);
             }
         }
-        self.record(Recording::flush);
+        self.record(PcapngWriter::flush);
     }
 
     /// Is it over? What is in the ring by then is still taken, unless there is no end of it.
@@ -238,15 +235,15 @@ impl LiveSource {
             port.count_lost();
             port.tell_lost(clock::uptime(), Duration::ZERO, &mut |notice| notices.push(notice));
         }
-        let (now, dropped) = (self.now, self.counters().dropped);
-        self.record(|recording| recording.finish(now, dropped));
+        let (now, dropped) = (self.now, self.dropped());
+        self.record(|recording| recording.finish(now, Some(dropped), ""));
         Polled::End
     }
 
     /// Goes on without a recording that cannot be written.
     fn record(
         &mut self,
-        write: impl FnOnce(&mut Recording<BufWriter<File>>) -> std::io::Result<()>,
+        write: impl FnOnce(&mut PcapngWriter<BufWriter<File>>) -> std::io::Result<()>,
     ) {
         if let Some((path, recording)) = &mut self.recording
             && let Err(error) = write(recording)
@@ -255,6 +252,10 @@ impl LiveSource {
             self.notices.push(Notice::Recording { path, reason });
             self.recording = None;
         }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.ports.iter().map(|port| port.lost.total()).sum()
     }
 
     fn count(&mut self, batch: &Batch) {
@@ -298,8 +299,22 @@ impl Source for LiveSource {
     }
 }
 
+impl Live for LiveSource {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// `files` is 0, and what the kernel's filter left out is not known.
+    fn counters(&self) -> Counters {
+        Counters { dropped: self.dropped(), ..self.counters }
+    }
+}
+
 /// Bytes of a frame that may be asked for: from what headers need to the most that there is.
 pub const SNAP_LENGTHS: RangeInclusive<u32> = 96..=1 << 18;
+
+/// Bytes of a recording that are handed to the system at once.
+const BUFFER: usize = 1 << 20;
 
 /// How long a silent link is waited on; longer than the kernel holds back a block of frames.
 const WAIT: Duration = Duration::from_millis(50);

@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 /// One interface that is captured from while it is there.
 pub(super) struct Port {
     pub(super) name: String,
+    /// Its place among the interfaces named.
+    number: u16,
     state: State,
     /// What was said last of an interface that is not there: said once, not each second.
     said: Option<Refused>,
@@ -75,9 +77,10 @@ impl Lost {
 }
 
 impl Port {
-    pub(super) fn new(name: String) -> Self {
+    pub(super) fn new(name: String, number: u16) -> Self {
         Self {
             name,
+            number,
             state: State::Closed,
             said: None,
             lost: Lost::default(),
@@ -176,13 +179,14 @@ impl Port {
         let State::Open(handle) = &mut self.state else { return };
         let before = batch.heads.len();
         let Handle { capture, link_type, leaving, .. } = &mut **handle;
+        let from = (self.number, *link_type);
         let last = leaving.as_ref().map_or(Timestamp::MAX, |leaving| leaving.at);
         let failed = loop {
             let some = FRAMES_AT_ONCE.min(FRAMES_MAX.saturating_sub(batch.heads.len()));
             if some == 0 || batch.bytes.len() >= BYTES_MAX {
                 break None;
             }
-            match capture.dispatch(Some(some), |packet| push(batch, *link_type, last, &packet)) {
+            match capture.dispatch(Some(some), |packet| push(batch, from, last, &packet)) {
                 Ok(0) => break None,
                 Ok(_) => {}
                 Err(error) => break Some(message(error)),
@@ -238,7 +242,7 @@ impl Port {
     /// Takes the first frame that waits.
     pub(super) fn pop(&mut self, into: &mut Batch) {
         if let Some(head) = self.head() {
-            into.push(self.pending.frame(head));
+            into.push_from(self.pending.frame(head), head.port);
             self.next += 1;
         }
     }
@@ -294,7 +298,7 @@ impl Port {
     }
 }
 
-fn push(batch: &mut Batch, link: LinkType, last: Timestamp, packet: &Packet<'_>) {
+fn push(batch: &mut Batch, (port, link): (u16, LinkType), last: Timestamp, packet: &Packet<'_>) {
     let header = packet.header;
     let at = Timestamp::from_secs_nanos(
         header.ts.tv_sec.try_into().unwrap_or(0),
@@ -302,7 +306,7 @@ fn push(batch: &mut Batch, link: LinkType, last: Timestamp, packet: &Packet<'_>)
         header.ts.tv_usec.try_into().unwrap_or(0),
     );
     if at <= last {
-        batch.push(Frame { at, link, wire_len: header.len, bytes: packet.data });
+        batch.push_from(Frame { at, link, wire_len: header.len, bytes: packet.data }, port);
     }
 }
 
