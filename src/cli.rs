@@ -12,8 +12,9 @@ mod watch;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sekisho::config::{Format, Keys};
+use sekisho::config::{EvidenceKeys, Format, Keys};
 use sekisho::engine::Analyst;
+use sekisho::evidence::Packets;
 use sekisho::machines::Identity;
 use sekisho::rules::{Period, RuleSet};
 use sekisho::sink::{FlowFormat, RuleRecord, RuleRow};
@@ -89,12 +90,72 @@ pub(crate) struct Replay {
     /// Say which alerts the rules of this folder would add and remove, and nothing else
     #[arg(long, value_name = "DIR", conflicts_with = "learn")]
     pub(crate) what_if: Option<PathBuf>,
+    #[command(flatten)]
+    evidence: EvidenceArgs,
 }
 
 impl Replay {
     /// What was typed, as keys of the configuration.
     pub(crate) fn keys(&self) -> Keys {
-        self.verdict.keys(&self.common)
+        Keys { evidence: self.evidence.keys(), ..self.verdict.keys(&self.common) }
+    }
+}
+
+/// What is kept of the packets of incidents.
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceArgs {
+    /// Keep the packets of each incident in this folder, as a pcapng file
+    #[arg(long = "evidence", env = "SEKISHO_EVIDENCE", value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// What to keep of a packet [default: headers]
+    #[arg(long = "evidence-packets", env = "SEKISHO_EVIDENCE_PACKETS", value_enum)]
+    packets: Option<PacketsArg>,
+    /// Size of all evidence at most: the oldest goes [default: 1GB]
+    #[arg(long = "evidence-max", env = "SEKISHO_EVIDENCE_MAX", value_name = "SIZE")]
+    max: Option<String>,
+    /// Size of one incident's evidence at most [default: 64MB]
+    #[arg(
+        long = "evidence-incident-max",
+        env = "SEKISHO_EVIDENCE_INCIDENT_MAX",
+        value_name = "SIZE"
+    )]
+    incident_max: Option<String>,
+    /// How far back before an alert [default: 30s]
+    #[arg(long = "evidence-before", env = "SEKISHO_EVIDENCE_BEFORE", value_name = "LENGTH")]
+    before: Option<String>,
+    /// How long evidence is kept [default: 90d]
+    #[arg(long = "evidence-kept-for", env = "SEKISHO_EVIDENCE_KEPT_FOR", value_name = "LENGTH")]
+    kept_for: Option<String>,
+}
+
+impl EvidenceArgs {
+    fn keys(&self) -> EvidenceKeys {
+        EvidenceKeys {
+            dir: self.dir.clone(),
+            packets: self.packets.map(Into::into),
+            max: self.max.clone(),
+            incident_max: self.incident_max.clone(),
+            before: self.before.clone(),
+            before_max: None,
+            kept_for: self.kept_for.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PacketsArg {
+    /// Down to that of the transport: who, when and how much, and not what
+    Headers,
+    /// All that was captured
+    Whole,
+}
+
+impl From<PacketsArg> for Packets {
+    fn from(packets: PacketsArg) -> Self {
+        match packets {
+            PacketsArg::Headers => Self::Headers,
+            PacketsArg::Whole => Self::Whole,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub use limits::{Limits, MEMORY_MIN};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -15,11 +16,12 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::capture::live;
+use crate::evidence::{self, Packets};
 use crate::machines::Identity;
 use crate::names::{Registry, RegistryError};
 use crate::net::Subnets;
 use crate::rules::units::{ByteSize, UnitError};
-use crate::rules::{RuleSet, RulesError};
+use crate::rules::{Period, RuleSet, RulesError};
 use crate::time::Timestamp;
 use crate::{alert, baseline, capture, census, egress, engine, flow, names};
 
@@ -64,6 +66,44 @@ pub struct Keys {
     pub limits: Limits,
     /// What makes a flow.
     pub flow: FlowKeys,
+    /// What is kept of the packets of incidents.
+    pub evidence: EvidenceKeys,
+}
+
+/// What is kept of the packets of incidents.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvidenceKeys {
+    /// The folder; without one nothing is kept.
+    pub dir: Option<PathBuf>,
+    /// What is kept of a packet: `headers`, or `whole`.
+    pub packets: Option<Packets>,
+    /// Size of all files at most, as in `1GB`.
+    pub max: Option<String>,
+    /// Size of one file at most.
+    pub incident_max: Option<String>,
+    /// How far back before an alert packets are kept, as in `30s`.
+    pub before: Option<String>,
+    /// Memory for packets that may turn out to be wanted.
+    pub before_max: Option<String>,
+    /// How long files are kept, as in `90d`.
+    pub kept_for: Option<String>,
+}
+
+impl EvidenceKeys {
+    /// These keys, and `other` where they are silent.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            dir: self.dir.or(other.dir),
+            packets: self.packets.or(other.packets),
+            max: self.max.or(other.max),
+            incident_max: self.incident_max.or(other.incident_max),
+            before: self.before.or(other.before),
+            before_max: self.before_max.or(other.before_max),
+            kept_for: self.kept_for.or(other.kept_for),
+        }
+    }
 }
 
 /// What makes a flow.
@@ -98,6 +138,8 @@ pub struct Settings {
     pub run: engine::Run,
     /// How verdicts are made.
     pub analyst: engine::Options,
+    /// What is kept of the packets of incidents, if anything.
+    pub evidence: Option<evidence::Options>,
     /// How many hosts and destinations are listed.
     pub census: census::Options,
     /// How to tell.
@@ -186,6 +228,7 @@ impl Keys {
                 key_by_vlan: self.flow.key_by_vlan.or(other.flow.key_by_vlan),
                 key_by_tunnel: self.flow.key_by_tunnel.or(other.flow.key_by_tunnel),
             },
+            evidence: self.evidence.or(other.evidence),
         }
     }
 }
@@ -257,6 +300,7 @@ impl Settings {
                 book_bytes_max: names::Options::default().book_bytes_max,
                 registry,
             },
+            evidence: evidence_options(&keys.evidence)?,
             census: census_options(&limits, keys.identity),
             format: keys.format.unwrap_or_default(),
         })
@@ -279,6 +323,43 @@ fn limits(keys: &Keys) -> Result<Limits, ConfigError> {
 fn size(key: &'static str, text: &str) -> Result<u64, ConfigError> {
     let read = text.parse().map(|ByteSize(bytes)| bytes);
     read.map_err(|error: UnitError| wrong(key, format!("{}; {}", error.message(), error.remedy())))
+}
+
+fn period(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    let read = text.parse().map(|Period(length)| length);
+    read.map_err(|error: UnitError| wrong(key, format!("{}; {}", error.message(), error.remedy())))
+}
+
+fn evidence_options(keys: &EvidenceKeys) -> Result<Option<evidence::Options>, ConfigError> {
+    let Some(dir) = &keys.dir else { return Ok(None) };
+    let default = evidence::Options::new(dir);
+    let size = |key, text: &Option<String>, default, min: u64| {
+        let bytes = text.as_deref().map_or(Ok(default), |text| size(key, text))?;
+        let problem = || wrong(key, format!("must be at least {min} bytes (got {bytes})"));
+        if bytes < min { Err(problem()) } else { Ok(bytes) }
+    };
+    let length = |key, text: &Option<String>, default| {
+        text.as_deref().map_or(Ok(default), |text| period(key, text))
+    };
+    Ok(Some(evidence::Options {
+        packets: keys.packets.unwrap_or_default(),
+        bytes_max: size("evidence.max", &keys.max, default.bytes_max, EVIDENCE_MIN)?,
+        incident_bytes_max: size(
+            "evidence.incident_max",
+            &keys.incident_max,
+            default.incident_bytes_max,
+            EVIDENCE_MIN,
+        )?,
+        before: length("evidence.before", &keys.before, default.before)?,
+        before_bytes_max: size(
+            "evidence.before_max",
+            &keys.before_max,
+            default.before_bytes_max,
+            0,
+        )?,
+        kept_for: length("evidence.kept_for", &keys.kept_for, default.kept_for)?,
+        ..default
+    }))
 }
 
 fn live_options(keys: &Keys) -> Result<live::Options, ConfigError> {
@@ -423,6 +504,9 @@ fn digest(
     let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
+
+/// The least that evidence may take: room for what is said of it, and some packets.
+const EVIDENCE_MIN: u64 = 100_000;
 
 const BUDGET_MAX: f64 = 10_000.0;
 

@@ -23,6 +23,7 @@ pub mod detect;
 pub mod egress;
 pub mod engine;
 pub mod eval;
+pub mod evidence;
 pub mod flow;
 pub mod frame;
 pub mod machines;

@@ -33,6 +33,7 @@ use sekisho::engine::{self, Analyst, Reported, WhatIf};
 use sekisho::eval::grid::ramps::{self, RampsReport};
 use sekisho::eval::grid::{GridPlan, GridReport};
 use sekisho::eval::{self, EvalError, Labels, LabelsFile};
+use sekisho::evidence::{Evidence, Tap};
 use sekisho::flow::Reporting;
 use sekisho::machines::Claim;
 use sekisho::rules::{RuleSet, Style};
@@ -86,7 +87,7 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
         print!("{}", toml::to_string_pretty(&keys)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut source = FileSource::open(&replay.files, settings.capture.clone())?;
+    let source = FileSource::open(&replay.files, settings.capture.clone())?;
     let first = source.first_at().max(settings.capture.since);
     let (mut keeper, mut analyst) = replay.memory.open(first, &settings.analyst)?;
     if let Some(dir) = &replay.what_if {
@@ -94,20 +95,25 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     }
     let mut sink = sink(common, settings.format)?;
     let progress = progress(common, source.total_bytes());
+    let evidence = settings.evidence.map(|options| Evidence::open(options, Vec::new()));
+    let mut source = Tap { source, evidence: evidence.transpose()? };
     let mut told = Ok(());
-    let mut tell = |records: std::vec::Drain<'_, Record>| -> anyhow::Result<()> {
-        let records: Vec<Record> = records.collect();
+    let mut tell = |records: &[Record]| -> anyhow::Result<()> {
         // What is told can be looked up.
-        keeper.keep(&records)?;
+        keeper.keep(records)?;
         records.iter().try_for_each(|record| sink.write(record))?;
         Ok(sink.flush()?)
     };
     let outcome = engine::replay(&mut source, &settings.run, &mut analyst, |source, records| {
-        progress.set_position(source.consumed_bytes());
+        progress.set_position(source.source.consumed_bytes());
+        let mut records: Vec<Record> = records.collect();
+        source.hear(&mut records);
         if told.is_ok() {
-            told = tell(records);
+            told = tell(&records);
         }
     });
+    source.finish();
+    let Tap { source, evidence } = source;
     progress.finish_and_clear();
     told?;
     let counted = outcome?;
@@ -115,7 +121,10 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     analyst.rank_day();
     analyst.drain().try_for_each(|record| sink.write(&record))?;
 
-    let summary = engine::summarize(&source, &counted, &analyst);
+    let mut summary = engine::summarize(&source, &counted, &analyst);
+    if let Some(mut evidence) = evidence {
+        evidence.sum_up(&mut summary);
+    }
     let has_alerts = summary.alerts > 0;
     // The report for people says the warnings itself, where it is read.
     if settings.format == Format::Json || common.output.is_some() {

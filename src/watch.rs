@@ -17,10 +17,11 @@ use signal_hook::flag;
 use crate::cli::{Common, Keeper, ListFormatArg, ListInterfaces, Watch};
 use crate::{ALERTED, explained, is_seen, keys, output};
 use sekisho::alert::Record;
-use sekisho::capture::Counters;
 use sekisho::capture::live::{Interfaces, LiveSource, Options, privilege};
+use sekisho::capture::{Counters, Live};
 use sekisho::config::{Format, Settings};
 use sekisho::engine::{self, Analyst, Moment};
+use sekisho::evidence::{Evidence, Tap};
 use sekisho::sink::{Bulletin, JsonLines, Sink, printable};
 use sekisho::time::Timestamp;
 
@@ -44,7 +45,9 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
         record: watch.write.clone(),
         ..settings.live
     };
-    let mut source = LiveSource::open(options, Arc::clone(&signals.stop))?;
+    let source = LiveSource::open(options, Arc::clone(&signals.stop))?;
+    let evidence = settings.evidence.map(|options| Evidence::open(options, source.names()));
+    let mut source = Tap { source, evidence: evidence.transpose()? };
     let (keeper, mut analyst) = watch.memory.open(Some(source.now()), &settings.analyst)?;
     // Before the first frame is looked at; all threads that look at frames are started after this.
     privilege::give_up().context("privileges cannot be given up")?;
@@ -57,14 +60,20 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
         }
         post.attend(&mut moment)
     });
+    source.finish();
     post.tell_service(&[NotifyState::Stopping]);
     post.bar.finish_and_clear();
-    post.told?;
+    std::mem::replace(&mut post.told, Ok(()))?;
     let counted = outcome?;
     post.keeper.save(&analyst)?;
     analyst.rank_day();
     analyst.drain().try_for_each(|record| post.sink.write(&record))?;
-    let summary = engine::summarize_watch(&source, &counted, &analyst);
+    let mut summary = engine::summarize_watch(&source, &counted, &analyst);
+    if let Some(evidence) = &mut source.evidence {
+        let now = source.source.now();
+        evidence.take_notices().iter().for_each(|notice| post.log(now, &notice.to_string()));
+        evidence.sum_up(&mut summary);
+    }
     let has_alerts = summary.alerts > 0;
     post.sink.write(&Record::Summary(Box::new(summary)))?;
     post.sink.flush()?;
@@ -185,9 +194,14 @@ impl Post {
         }
     }
 
-    fn attend(&mut self, moment: &mut Moment<'_, LiveSource>) -> ControlFlow<()> {
+    fn attend(&mut self, moment: &mut Moment<'_, Tap<LiveSource>>) -> ControlFlow<()> {
         let now = moment.source.now();
-        for notice in moment.source.take_notices() {
+        for notice in moment.source.source.take_notices() {
+            self.log(now, &notice.to_string());
+        }
+        moment.source.hear(&mut moment.records);
+        let said = moment.source.evidence.as_mut().map(Evidence::take_notices);
+        for notice in said.into_iter().flatten() {
             self.log(now, &notice.to_string());
         }
         let Self { sink, keeper, bar, .. } = self;
@@ -238,7 +252,7 @@ impl Post {
 
     /// On a terminal some times a second, in a log once a minute; the service manager as often as it
     /// wants to hear.
-    fn tell_standing(&mut self, moment: &Moment<'_, LiveSource>, now: Timestamp) {
+    fn tell_standing(&mut self, moment: &Moment<'_, Tap<LiveSource>>, now: Timestamp) {
         if now >= self.next_ping || now < self.then.at {
             self.tell_service(&[NotifyState::Watchdog]);
             self.next_ping = now.plus(self.ping_every.unwrap_or(EVERY_LOG));
@@ -270,13 +284,13 @@ impl Post {
 fn standing(
     counters: &Counters,
     then: Standing,
-    moment: &Moment<'_, LiveSource>,
+    moment: &Moment<'_, Tap<LiveSource>>,
     now: Timestamp,
 ) -> String {
     let secs = now.since(then.at).as_secs_f64().max(0.001);
     let packets = (counters.frames - then.frames) as f64 / secs;
     let mbit = (counters.wire_bytes - then.wire_bytes) as f64 * 8.0 / secs / 1e6;
-    let (open, ports) = moment.source.open_ports();
+    let (open, ports) = moment.source.source.open_ports();
     format!(
         "{open} of {ports} interfaces, {packets:.0} packets/s, {mbit:.1} Mbit/s, {} of {} packets lost, {} hosts, {} \
          flows, {} incidents open",

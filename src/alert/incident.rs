@@ -352,6 +352,7 @@ impl Incident {
             pivot: pivot(&self.facts.sources, &self.facts.ends(&destination.ips)),
             staging: finding.staging().map(StagingFacts::of),
             destination,
+            evidence: None,
             health: Health::of_pair(&out, packets_in),
             sensor: Sensor {
                 name: options.sensor.clone(),

@@ -82,6 +82,9 @@ pub struct Alert {
     pub flows: Vec<FlowFacts>,
     /// Filters that find the evidence in the capture.
     pub pivot: Pivot,
+    /// The capture file with its packets, where these are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
     /// How far the capture can be trusted here.
     pub health: Health,
     /// Who says so.
@@ -286,6 +289,9 @@ pub struct Health {
     pub duplicates: Option<f64>,
     /// Flows with payload of which only one direction was seen.
     pub one_sided: Option<f64>,
+    /// Packets of incidents that were to be kept as evidence and could not be, in this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence_lost: Option<f64>,
 }
 
 impl Health {
@@ -296,6 +302,7 @@ impl Health {
             lost: Some(share(out.sent.saturating_sub(out.payload), out.sent)),
             duplicates: Some(share(out.duplicates, out.packets + out.duplicates)),
             one_sided: Some(if packets_in == 0 { 1.0 } else { 0.0 }),
+            evidence_lost: None,
         }
     }
 }

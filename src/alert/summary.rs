@@ -98,8 +98,30 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub silenced: Vec<Silenced>,
+    /// What was kept of the packets of incidents, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceTally>,
     /// What went wrong with the input, one sentence each.
     pub warnings: Vec<String>,
+}
+
+/// What was kept of the packets of incidents.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EvidenceTally {
+    /// Files written.
+    pub files: u64,
+    /// Those of them that could not be written to their end.
+    pub files_incomplete: u64,
+    /// Files removed, because they were too old or room was needed.
+    pub files_removed: u64,
+    /// Packets kept; one that belongs to two incidents counts twice.
+    pub packets: u64,
+    /// Bytes written for them.
+    pub bytes: u64,
+    /// Packets that found no room, or could not be written.
+    pub packets_lost: u64,
+    /// Times that no file could be begun for an incident.
+    pub incidents_lost: u64,
 }
 
 /// A host and what it sent.

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use sekisho::config::Keys;
 use sekisho::rules::Period;
 
-use super::{Common, Memory, Verdict};
+use super::{Common, EvidenceArgs, Memory, Verdict};
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
@@ -37,6 +37,8 @@ pub(crate) struct Watch {
     pub(crate) verdict: Verdict,
     #[command(flatten)]
     pub(crate) memory: Memory,
+    #[command(flatten)]
+    evidence: EvidenceArgs,
 }
 
 impl Watch {
@@ -46,6 +48,7 @@ impl Watch {
             interfaces: self.interfaces.clone(),
             ring_buffer: self.ring_buffer.clone(),
             snap_length: self.snap_length,
+            evidence: self.evidence.keys(),
             ..self.verdict.keys(&self.common)
         }
     }

@@ -26,7 +26,7 @@ pub fn replay<S: Source>(
     source: &mut S,
     run: &Run,
     analyst: &mut Analyst,
-    mut tell: impl FnMut(&S, std::vec::Drain<'_, Record>),
+    mut tell: impl FnMut(&mut S, std::vec::Drain<'_, Record>),
 ) -> Result<WorkerCounters, S::Error> {
     let outcome = count(source, run, |source, reports| {
         analyst.take(reports);
@@ -90,6 +90,7 @@ fn on_this_thread<S: Source>(
         portions.hand_over();
         let is_over = portions.is_over;
         reports = portions.reports;
+        source.settle(first);
         if is_over {
             break Ok(());
         }
@@ -157,6 +158,14 @@ impl Load {
             Self::Idle(..) => None,
         }
     }
+
+    /// Frames of the input up to its end.
+    fn frames(&self) -> u64 {
+        match self {
+            Self::Frames(first, batch) => first + batch.heads.len() as u64,
+            Self::Idle(next, _) => *next,
+        }
+    }
 }
 
 /// Every worker reads every batch and keeps the flows of its own shards; the caller's thread reads
@@ -182,7 +191,9 @@ fn on_workers<S: Source>(
                 from_worker.recv().into_iter().for_each(|reports| outbox.join(reports));
             }
             outbox.sort();
-            (outbox, under_way.pop_front().and_then(Load::into_batch))
+            let load = under_way.pop_front();
+            let frames = load.as_ref().map_or(0, Load::frames);
+            (outbox, frames, load.and_then(Load::into_batch))
         };
         let outcome = loop {
             let mut batch: Batch = spare.pop().unwrap_or_default();
@@ -209,17 +220,19 @@ fn on_workers<S: Source>(
             under_way.push_back(load);
             let mut flow = ControlFlow::Continue(());
             while under_way.len() > ahead && flow.is_continue() {
-                let (reports, batch) = collect(&mut under_way);
+                let (reports, frames, batch) = collect(&mut under_way);
                 spare.extend(batch);
                 flow = take(source, &reports);
+                source.settle(frames);
             }
             if flow.is_break() {
                 break Ok(());
             }
         };
         while !under_way.is_empty() {
-            let (reports, _) = collect(&mut under_way);
+            let (reports, frames, _) = collect(&mut under_way);
             let _ = take(source, &reports);
+            source.settle(frames);
         }
         let mut last = Reports::default();
         let mut counters = WorkerCounters::default();

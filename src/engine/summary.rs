@@ -3,8 +3,7 @@
 use super::analyst::Analyst;
 use super::worker::WorkerCounters;
 use crate::alert::{Health, Summary, share};
-use crate::capture::live::LiveSource;
-use crate::capture::{Counters, FileSource};
+use crate::capture::{Counters, FileSource, Live};
 
 /// Gathers the summary of a finished replay.
 pub fn summarize(source: &FileSource, counted: &WorkerCounters, analyst: &Analyst) -> Summary {
@@ -13,11 +12,7 @@ pub fn summarize(source: &FileSource, counted: &WorkerCounters, analyst: &Analys
 }
 
 /// Gathers the summary of a watch that has ended.
-pub fn summarize_watch(
-    source: &LiveSource,
-    counted: &WorkerCounters,
-    analyst: &Analyst,
-) -> Summary {
+pub fn summarize_watch(source: &impl Live, counted: &WorkerCounters, analyst: &Analyst) -> Summary {
     summary(source.counters(), Vec::new(), counted, analyst)
 }
 

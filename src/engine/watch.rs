@@ -8,8 +8,7 @@ use super::analyst::Analyst;
 use super::replay::count;
 use super::worker::{Run, WorkerCounters};
 use crate::alert::{ClosedBecause, Record, share};
-use crate::capture::Counters;
-use crate::capture::live::{LiveError, LiveSource};
+use crate::capture::{Counters, Live};
 use crate::time::Timestamp;
 
 /// A moment between two batches, or in silence: many a second.
@@ -31,12 +30,12 @@ pub struct Moment<'a, S> {
 ///
 /// # Errors
 /// When the source fails. What came before it was counted, judged and told.
-pub fn watch(
-    source: &mut LiveSource,
+pub fn watch<S: Live>(
+    source: &mut S,
     run: &Run,
     analyst: &mut Analyst,
-    mut attend: impl FnMut(Moment<'_, LiveSource>) -> ControlFlow<()>,
-) -> Result<WorkerCounters, LiveError> {
+    mut attend: impl FnMut(Moment<'_, S>) -> ControlFlow<()>,
+) -> Result<WorkerCounters, S::Error> {
     let mut losses = Losses::default();
     let outcome = count(source, run, |source, reports| {
         analyst.take(reports);

@@ -67,6 +67,9 @@ pub fn write_incident(
             writeln!(to, "  {:>6} bits  {}", why["bits"], text(why, "/text"))?;
         }
         writeln!(to, "  filter: {}", text(latest, "/pivot/bpf"))?;
+        if latest["evidence"].is_string() {
+            writeln!(to, "  packets: {}", text(latest, "/evidence"))?;
+        }
     }
     for remark in remarks {
         let words = remark.text.as_deref().map(printable).unwrap_or_default();

@@ -296,11 +296,15 @@ pub(super) fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
         without.iter().fold(String::new(), |text, part| text + "; " + part),
     )?;
     writeln!(to, "         evidence: {}", alert.pivot.bpf)?;
+    if let Some(file) = &alert.evidence {
+        writeln!(to, "         packets: {}", printable(file))?;
+    }
     let health = [
         (alert.health.dropped, "of all packets were lost before they were captured"),
         (alert.health.lost, "of the bytes were acknowledged but not captured"),
         (alert.health.duplicates, "of the packets came twice and were counted once"),
         (alert.health.one_sided, "of it was seen in one direction only"),
+        (alert.health.evidence_lost, "of the packets of incidents could not be kept"),
     ];
     for (share, what) in health {
         if let Some(share) = share.filter(|share| *share >= WORTH_SAYING) {

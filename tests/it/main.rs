@@ -9,6 +9,7 @@ mod census;
 mod cli;
 mod corpus;
 mod eval;
+mod evidence;
 mod flows;
 mod identity;
 mod incidents;

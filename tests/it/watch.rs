@@ -99,6 +99,37 @@ fn an_upload_is_told_while_it_runs() {
     }
 }
 
+/// Whoever is woken up opens the file and must see the upload from its first packet on, and by which port it came.
+#[test]
+fn what_came_before_the_alert_is_kept() {
+    let Some(tshark) = support::tool("tshark") else { return };
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("evidence");
+    let _server = lab.server();
+    let arguments = ["-i", "lo,tap0", "--evidence", dir.to_str().unwrap()];
+    let mut watch = Watch::start(&lab.outside, &arguments);
+    watch.hears("tap0: capturing");
+    let upload = lab.upload(Path::new("/dev/zero"), 20);
+    let alert = watch.tells(is_paging);
+    drop(upload);
+    watch.process.signal("-TERM");
+    let (status, told, logged) = watch.ends();
+    assert!(status.success(), "{logged:#?}");
+    let output = Command::new(tshark)
+        .args(["-n", "-T", "fields", "-e", "frame.interface_name", "-e", "tcp.flags.syn", "-r"])
+        .arg(alert["evidence"].as_str().unwrap())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let is_of_tap = |line: &&str| line.starts_with("tap0\t");
+    assert!(lines.len() > 20 && lines.iter().all(is_of_tap), "{:#?}", &lines[..2]);
+    assert!(lines[0].ends_with('1') || lines[0].ends_with("True"), "{}", lines[0]);
+    let evidence = &told.last().unwrap()["evidence"];
+    assert_eq!(count(evidence, "packets"), lines.len() as u64);
+}
+
 /// A sensor runs for months: cables are pulled, drivers reloaded, interfaces renamed at boot. Each is said
 /// once, and none of it needs a hand.
 #[test]
