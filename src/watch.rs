@@ -17,9 +17,9 @@ use signal_hook::flag;
 use crate::cli::{Common, Keeper, ListFormatArg, ListInterfaces, Watch};
 use crate::{ALERTED, explained, is_seen, keys, output};
 use sekisho::alert::Record;
-use sekisho::capture::live::{Interfaces, LiveSource, Options, privilege};
+use sekisho::capture::live::{Interfaces, LiveSource, Options, Reach, privilege};
 use sekisho::capture::{Counters, Live};
-use sekisho::config::{Format, Settings};
+use sekisho::config::{Format, Keys, Settings};
 use sekisho::engine::{self, Analyst, Moment};
 use sekisho::evidence::{Evidence, Tap};
 use sekisho::sink::{Bulletin, JsonLines, Sink, printable};
@@ -50,9 +50,11 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     let mut source = Tap { source, evidence: evidence.transpose()? };
     let (keeper, mut analyst) = watch.memory.open(Some(source.now()), &settings.analyst)?;
     // Before the first frame is looked at; all threads that look at frames are started after this.
-    privilege::give_up().context("privileges cannot be given up")?;
+    let reach = reach(watch, &keys);
+    let confinement = privilege::give_up(&reach).context("privileges cannot be given up")?;
 
     let mut post = Post::new((sink, keeper), common, source.now());
+    post.log(source.now(), &confinement.to_string());
     post.tell_service(&[NotifyState::Ready]);
     let outcome = engine::watch(&mut source, &settings.run, &mut analyst, |mut moment| {
         if signals.reload.swap(false, Ordering::Relaxed) {
@@ -79,6 +81,19 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     post.sink.flush()?;
     let is_failure = watch.verdict.fail_on_alert && has_alerts;
     Ok(if is_failure { ExitCode::from(ALERTED) } else { ExitCode::SUCCESS })
+}
+
+/// What is opened anew while it runs: at `SIGHUP`, or to keep what outlives it.
+fn reach(watch: &Watch, keys: &Keys) -> Reach {
+    let mut reach = Reach::default();
+    reach.read.extend(keys.rules.clone());
+    let files = keys.mmdb.iter().flatten().chain(&watch.common.config);
+    files.for_each(|file| reach.read_beside(file));
+    reach.write.extend(keys.evidence.dir.iter().chain(watch.memory.dir()).cloned());
+    if let Some(output) = &watch.common.output {
+        reach.write_anew(output);
+    }
+    reach
 }
 
 /// Where alerts go.

@@ -25,6 +25,11 @@ pub(crate) struct Memory {
 pub(crate) struct Keeper(Option<(State, Store)>);
 
 impl Memory {
+    /// The folder, where there is one.
+    pub(crate) fn dir(&self) -> Option<&PathBuf> {
+        self.state.as_ref()
+    }
+
     /// An analyst that goes on from the folder, or knows nothing. A run that learns is refused traffic that
     /// begins before the end of what was learned.
     pub(crate) fn open(

@@ -376,6 +376,42 @@ fn ipv4_in_vlan_100() -> Vec<u8> {
     frame
 }
 
+/// Whoever fools a parser must find nothing to read but what the process was told of: a file in the rules folder that leads
+/// elsewhere is refused, and so is an output that does, by the kernel.
+#[test]
+fn other_files_are_out_of_reach() {
+    let Some(place) = Namespace::new() else { return };
+    let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (rules, logs) = (own.path().join("rules"), own.path().join("logs"));
+    fs::create_dir(&rules).unwrap();
+    fs::create_dir(&logs).unwrap();
+    fs::write(rules.join("defaults.yaml"), "budget_per_day: 1\n").unwrap();
+    let output = logs.join("alerts");
+    let (folder, to) = (rules.to_str().unwrap(), output.to_str().unwrap());
+    let mut watch = Watch::start(&place, &["-i", "lo", "--rules", folder, "-o", to]);
+    if watch.hears("confined").contains("no landlock") {
+        return support::say_skipped("this kernel has no landlock");
+    }
+    watch.hears("lo: capturing");
+    let elsewhere = other.path().join("networks.yaml");
+    fs::write(&elsewhere, "roles: {}\n").unwrap();
+    let inside = rules.join("networks.yaml");
+    std::os::unix::fs::symlink(&elsewhere, &inside).unwrap();
+    watch.process.signal("-HUP");
+    watch.hears("ermission denied");
+    fs::remove_file(&inside).unwrap();
+    fs::remove_file(&output).unwrap();
+    std::os::unix::fs::symlink(other.path().join("alerts"), &output).unwrap();
+    watch.process.signal("-HUP");
+    watch.hears("the old one stays open");
+    watch.hears("rules reloaded");
+    assert!(!other.path().join("alerts").exists());
+    fs::remove_file(&output).unwrap();
+    watch.process.signal("-HUP");
+    watch.hears("rules reloaded");
+    assert!(output.exists());
+}
+
 /// Whoever fools a parser must find no privilege to take: only the thread that opens interfaces keeps
 /// what that takes.
 #[test]
@@ -403,6 +439,7 @@ fn privileges_are_given_up() {
             assert_eq!(held & !allowed, 0, "{name} {key}");
         }
         assert_eq!(line("NoNewPrivs:"), "1", "{name}");
+        assert_eq!(line("Seccomp:"), "2", "{name} may call all of the kernel");
         threads += 1;
     }
     assert!(threads >= 5, "{threads}");

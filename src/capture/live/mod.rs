@@ -5,6 +5,7 @@
 //! counts, and nothing grows.
 
 mod clock;
+mod confine;
 mod error;
 mod link;
 mod opener;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use confine::{Confinement, Reach};
 pub use error::{LiveError, Notice};
 pub use link::{Interface, Interfaces};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
