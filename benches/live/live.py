@@ -7,7 +7,7 @@
 Makes two network namespaces of its own, joined by a cable without addresses, and removes them. The sender has
 one core, the tool the other. Rate 0 is as fast as the sender can. What is compared: packets that reached the
 interface and were neither seen nor reported as lost (must be none), those lost, and user and system time of
-the tool for each packet. Needs root, iproute2, a C compiler and libpcap; nfpcapd where it is to be compared.
+the tool for each packet, for `sekisho` also by thread (`sekisho` reads and judges, the others count). Needs root, iproute2, a C compiler and libpcap; nfpcapd where it is to be compared.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def arrived():
     return stats["packets"]
 
 
-def tools(sekisho, folder):
+def tools(sekisho, workers, folder):
     """Every tool: its command, and how to read from its output what it saw and what it says it lost."""
     def ours(text):
         summary = json.loads(text.strip().splitlines()[-1])
@@ -72,7 +72,7 @@ def tools(sekisho, folder):
     watch = [sekisho, "watch", "-i", "in", "--quiet", "--format", "json", "--ring-buffer", f"{RING_MIB}MiB"]
     every = {
         "ring": ([f"{folder}/count", "in", str(RING_MIB)], ours),
-        "sekisho": ([*watch, "--workers", "1"], ours),
+        "sekisho": ([*watch, "--workers", str(workers)], ours),
     }
     if shutil.which("nfpcapd"):
         every["nfpcapd"] = (["nfpcapd", "-i", "in", "-b", str(RING_MIB), "-w", folder], nfpcapd)
@@ -84,17 +84,27 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def by_thread(pid):
+    """What each thread has spent, in seconds; the process and its first thread have one name."""
+    spent = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+        spent[task.name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
 def measure(command, read, folder, file, rate, seconds):
     log = open(Path(folder) / "output", "w+")
     inside = ["ip", "netns", "exec", RECEIVER, "taskset", "-c", "1"]
     tool = subprocess.Popen([*inside, *command], stdout=log, stderr=subprocess.STDOUT)
     # No tool says when it is ready in the same way.
     time.sleep(1.5)
-    before, spent = arrived(), processor_seconds(tool.pid)
+    before, spent, then = arrived(), processor_seconds(tool.pid), by_thread(tool.pid)
     send = ["ip", "netns", "exec", SENDER, "taskset", "-c", "0", f"{folder}/send", "out", file]
     sent = json.loads(run(*send, str(rate), str(seconds)))
     time.sleep(1)
     spent = processor_seconds(tool.pid) - spent
+    threads = [one - then.get(task, 0) for task, one in sorted(by_thread(tool.pid).items())]
     came = arrived() - before
     tool.send_signal(signal.SIGTERM)
     tool.wait(60)
@@ -103,7 +113,8 @@ def measure(command, read, folder, file, rate, seconds):
     return {"sent": sent["sent"], "pps": round(sent["sent"] / sent["seconds"]),
             "gbit": round(sent["bytes"] * 8 / sent["seconds"] / 1e9, 2), "arrived": came, "seen": seen,
             "lost": lost, "unexplained": None if seen is None else came - seen - lost,
-            "ns_per_packet": round(spent * 1e9 / max(seen or 0, 1), 1)}
+            "ns_per_packet": round(spent * 1e9 / max(seen or 0, 1), 1),
+            "ns_by_thread": [round(one * 1e9 / max(seen or 0, 1), 1) for one in threads]}
 
 
 def packets_per_second(text):
@@ -116,6 +127,7 @@ def main():
     words.add_argument("--sekisho", default=str(ROOT / "target/dist/sekisho"))
     words.add_argument("--rates", default="200k,500k,0")
     words.add_argument("--seconds", type=float, default=10)
+    words.add_argument("--workers", type=int, default=1, help="of sekisho")
     words.add_argument("--rounds", type=int, default=1)
     words.add_argument("--files", default=",".join(TRAFFIC))
     words.add_argument("--only", help="tools, by name")
@@ -124,7 +136,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for program in ("send", "count"):
             run("cc", "-O2", "-o", f"{folder}/{program}", str(HERE / f"{program}.c"), "-lpcap")
-        every = tools(asked.sekisho, folder)
+        every = tools(asked.sekisho, asked.workers, folder)
         names = asked.only.split(",") if asked.only else list(every)
         try:
             connect()
