@@ -68,6 +68,23 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// The frames, each within `bytes`.
     pub heads: Vec<FrameHead>,
+    /// How much attention they get.
+    pub effort: Effort,
+}
+
+/// How much attention frames get: all, but live when too many wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Are first bytes looked at?
+    pub looks: bool,
+    /// Frames that each of them stands for, those that were passed over; 1 or more.
+    pub weight: u32,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { looks: true, weight: 1 }
+    }
 }
 
 impl Batch {
@@ -109,11 +126,13 @@ impl Batch {
     pub fn copy_from(&mut self, other: &Self) {
         self.bytes.clone_from(&other.bytes);
         self.heads.clone_from(&other.heads);
+        self.effort = other.effort;
     }
 
     /// Empties the batch, keeping its storage.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.heads.clear();
+        self.effort = Effort::default();
     }
 }

@@ -20,7 +20,7 @@ use sekisho::alert::Record;
 use sekisho::capture::live::{Interfaces, LiveSource, Options, Reach, privilege};
 use sekisho::capture::{Counters, Live};
 use sekisho::config::{Format, Keys, Settings};
-use sekisho::engine::{self, Analyst, Moment};
+use sekisho::engine::{self, Analyst, Moment, Relief};
 use sekisho::evidence::{Evidence, Tap};
 use sekisho::sink::{Bulletin, JsonLines, Sink, printable};
 use sekisho::time::Timestamp;
@@ -47,7 +47,7 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     };
     let source = LiveSource::open(options, Arc::clone(&signals.stop))?;
     let evidence = settings.evidence.map(|options| Evidence::open(options, source.names()));
-    let mut source = Tap { source, evidence: evidence.transpose()? };
+    let mut source = Tap { source: Relief::new(source), evidence: evidence.transpose()? };
     let (keeper, mut analyst) = watch.memory.open(Some(source.now()), &settings.analyst)?;
     // Before the first frame is looked at; all threads that look at frames are started after this.
     let reach = reach(watch, &keys);
@@ -209,8 +209,12 @@ impl Post {
         }
     }
 
-    fn attend(&mut self, moment: &mut Moment<'_, Tap<LiveSource>>) -> ControlFlow<()> {
+    fn attend(&mut self, moment: &mut Moment<'_, Tap<Relief<LiveSource>>>) -> ControlFlow<()> {
         let now = moment.source.now();
+        let Relief { source: live, .. } = &mut moment.source.source;
+        for notice in live.take_notices() {
+            self.log(now, &notice.to_string());
+        }
         for notice in moment.source.source.take_notices() {
             self.log(now, &notice.to_string());
         }
@@ -267,7 +271,7 @@ impl Post {
 
     /// On a terminal some times a second, in a log once a minute; the service manager as often as it
     /// wants to hear.
-    fn tell_standing(&mut self, moment: &Moment<'_, Tap<LiveSource>>, now: Timestamp) {
+    fn tell_standing(&mut self, moment: &Moment<'_, Tap<Relief<LiveSource>>>, now: Timestamp) {
         if now >= self.next_ping || now < self.then.at {
             self.tell_service(&[NotifyState::Watchdog]);
             self.next_ping = now.plus(self.ping_every.unwrap_or(EVERY_LOG));
@@ -299,21 +303,28 @@ impl Post {
 fn standing(
     counters: &Counters,
     then: Standing,
-    moment: &Moment<'_, Tap<LiveSource>>,
+    moment: &Moment<'_, Tap<Relief<LiveSource>>>,
     now: Timestamp,
 ) -> String {
     let secs = now.since(then.at).as_secs_f64().max(0.001);
     let packets = (counters.frames - then.frames) as f64 / secs;
     let mbit = (counters.wire_bytes - then.wire_bytes) as f64 * 8.0 / secs / 1e6;
-    let (open, ports) = moment.source.source.open_ports();
+    let (open, ports) = moment.source.source.source.open_ports();
+    let shed = match counters.shed {
+        0 => String::new(),
+        shed => format!(", {shed} passed over"),
+    };
+    let delay = |share| moment.delays.quantile(share).as_secs_f64() * 1000.0;
     format!(
-        "{open} of {ports} interfaces, {packets:.0} packets/s, {mbit:.1} Mbit/s, {} of {} packets lost, {} hosts, {} \
-         flows, {} incidents open",
+        "{open} of {ports} interfaces, {packets:.0} packets/s, {mbit:.1} Mbit/s, {} of {} packets lost{shed}, {} hosts, {} \
+         flows, {} incidents open, verdicts after {:.0} ms, 99 % within {:.0} ms",
         counters.dropped,
         counters.frames + counters.dropped,
         moment.analyst.egress().hosts().len(),
         moment.flows,
         moment.analyst.open_incidents(),
+        delay(0.5),
+        delay(0.99),
     )
 }
 

@@ -19,7 +19,7 @@ pub use record::{
     Pivot, Revision, Sensor, Severity, StagingFacts, Why,
 };
 pub use silenced::Silenced;
-pub use summary::{EvidenceTally, Record, Summary, TopSender};
+pub use summary::{EvidenceTally, Record, Summary, TopSender, VerdictDelays};
 pub use wishes::Wishes;
 
 pub(crate) use record::share;

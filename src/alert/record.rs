@@ -289,6 +289,9 @@ pub struct Health {
     pub duplicates: Option<f64>,
     /// Flows with payload of which only one direction was seen.
     pub one_sided: Option<f64>,
+    /// Packets passed over for want of time, for which others were counted: live, since the incident started, or of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shed: Option<f64>,
     /// Packets of incidents that were to be kept as evidence and could not be, in this run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence_lost: Option<f64>,
@@ -302,6 +305,7 @@ impl Health {
             lost: Some(share(out.sent.saturating_sub(out.payload), out.sent)),
             duplicates: Some(share(out.duplicates, out.packets + out.duplicates)),
             one_sided: Some(if packets_in == 0 { 1.0 } else { 0.0 }),
+            shed: None,
             evidence_lost: None,
         }
     }

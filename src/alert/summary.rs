@@ -42,6 +42,14 @@ pub struct Summary {
     pub packets_filtered: u64,
     /// Frames that the capture itself says it lost.
     pub packets_dropped: u64,
+    /// Frames passed over live because too many waited; others stand for them.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    pub packets_shed: u64,
+    /// Frames whose first bytes were not looked at live because too many waited.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    pub packets_unnamed: u64,
     /// Earliest frame.
     pub first: Option<Timestamp>,
     /// Latest frame.
@@ -98,11 +106,27 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub silenced: Vec<Silenced>,
+    /// How long after a packet it was judged what its flow had sent by then: live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdicts_after_ms: Option<VerdictDelays>,
     /// What was kept of the packets of incidents, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceTally>,
     /// What went wrong with the input, one sentence each.
     pub warnings: Vec<String>,
+}
+
+/// How long verdicts took, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct VerdictDelays {
+    /// Half of them were sooner.
+    pub half: f64,
+    /// 99 % of them were.
+    pub most: f64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What was kept of the packets of incidents.

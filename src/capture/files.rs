@@ -43,6 +43,10 @@ pub struct Counters {
     pub unstamped: u64,
     /// Frames that the capturing machine lost, as far as the files say.
     pub dropped: u64,
+    /// Frames that were passed over live because too many waited; others stand for them.
+    pub shed: u64,
+    /// Frames whose first bytes were not looked at live because too many waited.
+    pub unnamed: u64,
 }
 
 /// Reads capture files, merged by packet time.
@@ -162,7 +166,7 @@ impl FileSource {
             return;
         }
         let Self { filter, failed, counters, .. } = self;
-        let Batch { bytes, heads } = batch;
+        let Batch { bytes, heads, .. } = batch;
         heads.retain(|head| {
             let start = head.start as usize;
             let frame = Frame {

@@ -58,6 +58,12 @@ pub trait Live: Source {
     /// The machine's time at the last poll.
     fn now(&self) -> Timestamp;
 
+    /// The machine's time.
+    fn clock(&self) -> Timestamp;
+
     /// What was captured so far, and lost.
     fn counters(&self) -> Counters;
+
+    /// How much of the room for frames that wait was taken at the last poll, from 0 to 1.
+    fn backlog(&self) -> f64;
 }

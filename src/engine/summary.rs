@@ -1,8 +1,9 @@
 //! What a run as a whole has to say, gathered from every stage.
 
 use super::analyst::Analyst;
+use super::watch::Delays;
 use super::worker::WorkerCounters;
-use crate::alert::{Health, Summary, share};
+use crate::alert::{Health, Summary, VerdictDelays, share};
 use crate::capture::{Counters, FileSource, Live};
 
 /// Gathers the summary of a finished replay.
@@ -12,8 +13,15 @@ pub fn summarize(source: &FileSource, counted: &WorkerCounters, analyst: &Analys
 }
 
 /// Gathers the summary of a watch that has ended.
-pub fn summarize_watch(source: &impl Live, counted: &WorkerCounters, analyst: &Analyst) -> Summary {
-    summary(source.counters(), Vec::new(), counted, analyst)
+pub fn summarize_watch(
+    source: &impl Live,
+    (counted, delays): &(WorkerCounters, Delays),
+    analyst: &Analyst,
+) -> Summary {
+    let millis = |share| delays.quantile(share).as_secs_f64() * 1000.0;
+    let verdicts_after_ms = Some(VerdictDelays { half: millis(0.5), most: millis(0.99) });
+    let summary = summary(source.counters(), Vec::new(), counted, analyst);
+    Summary { verdicts_after_ms, ..summary }
 }
 
 fn summary(
@@ -30,6 +38,8 @@ fn summary(
         bytes_wire: read.wire_bytes,
         packets_filtered: read.filtered,
         packets_dropped: read.dropped,
+        packets_shed: read.shed,
+        packets_unnamed: read.unnamed,
         first: counted.span.map(|(first, _)| first),
         last: counted.span.map(|(_, last)| last),
         clock_turned_back: counted.turned_back,
@@ -49,6 +59,7 @@ fn summary(
     analyst.summarize(&mut summary);
     summary.health = Health {
         dropped: (read.dropped > 0).then(|| share(read.dropped, read.dropped + read.frames)),
+        shed: (read.shed > 0).then(|| share(read.shed, read.dropped + read.frames)),
         duplicates: Some(share(counted.duplicates, counted.decoded)),
         one_sided: Some(share(counted.flows.one_sided, counted.flows.carried)),
         ..summary.health

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::analyst::Analyst;
 use super::replay::count;
-use super::worker::{Run, WorkerCounters};
+use super::worker::{Reports, Run, WorkerCounters};
 use crate::alert::{ClosedBecause, Record, share};
 use crate::capture::{Counters, Live};
 use crate::time::Timestamp;
@@ -23,6 +25,34 @@ pub struct Moment<'a, S> {
     pub records: Vec<Record>,
     /// Flows held now.
     pub flows: usize,
+    /// How long verdicts took.
+    pub delays: &'a Delays,
+}
+
+/// How long after a packet it was judged what its flow had sent by then: a flow reports once a second, and at once when it
+/// has sent much.
+#[derive(Debug)]
+pub struct Delays(Histogram<u32>);
+
+impl Delays {
+    fn new() -> Self {
+        // Two digits, from a microsecond to an hour: a few kilobytes.
+        Self(Histogram::new_with_max(3_600_000_000, 2).expect("these bounds are in order"))
+    }
+
+    fn note(&mut self, now: Timestamp, reports: &Reports) {
+        for (_, delta) in &reports.deltas {
+            if delta.low.packets + delta.high.packets > 0 {
+                let micros = now.since(delta.last_at).as_micros();
+                self.0.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX));
+            }
+        }
+    }
+
+    /// The delay that this share of the verdicts did not exceed; zero while there are none.
+    pub fn quantile(&self, share: f64) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(share))
+    }
 }
 
 /// Watches until `source` ends or `attend` breaks, and then closes all incidents. The day is left as it
@@ -35,19 +65,20 @@ pub fn watch<S: Live>(
     run: &Run,
     analyst: &mut Analyst,
     mut attend: impl FnMut(Moment<'_, S>) -> ControlFlow<()>,
-) -> Result<WorkerCounters, S::Error> {
-    let mut losses = Losses::default();
+) -> Result<(WorkerCounters, Delays), S::Error> {
+    let (mut losses, mut delays) = (Losses::default(), Delays::new());
     let outcome = count(source, run, |source, reports| {
         analyst.take(reports);
+        delays.note(source.clock(), reports);
         losses.note(source.now(), source.counters());
         let records = analyst.drain().map(|record| losses.mark(record)).collect();
-        attend(Moment { source, analyst, records, flows: reports.flows })
+        attend(Moment { source, analyst, records, flows: reports.flows, delays: &delays })
     });
     analyst.close(ClosedBecause::Stopped);
     losses.note(source.now(), source.counters());
     let records = analyst.drain().map(|record| losses.mark(record)).collect();
-    let _ = attend(Moment { source, analyst, records, flows: 0 });
-    outcome
+    let _ = attend(Moment { source, analyst, records, flows: 0, delays: &delays });
+    outcome.map(|counters| (counters, delays))
 }
 
 /// How many frames were captured and lost by when, for the share that was lost while an incident ran.
@@ -63,6 +94,7 @@ struct Mark {
     at: Timestamp,
     frames: u64,
     dropped: u64,
+    shed: u64,
 }
 
 impl Losses {
@@ -74,20 +106,24 @@ impl Losses {
         if self.marks.len() > MARKS_MAX {
             self.marks.pop_front();
         }
-        self.now = Mark { at, frames: counted.frames, dropped: counted.dropped };
+        let Counters { frames, dropped, shed, .. } = counted;
+        self.now = Mark { at, frames, dropped, shed };
     }
 
-    /// The share lost since `started`, or a little before.
-    fn since(&self, started: Timestamp) -> f64 {
+    /// The shares lost and passed over since `started`, or a little before.
+    fn since(&self, started: Timestamp) -> (f64, f64) {
         let after = self.marks.partition_point(|mark| mark.at <= started);
         let then = self.marks.get(after.saturating_sub(1)).copied().unwrap_or_default();
         let (frames, dropped) = (self.now.frames - then.frames, self.now.dropped - then.dropped);
-        share(dropped, dropped + frames)
+        let shed = self.now.shed - then.shed;
+        (share(dropped, dropped + frames), share(shed, dropped + frames))
     }
 
     fn mark(&self, mut record: Record) -> Record {
         if let Record::Alert(alert) | Record::Silenced(alert) = &mut record {
-            alert.health.dropped = Some(self.since(alert.started));
+            let (dropped, shed) = self.since(alert.started);
+            alert.health.dropped = Some(dropped);
+            alert.health.shed = (shed > 0.0).then_some(shed);
         }
         record
     }
@@ -114,12 +150,12 @@ mod tests {
             let dropped = if n < 5000 { 0 } else { 300 };
             losses.note(minute(n), counted(n * 100, dropped));
         }
-        assert_eq!(losses.since(minute(9_000)), 0.0);
+        assert_eq!(losses.since(minute(9_000)).0, 0.0);
         losses.note(minute(10_000), counted(1_000_000, 400));
-        assert_eq!(losses.since(minute(9_999)), 0.3333);
-        assert_eq!(losses.since(minute(9_990)), 0.0833);
+        assert_eq!(losses.since(minute(9_999)).0, 0.3333);
+        assert_eq!(losses.since(minute(9_990)).0, 0.0833);
         // As far back as is remembered.
-        assert!(losses.since(minute(1)) < 0.001);
+        assert!(losses.since(minute(1)).0 < 0.001);
         assert!(losses.marks.len() <= MARKS_MAX);
     }
 
@@ -127,6 +163,6 @@ mod tests {
     fn what_is_lost_at_the_start_counts() {
         let mut losses = Losses::default();
         losses.note(Timestamp::from_nanos(5), counted(50, 50));
-        assert_eq!(losses.since(Timestamp::from_nanos(1)), 0.5);
+        assert_eq!(losses.since(Timestamp::from_nanos(1)), (0.5, 0.0));
     }
 }

@@ -7,7 +7,7 @@ use crate::flow::{
     self, Duplicates, Fingerprint, Fingerprints, FlowCounters, FlowDelta, FlowEnd, FlowKey,
     FlowTable, Glimpse, Place, SHARDS, SHOWN_ALWAYS, SHOWN_NO_MORE,
 };
-use crate::frame::{Batch, Frame, FrameHead};
+use crate::frame::{Batch, Effort, Frame, FrameHead};
 use crate::machines::{self, Claim};
 use crate::names::{self, Echo, Gaze, Names, Piece};
 use crate::net::Subnets;
@@ -334,6 +334,9 @@ impl Worker {
             spot.shard = FlowKey::shard(segment);
             if let Some(Shard { table, duplicates, .. }) = &self.shards[spot.shard] {
                 spot.fingerprint = fingerprints.of(segment);
+                if batch.effort.weight > 1 {
+                    segment.weigh(batch.effort.weight);
+                }
                 duplicates.prefetch(spot.fingerprint);
                 spot.place = table.place(segment);
             }
@@ -354,7 +357,9 @@ impl Worker {
         for ((number, head), (segment, spot)) in (group.first..).zip(group.heads).zip(segments) {
             self.keep_time(number, head.at, outbox);
             match segment {
-                Ok(segment) => self.count(number, head.at, segment, spot, outbox),
+                Ok(segment) => {
+                    self.count((number, head.at), segment, spot, batch.effort, outbox);
+                }
                 Err(reject) => {
                     self.counters.rejects.count(*reject);
                     if *reject == Reject::NotIp(NotIp::Arp) {
@@ -379,10 +384,10 @@ impl Worker {
 
     fn count(
         &mut self,
-        number: u64,
-        at: Timestamp,
+        (number, at): (u64, Timestamp),
         segment: &Segment<'_>,
         spot: &Spot,
+        effort: Effort,
         outbox: &mut impl Outbox,
     ) {
         self.counters.decoded += 1;
@@ -395,7 +400,7 @@ impl Worker {
         let glimpse = table.observe(at, segment, spot.place, is_copy, |delta| {
             hand_on(names.as_mut(), position, delta, outbox);
         });
-        if let Some(glimpse) = glimpse {
+        if let Some(glimpse) = glimpse.filter(|_| effort.looks) {
             let position = Position { step: Step::News, ..position };
             own.look(at, segment, &glimpse, |event| outbox.tell(position, event));
             if machines::is_heard(&glimpse.key) {

@@ -59,7 +59,15 @@ impl<S: Live> Live for Tap<S> {
         self.source.now()
     }
 
+    fn clock(&self) -> Timestamp {
+        self.source.clock()
+    }
+
     fn counters(&self) -> Counters {
         self.source.counters()
+    }
+
+    fn backlog(&self) -> f64 {
+        self.source.backlog()
     }
 }

@@ -304,6 +304,7 @@ pub(super) fn incident(to: &mut impl Write, alert: &Alert) -> io::Result<()> {
         (alert.health.lost, "of the bytes were acknowledged but not captured"),
         (alert.health.duplicates, "of the packets came twice and were counted once"),
         (alert.health.one_sided, "of it was seen in one direction only"),
+        (alert.health.shed, "of all packets were passed over, and others counted for them"),
         (alert.health.evidence_lost, "of the packets of incidents could not be kept"),
     ];
     for (share, what) in health {

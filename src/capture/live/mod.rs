@@ -4,6 +4,7 @@
 //! said once and waited for. The ring is the only queue: when we do not keep up, the kernel drops and
 //! counts, and nothing grows.
 
+mod backlog;
 mod clock;
 mod confine;
 mod error;
@@ -26,6 +27,7 @@ pub use error::{LiveError, Notice};
 pub use link::{Interface, Interfaces};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use self::backlog::Backlog;
 use self::error::{RING_MAX, RING_MIN};
 use self::opener::{Manner, Opener};
 use self::port::Port;
@@ -80,6 +82,7 @@ pub struct LiveSource {
     /// Of the machine's uptime.
     ends_at: Option<Duration>,
     next_check: Duration,
+    backlog: Backlog,
     /// Once it is to end: when even a busy link is left.
     leaves_at: Option<Duration>,
 }
@@ -117,6 +120,7 @@ impl LiveSource {
             latest: Timestamp::EPOCH,
             ends_at: run_for.map(|length| uptime + length),
             next_check: uptime + CHECK_EVERY,
+            backlog: Backlog::new(ring_bytes),
             leaves_at: None,
         };
         source.open_all()?;
@@ -296,6 +300,7 @@ impl Source for LiveSource {
             return Ok(Polled::Idle(self.now.minus(LAG)));
         }
         self.count(batch);
+        self.backlog.note(batch, self.now);
         self.record(|recording| recording.write(batch));
         Ok(Polled::Frames)
     }
@@ -304,6 +309,14 @@ impl Source for LiveSource {
 impl Live for LiveSource {
     fn now(&self) -> Timestamp {
         self.now
+    }
+
+    fn clock(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn backlog(&self) -> f64 {
+        self.backlog.share()
     }
 
     /// `files` is 0, and what the kernel's filter left out is not known.
