@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sekisho::capture::{FileSource, Options, PcapngWriter, Polled, Source};
+use sekisho::frame::{Batch, FrameHead};
 use serde_json::Value;
 
 use crate::cli::sekisho;
@@ -186,4 +188,51 @@ fn a_full_disk_is_said_and_the_run_goes_on() {
         record["health"]["evidence_lost"] = Value::Null;
     }
     assert_eq!(told, expected);
+}
+
+/// A mirror that comes in a tunnel: the packets wanted are those within.
+#[test]
+fn packets_within_tunnels_are_kept() {
+    let Some(tshark) = support::tool("tshark") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let tunnelled = dir.path().join("tunnelled.pcapng");
+    tunnel(&support::root().join(THEFT), &tunnelled);
+    let output = sekisho()
+        .args(["replay", "--quiet", "--format", "json", "--evidence"])
+        .arg(dir.path().join("evidence"))
+        .args(DAYS)
+        .arg(&tunnelled)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let records: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let alert = alerts(&records).last().unwrap();
+    let wanted = alert["pivot"]["wireshark"].as_str().unwrap();
+    let shown = ["frame.time_epoch", "frame.len"];
+    let kept = fields(&tshark, Path::new(alert["evidence"].as_str().unwrap()), "gre", &shown);
+    assert!(kept.len() > 1000 && kept == fields(&tshark, &tunnelled, wanted, &shown));
+}
+
+/// Puts the first packets of an Ethernet capture between two routers inside, in GRE (RFC 2784).
+fn tunnel(from: &Path, to: &Path) {
+    let mut source = FileSource::open(&[from.to_owned()], Options::default()).unwrap();
+    let out = fs::File::create(to).unwrap();
+    let mut out = PcapngWriter::new(out, 1 << 18, Vec::new(), "").unwrap();
+    let (mut batch, mut written) = (Batch::default(), 0);
+    while written < 30_000 && source.poll(&mut batch).unwrap() == Polled::Frames {
+        for &head in &batch.heads {
+            let bytes = batch.frame(head).bytes;
+            let len = u16::try_from(head.wire_len + 10).unwrap().to_be_bytes();
+            let mut outer =
+                [&bytes[..14], &[0x45, 0, len[0], len[1], 0, 1, 0, 0, 64, 47, 0, 0]].concat();
+            outer.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 8, 0]);
+            outer.extend(&bytes[14..]);
+            let head = FrameHead { wire_len: head.wire_len + 24, ..head };
+            out.packet(head, &outer, "").unwrap();
+            written += 1;
+        }
+        batch.clear();
+    }
+    out.flush().unwrap();
 }
