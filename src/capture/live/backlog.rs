@@ -1,7 +1,9 @@
-//! How much of the ring is taken. The kernel does not say; how late its frames are, and how fast they come, does.
+//! How much of the ring is taken. The kernel does not say; how late its frames are, and how fast they come, does. Where the
+//! ring holds less than frames are late in any case, what it has lost says the same.
 
 use std::time::Duration;
 
+use super::super::reader::{BYTES_MAX, FRAMES_MAX};
 use crate::frame::Batch;
 use crate::time::Timestamp;
 
@@ -13,14 +15,29 @@ pub(super) struct Backlog {
     since: Timestamp,
     bytes: u64,
     bytes_per_sec: f64,
+    /// Frames lost by the latest count, and whether there were more than by the one before.
+    lost: u64,
+    is_losing: bool,
     share: f64,
 }
 
 impl Backlog {
     /// `ring_bytes` is the room of one interface.
     pub(super) fn new(ring_bytes: u64) -> Self {
-        let (since, bytes, bytes_per_sec) = (Timestamp::EPOCH, 0, 0.0);
-        Self { ring_bytes: ring_bytes as f64, since, bytes, bytes_per_sec, share: 0.0 }
+        Self {
+            ring_bytes: ring_bytes as f64,
+            since: Timestamp::EPOCH,
+            bytes: 0,
+            bytes_per_sec: 0.0,
+            lost: 0,
+            is_losing: false,
+            share: 0.0,
+        }
+    }
+
+    /// So many frames are lost by now.
+    pub(super) fn lose(&mut self, lost: u64) {
+        self.is_losing = lost > std::mem::replace(&mut self.lost, lost);
     }
 
     /// What is later than the batch's last frame waits still.
@@ -34,7 +51,13 @@ impl Backlog {
             (self.since, self.bytes) = (last.at, 0);
         }
         let late = now.since(last.at).saturating_sub(USUAL);
-        self.share = (late.as_secs_f64() * self.bytes_per_sec / self.ring_bytes).min(1.0);
+        // A burst that is over leaves a loss behind too, and no batch that could hold no more.
+        let is_behind = batch.bytes.len() * 2 >= BYTES_MAX || batch.heads.len() * 2 >= FRAMES_MAX;
+        self.share = if self.is_losing && is_behind {
+            1.0
+        } else {
+            (late.as_secs_f64() * self.bytes_per_sec / self.ring_bytes).min(1.0)
+        };
     }
 
     /// From 0 to 1.
@@ -80,5 +103,26 @@ mod tests {
         assert_eq!(backlog.share(), 1.0);
         backlog.note(&batch(2200), at(2210));
         assert_eq!(backlog.share(), 0.0);
+    }
+
+    /// A ring of 64 MiB is full within 54 ms at 10 Gbit/s: nothing in it is ever late.
+    #[test]
+    fn losing_while_behind_is_a_full_ring() {
+        let mut batch = Batch::default();
+        let frame =
+            Frame { at: Timestamp::EPOCH, link: LinkType::RAW, wire_len: 1500, bytes: &[0; 1500] };
+        (0..700).for_each(|_| batch.push(frame));
+        let mut backlog = Backlog::new(64 << 20);
+        let mut share = |lost, batch: &Batch| {
+            backlog.lose(lost);
+            backlog.note(batch, Timestamp::EPOCH);
+            backlog.share()
+        };
+        assert_eq!(share(0, &batch), 0.0);
+        assert_eq!(share(10, &batch), 1.0);
+        assert_eq!(share(10, &batch), 0.0);
+        batch.heads.truncate(100);
+        batch.bytes.truncate(150_000);
+        assert_eq!(share(20, &batch), 0.0);
     }
 }

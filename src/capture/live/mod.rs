@@ -222,6 +222,7 @@ impl LiveSource {
                 opener.ask(index, &port.name);
             }
         }
+        self.backlog.lose(self.dropped());
         self.record(PcapngWriter::flush);
     }
 
