@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 pub struct OfficeLabels {
     set: String,
     timezone: String,
-    internal_networks: [&'static str; 1],
+    internal_networks: [&'static str; 2],
     timeline: Timeline,
     incidents: Vec<Incident>,
 }
@@ -48,7 +48,7 @@ impl OfficeLabels {
                 parameters.hosts.workstations, parameters.days
             ),
             timezone: calendar.zone.iana_name().unwrap_or("UTC").to_owned(),
-            internal_networks: [INTERNAL],
+            internal_networks: INTERNAL,
             timeline: Timeline { learn_days: days(learn), evaluation_days: days(judge) },
             incidents: thefts.iter().map(Incident::of_theft).collect(),
         }
@@ -93,5 +93,5 @@ impl Incident {
     }
 }
 
-/// All hosts' addresses.
-const INTERNAL: &str = "10.20.0.0/16";
+/// All hosts' addresses, here and at the other site.
+pub(super) const INTERNAL: [&str; 2] = ["10.20.0.0/16", "10.64.0.0/16"];

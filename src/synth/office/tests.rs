@@ -183,9 +183,11 @@ fn laptops_travel() {
         "days = 56\n[hosts]\nworkstations = 30\nservers = 0\nalways_on = 0\nnew_per_month = 0\n{NO_THEFTS}\n[travel]\nshare = 1"
     );
     let mut office = office(&like, 3);
+    let ours: Subnets = labels::INTERNAL.iter().map(|net| net.parse().unwrap()).collect();
     let mut seen: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     let mut both = 0;
     while let Some(transfers) = office.next_transfers() {
+        assert!(transfers.iter().all(|it| ours.contains(it.host)));
         let hosts: BTreeSet<u32> = transfers.iter().map(|it| bits(it.host)).collect();
         both += hosts.iter().filter(|&&host| hosts.contains(&(host ^ HERE_OR_ELSEWHERE))).count();
         for host in hosts {
