@@ -203,12 +203,15 @@ impl<'a> Grid<'a> {
         let own = upload.reports.iter().filter_map(Report::delta);
         let sent = |delta: &FlowDelta, is_own: bool| {
             let (at, bytes) = (delta.last_at, self.past.sent(delta, ends));
-            let is_at_work = self.plan.office.is_at_work(at);
-            Sent { at, is_at_work, bytes, own: if is_own { bytes } else { 0 } }
+            (bytes > 0 && at <= one.end()).then(|| Sent {
+                at,
+                is_at_work: self.plan.office.is_at_work(at),
+                bytes,
+                own: if is_own { bytes } else { 0 },
+            })
         };
-        let all = usual.map(|delta| sent(delta, false)).chain(own.map(|delta| sent(delta, true)));
-        let mut all: Vec<Sent> =
-            all.filter(|sent| sent.bytes > 0 && sent.at <= one.end()).collect();
+        let usual = usual.filter_map(|delta| sent(delta, false));
+        let mut all: Vec<Sent> = usual.chain(own.filter_map(|delta| sent(delta, true))).collect();
         all.sort_by_key(|sent| sent.at);
         let to = (one.cell.destination, ends);
         self.oracles.each_ref().map(|oracle| oracle.see(to, &all, &mut self.calendar))
