@@ -8,6 +8,7 @@ use super::notes::Notes;
 use super::timeline::Timeline;
 use super::truth::{Mine, Truth};
 use crate::flow::FlowDelta;
+use crate::machines::Claim;
 use crate::names::Event;
 use crate::time::Day;
 
@@ -123,6 +124,17 @@ impl<J: Judge> Course<J> {
         for fork in &mut self.forks {
             if let Fork::Running(track) = fork {
                 track.judge.hear(event);
+            }
+        }
+    }
+
+    /// Hands on what was claimed of machines.
+    pub(super) fn hear_claim(&mut self, claim: &Claim) {
+        self.together.judge.hear_claim(claim);
+        self.background.judge.hear_claim(claim);
+        for fork in &mut self.forks {
+            if let Fork::Running(track) = fork {
+                track.judge.hear_claim(claim);
             }
         }
     }

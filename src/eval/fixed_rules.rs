@@ -232,7 +232,7 @@ impl FixedRule {
             time,
             severity: Severity::Medium,
             score: None,
-            host,
+            hosts: vec![host],
             destinations,
             names: Vec::new(),
             bytes_out,

@@ -7,9 +7,10 @@ use crate::alert::{Kind, RankingEntry, Record, Severity};
 use crate::detect::{Bits, Finding};
 use crate::engine::Analyst;
 use crate::flow::FlowDelta;
+use crate::machines::Claim;
 use crate::names::Event;
 use crate::net::Addr;
-use crate::synth::office::Report;
+use crate::synth::office::{Report, Tells};
 use crate::time::{Day, Timestamp};
 
 /// Says what it finds unusual. A clone goes on from the same past.
@@ -20,11 +21,15 @@ pub(super) trait Judge: Clone {
     /// Takes what was learned of names.
     fn hear(&mut self, _: &Event) {}
 
+    /// Takes what was claimed of machines.
+    fn hear_claim(&mut self, _: &Claim) {}
+
     /// Judges whatever of a made-up office was reported.
     fn see(&mut self, report: &Report) {
-        match report {
-            Report::Delta(delta) => self.fold(delta),
-            Report::Event(event) => self.hear(event),
+        match &report.tells {
+            Tells::Delta(delta, _) => self.fold(delta),
+            Tells::Event(event) => self.hear(event),
+            Tells::Claim(claim) => self.hear_claim(claim),
         }
     }
 
@@ -63,7 +68,8 @@ pub(super) struct Said {
     pub(super) time: Timestamp,
     pub(super) severity: Severity,
     pub(super) score: Option<Bits>,
-    pub(super) host: Addr,
+    /// The addresses of its host, first the one that it goes by.
+    pub(super) hosts: Vec<Addr>,
     pub(super) destinations: Vec<Addr>,
     pub(super) names: Vec<String>,
     pub(super) bytes_out: u64,
@@ -85,6 +91,10 @@ impl Judge for Analyst {
 
     fn hear(&mut self, event: &Event) {
         Self::hear(self, event);
+    }
+
+    fn hear_claim(&mut self, claim: &Claim) {
+        Self::hear_claim(self, claim);
     }
 
     fn finish(&mut self) {
@@ -112,7 +122,7 @@ fn told(record: Record) -> Option<Told> {
                 // What rules keep from paging wakes nobody up.
                 severity: if alert.silenced.is_some() { Severity::Low } else { alert.severity },
                 score: Some(alert.score_bits),
-                host: alert.host.ip,
+                hosts: [&[alert.host.ip][..], &alert.host.ips].concat(),
                 destinations: destination.ips,
                 names: destination
                     .name

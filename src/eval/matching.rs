@@ -74,6 +74,11 @@ impl Target {
         self.hosts.contains(&host)
     }
 
+    /// Is a machine with these addresses one of the inside ends?
+    pub(super) fn has_one_of(&self, hosts: &[Addr]) -> bool {
+        hosts.iter().any(|&host| self.has_host(host))
+    }
+
     /// Does the host's place on this day tell something of the incident?
     pub(super) fn is_ranked_on(&self, day: Day) -> bool {
         (self.first_day..=self.last_day).contains(&day)
@@ -96,7 +101,10 @@ impl Target {
 
     /// How an alarm stands to the incident, going by `at`: when it paged, or when it was told.
     pub(super) fn matches(&self, alarm: &Alarm, at: Timestamp) -> Match {
-        if !self.has_host(alarm.host) || at < self.start || self.named_by(alarm).next().is_none() {
+        if !self.has_one_of(&alarm.hosts)
+            || at < self.start
+            || self.named_by(alarm).next().is_none()
+        {
             Match::None
         } else if at <= self.end.plus(GRACE) {
             Match::InTime
@@ -105,6 +113,12 @@ impl Target {
         } else {
             Match::None
         }
+    }
+
+    /// Is that what a proxy is asked for, to reach an outside end?
+    pub(super) fn means(&self, name: &str) -> bool {
+        let addr = name.parse::<std::net::IpAddr>().map(Addr::from);
+        self.is_name(name) || addr.is_ok_and(|addr| self.peers.contains(&addr))
     }
 
     fn is_name(&self, name: &str) -> bool {

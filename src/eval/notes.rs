@@ -14,7 +14,8 @@ use crate::time::{Day, Timestamp};
 #[derive(Debug, Clone)]
 pub(super) struct Alarm {
     pub(super) incident: String,
-    pub(super) host: Addr,
+    /// The addresses of its host, first the one that it goes by.
+    pub(super) hosts: Vec<Addr>,
     /// Everything that it named as a destination, and when it first did.
     pub(super) destinations: BTreeMap<Addr, Timestamp>,
     pub(super) names: Vec<String>,
@@ -113,7 +114,7 @@ impl Notes {
         }
         if alarm.page.is_none() && said.severity >= Severity::Medium {
             let of_host =
-                targets.iter().enumerate().filter(|(_, target)| target.has_host(said.host));
+                targets.iter().enumerate().filter(|(_, target)| target.has_one_of(&said.hosts));
             let left = of_host.map(|(label, _)| (label, truth.ask(label, said.time))).collect();
             alarm.page = Some(Page { at: said.time, score: said.score, left });
         }
@@ -140,7 +141,7 @@ impl Alarm {
     pub(super) fn of(said: &Said) -> Self {
         Self {
             incident: said.incident.clone(),
-            host: said.host,
+            hosts: said.hosts.clone(),
             destinations: said.destinations.iter().map(|&to| (to, said.time)).collect(),
             names: said.names.clone(),
             told_at: said.time,

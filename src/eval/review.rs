@@ -10,6 +10,7 @@ use crate::alert::{self, Severity};
 use crate::detect::{Bits, Finding};
 use crate::engine::Analyst;
 use crate::flow::FlowDelta;
+use crate::machines::Claim;
 use crate::names::Event;
 use crate::net::Addr;
 use crate::time::Day;
@@ -65,6 +66,10 @@ impl Judge for Reviewed {
     fn fold(&mut self, delta: &FlowDelta) {
         Judge::fold(&mut self.analyst, delta);
         self.answer();
+    }
+
+    fn hear_claim(&mut self, claim: &Claim) {
+        self.analyst.hear_claim(claim);
     }
 
     fn hear(&mut self, event: &Event) {

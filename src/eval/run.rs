@@ -16,7 +16,7 @@ use crate::capture::{self, FileSource};
 use crate::engine::{self, Analyst, Reported, Run, count};
 use crate::flow::FlowDelta;
 use crate::names::Event;
-use crate::synth::office::{Office, Report};
+use crate::synth::office::{Office, Report, Tells};
 
 /// What is evaluated, and on what.
 #[derive(Debug, Clone)]
@@ -120,27 +120,36 @@ impl Desk {
     fn take(&mut self, reported: Reported<'_>) {
         match reported {
             Reported::Delta(delta) => self.fold(delta),
-            Reported::Event(event) => match &mut self.at_work {
-                AtWork::Budget(_, course) => {
-                    let of = match event {
-                        Event::Query(query) => Some((&query.flow, query.at)),
-                        Event::Echo(echo) => Some((&echo.flow, echo.at)),
-                        Event::Facts(..) | Event::Answer(_) => None,
-                    };
-                    let truth = self.ground.truth_mut();
-                    match of {
-                        Some((flow, at)) => {
-                            let mine = truth.of_message(flow, at);
-                            course.hear_message(event, &mine, truth);
-                        }
-                        None => course.hear(event),
-                    }
-                }
+            Reported::Event(event) => self.hear(event),
+            Reported::Claim(claim) => match &mut self.at_work {
+                AtWork::Budget(_, course) => course.hear_claim(claim),
                 // Fixed rules go by addresses.
                 AtWork::Rule(..) => {}
             },
-            // And so do incidents yet.
-            Reported::Claim(_) => {}
+        }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        if let Event::Facts(flow, facts) = event {
+            self.ground.truth_mut().note(flow, facts);
+        }
+        match &mut self.at_work {
+            AtWork::Budget(_, course) => {
+                let of = match event {
+                    Event::Query(query) => Some((&query.flow, query.at)),
+                    Event::Echo(echo) => Some((&echo.flow, echo.at)),
+                    Event::Facts(..) | Event::Answer(_) => None,
+                };
+                let truth = self.ground.truth_mut();
+                match of {
+                    Some((flow, at)) => {
+                        let mine = truth.of_message(flow, at);
+                        course.hear_message(event, &mine, truth);
+                    }
+                    None => course.hear(event),
+                }
+            }
+            AtWork::Rule(..) => {}
         }
     }
 
@@ -250,9 +259,10 @@ fn work<'a>(desks: Vec<&mut Desk>, reports: &(impl Iterator<Item = Reported<'a>>
 }
 
 fn reported(report: &Report) -> Reported<'_> {
-    match report {
-        Report::Delta(delta) => Reported::Delta(delta),
-        Report::Event(event) => Reported::Event(event),
+    match &report.tells {
+        Tells::Delta(delta, _) => Reported::Delta(delta),
+        Tells::Event(event) => Reported::Event(event),
+        Tells::Claim(claim) => Reported::Claim(claim),
     }
 }
 

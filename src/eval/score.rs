@@ -111,7 +111,7 @@ impl Field<'_> {
     fn false_alert(&self, alarm: &Alarm, page: &Page, label: Option<usize>) -> FalseAlert {
         let usual = || {
             let occasion = self.labels.usual.iter().find(|occasion| {
-                occasion.src == alarm.host
+                alarm.hosts.contains(&occasion.src)
                     && occasion.dst.is_none_or(|dst| alarm.destinations.contains_key(&dst))
                     && (occasion.start..=occasion.end.plus(GRACE)).contains(&page.at)
             });
@@ -119,7 +119,7 @@ impl Field<'_> {
         };
         FalseAlert {
             time: page.at,
-            host: alarm.host,
+            host: alarm.hosts[0],
             destinations: alarm.destinations.keys().copied().collect(),
             severity: alarm.severity,
             score_bits: page.score,

@@ -113,7 +113,7 @@ impl<F: Fn(Seen) -> Says + Clone> Judge for Fake<F> {
                 time: delta.last_at,
                 severity,
                 score: None,
-                host,
+                hosts: vec![host],
                 destinations,
                 names: Vec::new(),
                 bytes_out: *sum,

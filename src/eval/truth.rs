@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::matching::Target;
 use crate::flow::{FlowDelta, FlowKey, Sender};
+use crate::names::Facts;
 use crate::net::Addr;
 use crate::time::Timestamp;
 
@@ -16,9 +17,12 @@ pub(super) type Mine = SmallVec<[usize; 2]>;
 /// Counts what incidents send.
 #[derive(Debug)]
 pub(super) struct Truth {
+    targets: Vec<Target>,
     by_ends: HashMap<(Addr, Addr), SmallVec<[Claim; 1]>, foldhash::fast::RandomState>,
     /// The same of what is asked inside, to be passed on.
     asked_by_ends: HashMap<(Addr, Addr), SmallVec<[Claim; 1]>, foldhash::fast::RandomState>,
+    /// Flows inside that ask a proxy for what incidents go to.
+    carried: HashMap<FlowKey, Mine, foldhash::fast::RandomState>,
     sent: Vec<Sent>,
     /// When the incidents' flows reported last.
     reported: HashMap<FlowKey, Timestamp, foldhash::fast::RandomState>,
@@ -98,8 +102,10 @@ impl Truth {
             }
         }
         Self {
+            targets: targets.to_vec(),
             by_ends,
             asked_by_ends,
+            carried: HashMap::default(),
             sent: vec![Sent::default(); targets.len()],
             reported: HashMap::default(),
             questions: Vec::new(),
@@ -111,7 +117,10 @@ impl Truth {
     /// It is theirs when its latest packet lies in their time: of a connection that was there before
     /// and stays after, only what lies between.
     pub(super) fn add(&mut self, delta: &FlowDelta) -> Mine {
-        let mut mine = Mine::new();
+        let mut mine = self.carried.get(&delta.key).cloned().unwrap_or_default();
+        if delta.end.is_some() {
+            self.carried.remove(&delta.key);
+        }
         let Some(claims) = self.by_ends.get(&(delta.key.low.addr, delta.key.high.addr)) else {
             return mine;
         };
@@ -144,6 +153,22 @@ impl Truth {
             }
         }
         mine
+    }
+
+    /// Notes what a flow asks a proxy for: from now on what it sends there is an incident's, if that is what the
+    /// incident goes to, and no bytes of it: these are counted where they leave.
+    pub(super) fn note(&mut self, flow: &FlowKey, facts: &Facts) {
+        let Some((name, _)) = facts.name.as_ref().filter(|_| facts.asks_proxy) else { return };
+        let asked = self.asked_by_ends.get(&(flow.low.addr, flow.high.addr));
+        let is_meant = |claim: &&Claim| {
+            let (from, to) = (claim.start, claim.end);
+            (from..=to).contains(&facts.seen_at) && self.targets[claim.label].means(name.as_str())
+        };
+        let mine: Mine = asked.into_iter().flatten().filter(is_meant).map(|it| it.label).collect();
+        match mine.is_empty() {
+            true => drop(self.carried.remove(flow)),
+            false => drop(self.carried.insert(*flow, mine)),
+        }
     }
 
     /// The incidents that something belongs to which was asked for, or pinged, on a flow: by its ends and time.

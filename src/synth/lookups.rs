@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::packet::{Packet, Transport};
@@ -132,7 +133,7 @@ impl Lookups {
         let port = 0xc000 | (scramble(u64::from(id)) as u16 >> 2);
         let address = scramble(name.len() as u64 ^ u64::from(id)) as u32;
         let [_, _, c, d] = address.to_be_bytes();
-        let head = payload::dns(id, name, answers.then_some([198, 18, c, d]));
+        let head = payload::dns(id, name, Ipv4Addr::new(198, 18, c, d).into(), answers);
         let (client, server) = (ends.client(), ends.server());
         let (from, to, transport) = match answers {
             false => (client, server, Transport::Udp { from: port, to: 53 }),

@@ -26,8 +26,17 @@ pub(super) struct Node {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Transport {
     Tcp(Tcp),
-    Udp { from: u16, to: u16 },
-    Echo { is_reply: bool, ident: u16, seq: u16 },
+    Udp {
+        from: u16,
+        to: u16,
+    },
+    Echo {
+        is_reply: bool,
+        ident: u16,
+        seq: u16,
+    },
+    /// Of a neighbour that nobody asked for (RFC 4861, section 4.4); its target and options are the payload.
+    Advertisement,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -152,6 +161,7 @@ impl Packet<'_> {
                 out.extend(ident.to_be_bytes());
                 out.extend(seq.to_be_bytes());
             }
+            Transport::Advertisement => out.extend([136, 0, 0, 0, OVERRIDES, 0, 0, 0]),
         }
     }
 
@@ -161,7 +171,7 @@ impl Packet<'_> {
             Transport::Tcp(_) => (16, pseudo),
             Transport::Udp { .. } => (6, pseudo),
             Transport::Echo { .. } if self.from.ip.is_ipv4() => (2, 0),
-            Transport::Echo { .. } => (2, pseudo),
+            Transport::Echo { .. } | Transport::Advertisement => (2, pseudo),
         };
         let mut found = checksum(pseudo + sum(&out[transport..]));
         // In UDP zero means that there is none (RFC 768).
@@ -180,6 +190,7 @@ impl Packet<'_> {
                 tail.fold(from, |hash, &byte| hash.wrapping_mul(31).wrapping_add(u16::from(byte)))
             }
             Transport::Echo { ident, seq, .. } => ident ^ seq.rotate_left(8),
+            Transport::Advertisement => 0,
         }
     }
 }
@@ -188,7 +199,7 @@ impl Transport {
     fn header_len(self) -> usize {
         match self {
             Self::Tcp(tcp) => tcp.header_len(),
-            Self::Udp { .. } | Self::Echo { .. } => 8,
+            Self::Udp { .. } | Self::Echo { .. } | Self::Advertisement => 8,
         }
     }
 
@@ -196,6 +207,7 @@ impl Transport {
         match self {
             Self::Tcp(_) => 6,
             Self::Udp { .. } => 17,
+            Self::Advertisement => 58,
             Self::Echo { .. } if is_v6 => 58,
             Self::Echo { .. } => 1,
         }
@@ -238,6 +250,9 @@ fn checksum(mut sum: u64) -> [u8; 2] {
     }
     (!(sum as u16)).to_be_bytes()
 }
+
+/// What it says is to be believed rather than what was known.
+const OVERRIDES: u8 = 0x20;
 
 /// Ethernet's 64 bytes, without the checksum that captures do not hold.
 const FRAME_MIN: usize = 60;

@@ -1,5 +1,7 @@
 //! First bytes by which a program can tell what a conversation is.
 
+use std::net::IpAddr;
+
 use crate::time::Timestamp;
 
 /// The name of server `number`, under a domain that nobody can own (RFC 6761).
@@ -42,20 +44,29 @@ pub(super) fn tls_record(len: usize) -> Vec<u8> {
 }
 
 /// A DNS question for the address of `name`, or the answer to it.
-pub(super) fn dns(id: u16, name: &str, answer: Option<[u8; 4]>) -> Vec<u8> {
+pub(super) fn dns(id: u16, name: &str, address: IpAddr, is_answer: bool) -> Vec<u8> {
     let mut out = id.to_be_bytes().to_vec();
-    out.extend(if answer.is_some() { [0x81, 0x80] } else { [1, 0] });
-    out.extend([0, 1, 0, u8::from(answer.is_some()), 0, 0, 0, 0]);
+    out.extend(if is_answer { [0x81, 0x80] } else { [1, 0] });
+    out.extend([0, 1, 0, u8::from(is_answer), 0, 0, 0, 0]);
     for label in name.split('.') {
         out.push(label.len() as u8);
         out.extend(label.as_bytes());
     }
-    out.extend([0, 0, 1, 0, 1]);
-    if let Some(address) = answer {
-        out.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 0x2c, 0, 4]);
-        out.extend(address);
+    let kind = if address.is_ipv4() { DNS_A } else { DNS_AAAA };
+    out.extend([0, 0, kind, 0, 1]);
+    if is_answer {
+        out.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 1, 0x2c, 0]);
+        match address {
+            IpAddr::V4(v4) => sized_by_one(&mut out, &v4.octets()),
+            IpAddr::V6(v6) => sized_by_one(&mut out, &v6.octets()),
+        }
     }
     out
+}
+
+fn sized_by_one(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(bytes.len() as u8);
+    out.extend(bytes);
 }
 
 /// What a proxy is asked, to reach a server (RFC 9110, section 9.3.6).
@@ -118,6 +129,9 @@ fn sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let len = (out.len() - at - 2) as u16;
     out[at..at + 2].copy_from_slice(&len.to_be_bytes());
 }
+
+const DNS_A: u8 = 1;
+const DNS_AAAA: u8 = 28;
 
 /// Of the session and of the encrypted message.
 const SMB_HEADERS: usize = 4 + 52;

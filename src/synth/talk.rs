@@ -243,8 +243,9 @@ impl Talk {
         match (self.app, by_client) {
             _ if len == 0 => Vec::new(),
             (App::Dns, _) => {
-                let answer = (!by_client).then_some([198, 18, 0, self.ends.port as u8]);
-                payload::dns(self.ends.port, &payload::name(u32::from(self.ends.port)), answer)
+                let port = self.ends.port;
+                let address = Ipv4Addr::new(198, 18, 0, port as u8).into();
+                payload::dns(port, &payload::name(u32::from(port)), address, !by_client)
             }
             (App::Quic, _) => vec![0x43],
             (App::Tls, true) if !side.has_spoken => payload::client_hello(&name(), random),

@@ -1,6 +1,7 @@
 //! The plain kinds of traffic that benches and sizing need.
 
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -174,7 +175,7 @@ impl Traffic {
         let (ends, is_tcp) = self.ends(self.sent);
         self.opened += 1;
         let name = payload::name(ends.host);
-        let question = payload::dns(ends.port, &name, None);
+        let question = payload::dns(ends.port, &name, Ipv4Addr::UNSPECIFIED.into(), false);
         let isn = scramble(self.sent) as u32;
         self.press.put(at, out, |frame, _| {
             let (transport, head) = if is_tcp {

@@ -379,6 +379,16 @@ fn ramps_are_found_or_told() {
 /// something else.
 #[test]
 fn uploads_of_the_grid_are_judged_alike_as_packets() {
+    judged_alike("");
+}
+
+/// The same where half ask a proxy, and half have IPv6.
+#[test]
+fn uploads_of_the_grid_by_other_ways_are_judged_alike_as_packets() {
+    judged_alike("proxy = { share = 0.5 }\nipv6 = { share = 0.5, places = 0.5 }\n");
+}
+
+fn judged_alike(ways: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let event = |name: &str, rate: u32, mb: &str, to: &str, more: &str| {
@@ -395,7 +405,7 @@ fn uploads_of_the_grid_are_judged_alike_as_packets() {
         event("digests", 200, "0.001", "reputation", "over = \"dns\"\nport = 53"),
         event("pings", 100, "0.001", "cloud", "over = \"icmp\"\nport = 0"),
     ];
-    fs::write(path("office.toml"), small.to_owned() + &events.concat()).unwrap();
+    fs::write(path("office.toml"), [ways, small, &events.concat()].concat()).unwrap();
     let told = |arguments: &[&str]| {
         let output = sekisho().args(arguments).output().unwrap();
         assert!(output.status.success(), "{output:?}");

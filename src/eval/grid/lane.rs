@@ -107,7 +107,7 @@ impl<J: Judge> Lane<J> {
         let Some(today) = days.days.first() else { return };
         let mut nobody = Truth::new(&[]);
         for (at, report) in today.iter().enumerate() {
-            while let Some(upload) = waiting.next_if(|one| one.label.start <= report.at().0) {
+            while let Some(upload) = waiting.next_if(|one| one.label.start <= report.at()) {
                 self.try_alone(upload, days, at);
             }
             self.judge.see(report);
@@ -134,7 +134,7 @@ impl<J: Judge> Lane<J> {
         let host = upload.label.src;
         let is_over_today = calendar.day(upload.label.start) == target.graced_day;
         let mut is_last = |day: &[Report]| {
-            day.first().is_some_and(|first| calendar.day(first.at().0) == target.graced_day)
+            day.first().is_some_and(|first| calendar.day(first.at()) == target.graced_day)
         };
         let last = days[1..].iter().position(|day| is_last(day)).map(|at| at + 1);
         let targets: Arc<[Target]> = [target].into();
@@ -149,12 +149,12 @@ impl<J: Judge> Lane<J> {
             Box::new(upload.own[from..].iter().map(|&own| &days[0][own]))
         } else {
             let (all, alone) = days.split_at(last.unwrap_or(days.len()));
-            let alone = alone.iter().flatten().filter(move |report| report.at().1.contains(&host));
+            let alone = alone.iter().flatten().filter(move |report| report.errand.host == host);
             Box::new(all[0][at..].iter().chain(all[1..].iter().flatten()).chain(alone))
         };
-        let rest = rest.take_while(|report| report.at().0 <= until);
+        let rest = rest.take_while(|report| report.at() <= until);
         for report in merged(rest, upload.reports.iter()) {
-            if let Report::Delta(delta) = report {
+            if let Some(delta) = report.delta() {
                 truth.add(delta);
             }
             judge.see(report);
@@ -179,7 +179,7 @@ pub(super) fn merged<'a>(
 ) -> impl Iterator<Item = &'a Report> {
     let (mut one, mut other) = (one.peekable(), other.peekable());
     std::iter::from_fn(move || match (one.peek(), other.peek()) {
-        (Some(first), Some(second)) if second.at().0 < first.at().0 => other.next(),
+        (Some(first), Some(second)) if second.at() < first.at() => other.next(),
         (Some(_), _) => one.next(),
         (None, _) => other.next(),
     })

@@ -27,9 +27,8 @@ use super::labels::{Label, Labels};
 use super::report::{Detection, Outcome as Said, Verdict};
 use super::review::Reviewed;
 use crate::engine::{self, Analyst};
-use crate::flow::FlowDelta;
 use crate::net::Addr;
-use crate::synth::office::{Cell, Injection, JudgedBy, Office, Report};
+use crate::synth::office::{Cell, Errand, Injection, JudgedBy, Office, Report};
 use crate::time::{Calendar, Timestamp};
 
 /// What is tried, and on what.
@@ -111,11 +110,12 @@ struct Tried {
 }
 
 impl Tried {
-    /// What had left: of what is hidden in messages its own bytes, and not those around it.
+    /// What had left: of what is hidden in messages its own bytes, and not those around it; of what a proxy
+    /// carries not those that it carries for others.
     fn left(&self, detection: &Detection) -> u64 {
         match self.injection.cell.service.judged_by() {
-            JudgedBy::Bytes => detection.bytes_left,
-            JudgedBy::Names | JudgedBy::Echoes => self.injection.left(detection.time),
+            JudgedBy::Bytes if !self.injection.is_proxied() => detection.bytes_left,
+            _ => self.injection.left(detection.time),
         }
     }
 }
@@ -138,7 +138,7 @@ impl<'a> Grid<'a> {
         };
         Self {
             plan,
-            past: Past::new(internal.clone()),
+            past: Past::default(),
             oracles: Sums::ALL.map(Oracle::new),
             calendar: Calendar::new(zone.clone()),
             judges: budgets
@@ -183,7 +183,7 @@ impl<'a> Grid<'a> {
             self.tried.push(Tried { number, injection, seen });
         }
         if let Some(today) = days.first() {
-            let today = self.past.sums(today, |at| self.plan.office.is_at_work(at));
+            let today = Past::sums(today, |at| self.plan.office.is_at_work(at));
             for oracle in &mut self.oracles {
                 oracle.learn(&self.past, &today, is_judged);
             }
@@ -199,10 +199,11 @@ impl<'a> Grid<'a> {
         }
         let ends = (one.host, one.place);
         let today = upload.own.iter().map(|&own| &days[0][own]);
-        let usual = today.chain(days.iter().skip(1).flatten()).filter_map(Report::delta);
-        let own = upload.reports.iter().filter_map(Report::delta);
-        let sent = |delta: &FlowDelta, is_own: bool| {
-            let (at, bytes) = (delta.last_at, self.past.sent(delta, ends));
+        let usual = today.chain(days.iter().skip(1).flatten());
+        let sent = |report: &Report, is_own: bool| {
+            let Report { errand: Errand { host, place, .. }, .. } = *report;
+            let [bytes, _] = report.sent().filter(|_| (host, place) == ends)?;
+            let at = report.at();
             (bytes > 0 && at <= one.end()).then(|| Sent {
                 at,
                 is_at_work: self.plan.office.is_at_work(at),
@@ -210,8 +211,9 @@ impl<'a> Grid<'a> {
                 own: if is_own { bytes } else { 0 },
             })
         };
-        let usual = usual.filter_map(|delta| sent(delta, false));
-        let mut all: Vec<Sent> = usual.chain(own.filter_map(|delta| sent(delta, true))).collect();
+        let usual = usual.filter_map(|report| sent(report, false));
+        let own = upload.reports.iter().filter_map(|report| sent(report, true));
+        let mut all: Vec<Sent> = usual.chain(own).collect();
         all.sort_by_key(|sent| sent.at);
         let to = (one.cell.destination, ends);
         self.oracles.each_ref().map(|oracle| oracle.see(to, &all, &mut self.calendar))
@@ -224,6 +226,7 @@ impl<'a> Grid<'a> {
         let upload = |Tried { injection, .. }: &Tried| Upload {
             cell: injection.cell,
             judged_by: injection.cell.service.judged_by(),
+            asks_proxy: injection.asks_proxy,
             src: injection.host,
             dst: [injection.place],
             start: injection.start,
@@ -319,11 +322,8 @@ fn own(day: &[Report], injections: &[Injection]) -> Vec<Vec<usize>> {
     let mut by_host: HashMap<Addr, Vec<usize>> =
         injections.iter().map(|injection| (injection.host, Vec::new())).collect();
     for (at, report) in day.iter().enumerate() {
-        let (_, [one, other]) = report.at();
-        for addr in std::iter::once(one).chain((other != one).then_some(other)) {
-            if let Some(own) = by_host.get_mut(&addr) {
-                own.push(at);
-            }
+        if let Some(own) = by_host.get_mut(&report.errand.host) {
+            own.push(at);
         }
     }
     injections.iter().map(|injection| by_host[&injection.host].clone()).collect()

@@ -194,7 +194,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::net::Subnets;
 
     const HOST: Addr = Addr::from_v4([10, 0, 0, 1]);
     const PLACE: Addr = Addr::from_v4([198, 18, 0, 1]);
@@ -203,7 +202,7 @@ mod tests {
 
     /// Four weeks of which each working day sends 100 MB to a place never seen, and each third night 1 MB.
     fn learned() -> [Oracle; 3] {
-        let mut past = Past::new(Subnets::private());
+        let mut past = Past::default();
         past.learn(&day(HOST, PLACE, 1, 1), false);
         let mut oracles = Sums::ALL.map(Oracle::new);
         for number in 0..28u8 {

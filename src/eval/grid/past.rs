@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::egress::{Crossing, Place};
-use crate::flow::FlowDelta;
-use crate::net::{Addr, Protocol, Subnets};
+use crate::net::{Addr, Protocol};
 use crate::synth::office::{Cell, Destination, Hour, Injection, Report};
 use crate::synth::{Random, scramble};
 use crate::time::Timestamp;
 
-/// What the office has really sent so far.
+/// What the office has really sent so far: by machine and place, whatever addresses they had on the way.
+#[derive(Default)]
 pub(super) struct Past {
-    internal: Subnets,
     pairs: HashMap<(Addr, Addr), Pair, RandomState>,
     /// Hosts of earlier days.
     known: HashSet<Addr, RandomState>,
@@ -66,27 +64,17 @@ struct Choices {
 }
 
 impl Past {
-    pub(super) fn new(internal: Subnets) -> Self {
-        Self {
-            internal,
-            pairs: HashMap::default(),
-            known: HashSet::default(),
-            visitors: HashMap::default(),
-            host_days: 0,
-        }
-    }
-
     /// What was sent on a day.
-    pub(super) fn sums(&self, day: &[Report], is_at_work: impl Fn(Timestamp) -> bool) -> Today {
+    pub(super) fn sums(day: &[Report], is_at_work: impl Fn(Timestamp) -> bool) -> Today {
         let mut today = Today::default();
-        for delta in day.iter().filter_map(Report::delta) {
-            let Some(crossing) = self.crossing(delta) else { continue };
-            let ends = (crossing.host, crossing.peer);
-            today.entry((ends, is_at_work(delta.last_at))).or_default().add(&Exchange {
-                out: delta.sent_by(crossing.side).sent,
-                back: delta.sent_by(crossing.side.other()).sent,
-                is_tcp: delta.key.protocol == Protocol::TCP,
-            });
+        for report in day {
+            let (Some([out, back]), Some(delta)) = (report.sent(), report.delta()) else {
+                continue;
+            };
+            let ends = (report.errand.host, report.errand.place);
+            let is_tcp = delta.key.protocol == Protocol::TCP;
+            let exchange = Exchange { out, back, is_tcp };
+            today.entry((ends, is_at_work(delta.last_at))).or_default().add(&exchange);
         }
         today
     }
@@ -114,7 +102,7 @@ impl Past {
     pub(super) fn inject(
         &self,
         cells: &[(usize, Cell)],
-        staying: &[Addr],
+        staying: &[(Addr, bool)],
         (start, seed): (Timestamp, u64),
     ) -> Vec<(usize, Injection)> {
         let choices = self.choices(staying);
@@ -128,8 +116,10 @@ impl Past {
             };
             let start = start.plus(Duration::from_secs(secs));
             let ends = self.ends(cell.destination, &choices, staying, &mut random);
-            let place = |(host, place)| (number, Injection { cell, host, place, start });
-            injected.extend(ends.map(place));
+            let upload = |((host, asks_proxy), place)| {
+                (number, Injection { cell, host, place, start, asks_proxy })
+            };
+            injected.extend(ends.map(upload));
         }
         injected.sort_by_key(|(number, injection)| (injection.start, *number));
         injected
@@ -139,26 +129,26 @@ impl Past {
         &self,
         destination: Destination,
         choices: &Choices,
-        staying: &[Addr],
+        staying: &[(Addr, bool)],
         random: &mut Random,
-    ) -> Option<(Addr, Addr)> {
-        let mut any =
-            |addrs: &[Addr]| addrs.get(random.below(addrs.len() as u64) as usize).copied();
+    ) -> Option<((Addr, bool), Addr)> {
+        let mut place_in = |len: usize| random.below(len as u64) as usize;
         (0..TRIES).find_map(|_| {
-            let host = any(staying)?;
+            let host = *staying.get(place_in(staying.len()))?;
+            let mut any = |addrs: &[Addr]| addrs.get(place_in(addrs.len())).copied();
             let place = match destination {
                 Destination::NeverSeen => Some(NEVER_SEEN),
                 Destination::SeenByOthers => any(&choices.by_others)
-                    .filter(|&place| !self.pairs.contains_key(&(host, place))),
-                Destination::Usual => choices.usual.get(&host).and_then(|places| any(places)),
+                    .filter(|&place| !self.pairs.contains_key(&(host.0, place))),
+                Destination::Usual => choices.usual.get(&host.0).and_then(|places| any(places)),
             };
             Some((host, place?))
         })
     }
 
-    fn choices(&self, staying: &[Addr]) -> Choices {
+    fn choices(&self, staying: &[(Addr, bool)]) -> Choices {
         let mut usual: BTreeMap<Addr, Vec<Addr>> =
-            staying.iter().map(|&host| (host, Vec::new())).collect();
+            staying.iter().map(|&(host, _)| (host, Vec::new())).collect();
         let mut by_others = BTreeSet::new();
         for (&(host, place), pair) in self.pairs.iter().filter(|(_, pair)| pair.is_tcp) {
             if pair.days >= USUAL_DAYS
@@ -188,20 +178,6 @@ impl Past {
         } else {
             Destination::NeverSeen
         }
-    }
-
-    fn crossing(&self, delta: &FlowDelta) -> Option<Crossing> {
-        match Place::of(&self.internal, &delta.key) {
-            Place::Border(crossing) => Some(crossing),
-            Place::Inside | Place::Outside | Place::Relayed(_) => None,
-        }
-    }
-
-    /// What a flow sends from a host to a place.
-    pub(super) fn sent(&self, delta: &FlowDelta, (host, place): (Addr, Addr)) -> u64 {
-        self.crossing(delta)
-            .filter(|crossing| (crossing.host, crossing.peer) == (host, place))
-            .map_or(0, |crossing| delta.sent_by(crossing.side).sent)
     }
 }
 

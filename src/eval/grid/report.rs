@@ -47,6 +47,8 @@ pub struct Upload {
     pub judged_by: JudgedBy,
     /// The host that sends.
     pub src: Addr,
+    /// Does it ask a proxy inside for what goes over TLS?
+    pub asks_proxy: bool,
     /// The other end.
     pub dst: [Addr; 1],
     /// First moment.

@@ -245,6 +245,8 @@ pub struct Injection {
     pub place: Addr,
     /// First moment.
     pub start: Timestamp,
+    /// Does the host ask a proxy inside to reach places over TLS?
+    pub asks_proxy: bool,
 }
 
 /// Uploads to lay over an office: the report of `eval --grid`, or a part of it.
@@ -262,16 +264,18 @@ struct Laid {
     src: Addr,
     dst: [Addr; 1],
     start: Timestamp,
+    asks_proxy: bool,
 }
 
 impl Injections {
     /// The uploads, in their order.
     pub fn uploads(&self) -> Vec<Injection> {
-        let upload = |&Laid { cell, src, dst: [place], start }: &Laid| Injection {
+        let upload = |&Laid { cell, src, dst: [place], start, asks_proxy }: &Laid| Injection {
             cell,
             host: src,
             place,
             start,
+            asks_proxy,
         };
         self.uploads.iter().map(upload).collect()
     }
@@ -281,7 +285,7 @@ impl Injection {
     /// The reports of its flows and messages, in order of time.
     pub fn reports(&self) -> Vec<Report> {
         let mut queue = Queue::default();
-        queue.add(&self.transfers(), Timestamp::EPOCH, &[]);
+        queue.add(&[], &self.transfers(), Timestamp::EPOCH, &[]);
         std::iter::from_fn(|| queue.next_before(Timestamp::MAX)).collect()
     }
 
@@ -301,6 +305,11 @@ impl Injection {
         self.cell.flows().iter().map(left).sum()
     }
 
+    /// Does a proxy inside carry it?
+    pub fn is_proxied(&self) -> bool {
+        self.asks_proxy && self.cell.service == Service::Tls
+    }
+
     pub(super) fn transfers(&self) -> Vec<Transfer> {
         let service = self.cell.service;
         let says = service.says();
@@ -308,6 +317,7 @@ impl Injection {
         let transfer = |part: &Part| {
             let count = part.bytes.div_ceil(says.carries());
             Transfer {
+                machine: self.host,
                 host: self.host,
                 place: self.place,
                 port: service.port(),
@@ -320,7 +330,11 @@ impl Injection {
                 says,
             }
         };
-        self.cell.flows().iter().map(transfer).collect()
+        let transfers = self.cell.flows().iter().map(transfer).collect::<Vec<_>>();
+        match self.is_proxied() {
+            true => transfers.into_iter().flat_map(|it| it.through_proxy(it.start)).collect(),
+            false => transfers,
+        }
     }
 }
 
@@ -395,6 +409,7 @@ const RAMP: [u64; 4] = [1, 2, 4, 8];
 mod tests {
     use std::collections::HashSet;
 
+    use super::super::Tells;
     use super::*;
     use crate::flow::{FlowDelta, Sender};
     use crate::names::Event;
@@ -405,7 +420,7 @@ mod tests {
         let start = Timestamp::from_secs_nanos(1_773_000_000, 0);
         let (host, place) = (Addr::from_v4([10, 20, 0, 1]), Addr::from_v4([203, 0, 113, 7]));
         for cell in Cell::some(400, 3) {
-            let injection = Injection { cell, host, place, start };
+            let injection = Injection { cell, host, place, start, asks_proxy: false };
             let reports = injection.reports();
             let sent = |delta: &FlowDelta| {
                 let side = if delta.key.low.addr == host { Sender::Low } else { Sender::High };
@@ -416,8 +431,8 @@ mod tests {
                 JudgedBy::Bytes => assert_eq!(sent, cell.bytes, "{cell:?}"),
                 JudgedBy::Names | JudgedBy::Echoes => assert!(sent > cell.bytes, "{cell:?}"),
             }
-            assert_eq!(reports.iter().map(|report| report.at().0).max(), Some(injection.end()));
-            assert!(reports.iter().map(|report| report.at().0).is_sorted());
+            assert_eq!(reports.iter().map(Report::at).max(), Some(injection.end()));
+            assert!(reports.iter().map(Report::at).is_sorted());
             assert_eq!(injection.left(injection.end()), cell.bytes);
             assert_eq!(injection.left(start), 0);
         }
@@ -432,10 +447,10 @@ mod tests {
         let is_hidden = |cell: &Cell| cell.service.judged_by() != JudgedBy::Bytes;
         let cells = Cell::all().into_iter().filter(is_hidden);
         for cell in cells.filter(|cell| cell.bytes == 1_000_000).step_by(7) {
-            let reports = Injection { cell, host, place, start }.reports();
-            let told = |report: &Report| match report {
-                Report::Event(Event::Query(query)) if !query.is_response => Some(query.below),
-                Report::Event(Event::Echo(echo)) if !echo.is_reply => Some(echo.data),
+            let reports = Injection { cell, host, place, start, asks_proxy: false }.reports();
+            let told = |report: &Report| match &report.tells {
+                Tells::Event(Event::Query(query)) if !query.is_response => Some(query.below),
+                Tells::Event(Event::Echo(echo)) if !echo.is_reply => Some(echo.data),
                 _ => None,
             };
             let told: Vec<_> = reports.iter().filter_map(told).collect();

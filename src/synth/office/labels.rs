@@ -6,6 +6,7 @@ use super::Days;
 use super::grid::Injection;
 use super::parameters::Parameters;
 use super::thefts::Theft;
+use super::transfer::Transfer;
 use crate::net::Addr;
 use crate::time::Timestamp;
 
@@ -14,7 +15,7 @@ use crate::time::Timestamp;
 pub struct OfficeLabels {
     set: String,
     timezone: String,
-    internal_networks: [&'static str; 2],
+    internal_networks: [&'static str; 4],
     timeline: Timeline,
     incidents: Vec<Incident>,
 }
@@ -31,10 +32,31 @@ struct Incident {
     title: &'static str,
     expected: &'static str,
     src: Addr,
-    dst: Vec<Addr>,
+    #[serde(flatten)]
+    ends: Ends,
     start: Timestamp,
     end: Timestamp,
     bytes_out_tool: u64,
+}
+
+/// Where something goes, and by which way.
+#[derive(Debug, Default, Clone, PartialEq, Serialize)]
+struct Ends {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    egress_host_seen: Option<Addr>,
+    dst: Vec<Addr>,
+    /// Who sent to whom over IPv6.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    per_destination: Vec<Pair>,
+    /// By which a proxy is asked for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dst_names: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Pair {
+    host: Addr,
+    peer: Addr,
 }
 
 impl OfficeLabels {
@@ -63,19 +85,18 @@ impl OfficeLabels {
 
 impl Incident {
     fn of_theft(theft: &Theft) -> Self {
-        let mut dst: Vec<Addr> = theft.transfers.iter().map(|(_, one)| one.place).collect();
-        dst.sort();
-        dst.dedup();
         let (start, end) = theft.span();
+        let sent = || theft.transfers.iter().map(|(_, one)| one);
+        let own = |one: &&Transfer| !one.errand().is_passed_on;
         Self {
             id: theft.id.clone(),
             title: theft.title,
             expected: "alert",
             src: theft.host,
-            dst,
+            ends: Ends::of(sent()),
             start,
             end,
-            bytes_out_tool: theft.transfers.iter().map(|(_, one)| one.out).sum(),
+            bytes_out_tool: sent().filter(own).map(|one| one.out).sum(),
         }
     }
 
@@ -85,7 +106,7 @@ impl Incident {
             title: "An upload of the grid",
             expected: "alert",
             src: injection.host,
-            dst: vec![injection.place],
+            ends: Ends::of(injection.transfers().iter()),
             start: injection.start,
             end: injection.end(),
             bytes_out_tool: injection.cell.bytes,
@@ -93,5 +114,29 @@ impl Incident {
     }
 }
 
+impl Ends {
+    fn of<'a>(transfers: impl Iterator<Item = &'a Transfer>) -> Self {
+        let mut ends = Self::default();
+        for transfer in transfers {
+            if transfer.errand().is_passed_on {
+                ends.egress_host_seen = Some(transfer.host);
+                ends.dst_names.push(transfer.owner());
+            }
+            if transfer.host.to_ip().is_ipv6() {
+                ends.per_destination.push(Pair { host: transfer.host, peer: transfer.place });
+            }
+            ends.dst.push(transfer.target());
+        }
+        ends.per_destination.sort();
+        ends.per_destination.dedup();
+        ends.dst.sort();
+        ends.dst.dedup();
+        ends.dst_names.sort();
+        ends.dst_names.dedup();
+        ends
+    }
+}
+
 /// All hosts' addresses, here and at the other site.
-pub(super) const INTERNAL: [&str; 2] = ["10.20.0.0/16", "10.64.0.0/16"];
+pub(super) const INTERNAL: [&str; 4] =
+    ["10.20.0.0/16", "10.64.0.0/16", "2001:db8:20::/48", "2001:db8:64::/48"];

@@ -1,7 +1,9 @@
 //! What transfers say in so many words: questions for names, pings, what a proxy is asked; each with its answer.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use super::places::number;
 use super::transfer::{Increment, Transfer};
 use crate::decode::Segment;
 use crate::flow::FlowKey;
@@ -90,12 +92,17 @@ impl Says {
 impl Transfer {
     /// What the place is called: each is somebody else's. Some give every visit a label.
     pub(super) fn name(&self) -> String {
-        let place = self.target().to_bits() as u32;
+        let place = number(self.target());
         let visit = scramble(self.out ^ self.back.rotate_left(20) ^ self.millis.rotate_left(40));
         match scramble(u64::from(place) ^ LABELS).is_multiple_of(LABELLED) {
             true => name(&format!("{visit:016x}"), place),
             false => name("www", place),
         }
+    }
+
+    /// The domain that the place is registered under.
+    pub(super) fn owner(&self) -> String {
+        owner(number(self.target()))
     }
 
     /// Who is meant in the end.
@@ -113,8 +120,7 @@ impl Transfer {
             Says::Bytes => self.protocol == Protocol::TCP || self.port == 443,
             _ => false,
         };
-        let is_asked =
-            is_named && !self.is_inbound && asked_at >= day && self.place.to_ip().is_ipv4();
+        let is_asked = is_named && !self.is_inbound && asked_at >= day;
         is_asked.then(|| [asked_at, self.start.minus(ASKED_BEFORE / 2)])
     }
 
@@ -157,6 +163,7 @@ impl Transfer {
     /// The host's end of the flow that has such messages, and the other.
     pub(super) fn ends(&self, topic: Topic, port: u16) -> [Endpoint; 2] {
         let (server, server_port, own_port) = match (topic, self.says, self.is_inbound) {
+            (Topic::Lookup, ..) if self.host.to_ip().is_ipv6() => (RESOLVER_V6, 53, port),
             (Topic::Lookup, ..) | (_, Says::Digests, _) => (RESOLVER, 53, port),
             // Both ends of an echo bear its identifier.
             _ if self.protocol == Protocol::ICMP => (self.place, port, port),
@@ -175,7 +182,7 @@ impl Transfer {
     ) -> Vec<u8> {
         let flow = (self.host.to_bits() as u64) << 16 | u64::from(port);
         let mut chance = Random::new(scramble(asked_at.as_nanos() ^ scramble(flow)));
-        let place = self.place.to_bits() as u32;
+        let place = number(self.place);
         let asked = match (topic, self.says) {
             (Topic::Connect, _) if is_answer => return CONSENT.to_vec(),
             (Topic::Connect, _) => return payload::connect(&self.name()),
@@ -193,7 +200,11 @@ impl Transfer {
             (Topic::Own, Says::Bytes | Says::Proxied(_)) => return Vec::new(),
         };
         let id = if topic == Topic::Lookup { port } else { scramble(asked_at.as_nanos()) as u16 };
-        payload::dns(id, &asked, is_answer.then(|| place.to_be_bytes()))
+        let address = match self.place.to_ip() {
+            ip @ IpAddr::V6(_) if topic == Topic::Lookup => ip,
+            _ => Ipv4Addr::from_bits(place).into(),
+        };
+        payload::dns(id, &asked, address, is_answer)
     }
 
     /// Bytes of what a proxy is asked, and answers, beside what it is to carry.
@@ -276,7 +287,12 @@ impl Ear {
 /// A name below a place's own. Unlike others that nobody can register (RFC 8375), these stand below a listed
 /// public suffix, as nearly all names do that an office asks for.
 fn name(labels: &str, place: u32) -> String {
-    format!("{labels}.place{place:010}.home.arpa")
+    format!("{labels}.{}", owner(place))
+}
+
+/// The domain that a place is registered under.
+fn owner(place: u32) -> String {
+    format!("place{place:010}.home.arpa")
 }
 
 /// A place that somebody wants to know of: the n-th about as often as 1/n (Zipf).
@@ -299,6 +315,9 @@ fn letters(chance: &mut Random) -> String {
 
 /// Of the office, inside it.
 pub(super) const RESOLVER: Addr = Addr::from_v4([10, 20, 255, 53]);
+/// The same over IPv6: 2001:db8:20:255::53.
+pub(super) const RESOLVER_V6: Addr =
+    Addr::from_v6([0x20, 1, 0x0d, 0xb8, 0, 0x20, 2, 0x55, 0, 0, 0, 0, 0, 0, 0, 0x53]);
 
 const ASKED_BEFORE: Duration = Duration::from_millis(30);
 

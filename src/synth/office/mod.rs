@@ -4,6 +4,7 @@
 //! office has weekends, servers, people who come and go, services that move. Uploads that should be found
 //! are laid over some of them, and labelled. docs/synth.md argues every number of `office.toml`.
 
+mod arrival;
 mod grid;
 mod habits;
 mod labels;
@@ -17,6 +18,8 @@ mod transfer;
 mod travel;
 mod workday;
 
+use std::time::Duration;
+
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
@@ -25,43 +28,77 @@ pub use labels::OfficeLabels;
 pub use packets::Packets;
 pub use parameters::{GRID, OfficeError, Parameters, SHIPPED};
 
+use self::arrival::Arrival;
 use self::places::Places;
 use self::staff::{Host, Staff};
 use self::thefts::{Plan, Theft};
 use self::transfer::{Queue, Transfer};
 use super::random::{Random, scramble};
-use crate::flow::{FlowDelta, FlowKey};
+use crate::flow::{FlowDelta, Sender};
+use crate::machines::Claim;
 use crate::names::Event;
 use crate::net::Addr;
 use crate::time::Timestamp;
 
-/// What a flow table and the look at names report.
+/// What a sensor would report, and on whose errand that went over the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// What a flow counted.
-    Delta(FlowDelta),
+pub struct Report {
+    /// Whose.
+    pub errand: Errand,
+    /// What.
+    pub tells: Tells,
+}
+
+/// What a flow table, the look at names and the hearing of neighbours report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tells {
+    /// What a flow counted, and which of its ends is the host's.
+    Delta(FlowDelta, Sender),
     /// What was learned: of questions for names, pings, and requests to a proxy.
     Event(Event),
+    /// Which address a machine has.
+    Claim(Claim),
+}
+
+/// Who sends something where, whatever addresses it has on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Errand {
+    /// The machine, by its IPv4 address.
+    pub host: Addr,
+    /// The place, by the address that all know it by.
+    pub place: Addr,
+    /// Is it a proxy inside that sends it on? Then the same was reported on its way there.
+    pub is_passed_on: bool,
 }
 
 impl Report {
     /// What a flow counted, if it is that.
     pub fn delta(&self) -> Option<&FlowDelta> {
-        match self {
-            Self::Delta(delta) => Some(delta),
-            Self::Event(_) => None,
+        match &self.tells {
+            Tells::Delta(delta, _) => Some(delta),
+            Tells::Event(_) | Tells::Claim(_) => None,
         }
     }
 
-    /// When it is reported, and between whom.
-    pub fn at(&self) -> (Timestamp, [Addr; 2]) {
-        let ends = |flow: &FlowKey| [flow.low.addr, flow.high.addr];
-        match self {
-            Self::Delta(delta) => (delta.last_at, ends(&delta.key)),
-            Self::Event(Event::Query(query)) => (query.at, ends(&query.flow)),
-            Self::Event(Event::Echo(echo)) => (echo.at, ends(&echo.flow)),
-            Self::Event(Event::Facts(flow, facts)) => (facts.seen_at, ends(flow)),
-            Self::Event(Event::Answer(answer)) => (answer.at, [answer.host; 2]),
+    /// When it is reported.
+    pub fn at(&self) -> Timestamp {
+        match &self.tells {
+            Tells::Delta(delta, _) => delta.last_at,
+            Tells::Event(Event::Query(query)) => query.at,
+            Tells::Event(Event::Echo(echo)) => echo.at,
+            Tells::Event(Event::Facts(_, facts)) => facts.seen_at,
+            Tells::Event(Event::Answer(answer)) => answer.at,
+            Tells::Claim(claim) => claim.at,
+        }
+    }
+
+    /// What was sent on the errand, and what came back, as seen where it left the host.
+    pub fn sent(&self) -> Option<[u64; 2]> {
+        match &self.tells {
+            Tells::Delta(delta, host) if !self.errand.is_passed_on => {
+                Some([*host, host.other()].map(|side| delta.sent_by(side).sent))
+            }
+            _ => None,
         }
     }
 }
@@ -154,12 +191,14 @@ impl Office {
         !self.calendar.is_off(day as u32) && share >= 0.5
     }
 
-    /// The addresses of the workstations that are there from the first day to the last.
-    pub fn staying(&self) -> Vec<Addr> {
+    /// The addresses of the workstations that are there from the first day to the last, and whether they ask a
+    /// proxy inside; of a gateway whether the first behind it does.
+    pub fn staying(&self) -> Vec<(Addr, bool)> {
         let staying = self.staff.workstations().filter(|host| host.stays());
-        let mut addrs: Vec<Addr> = staying.map(Host::addr).collect();
-        addrs.sort();
-        addrs.dedup();
+        let mut addrs: Vec<(Addr, bool)> =
+            staying.map(|host| (host.addr(), host.asks_proxy(&self.parameters.proxy))).collect();
+        addrs.sort_by_key(|&(addr, _)| addr);
+        addrs.dedup_by_key(|&mut (addr, _)| addr);
         addrs
     }
 
@@ -179,14 +218,14 @@ impl Office {
 
     /// Makes up the next day.
     fn next_day(&mut self) -> bool {
-        let Some(transfers) = self.next_transfers() else { return false };
+        let Some((arrivals, transfers)) = self.next_transfers() else { return false };
         let day = self.calendar.start(self.day - 1);
-        self.queue.add(&transfers, day, &self.calendar.midnights);
+        self.queue.add(&arrivals, &transfers, day, &self.calendar.midnights);
         true
     }
 
-    /// Makes up the transfers that begin on the next day.
-    fn next_transfers(&mut self) -> Option<Vec<Transfer>> {
+    /// Makes up who comes on the next day, and the transfers that begin on it.
+    fn next_transfers(&mut self) -> Option<(Vec<Arrival>, Vec<Transfer>)> {
         if self.day == self.parameters.days {
             return None;
         }
@@ -194,7 +233,8 @@ impl Office {
         self.day += 1;
         self.places.move_services(&self.parameters, day);
         self.staff.replace(&self.parameters, day, self.seed, &mut self.places);
-        let mut transfers: Vec<Transfer> = Vec::new();
+        let (mut arrivals, mut transfers) = (Vec::new(), Vec::<Transfer>::new());
+        let midnight = self.calendar.start(day);
         for host in self.staff.hosts() {
             let Some(addr) = host.addr_on(day, &self.parameters.travel) else { continue };
             let random = Random::new(scramble(scramble(self.seed ^ host.seed()) ^ u64::from(day)));
@@ -203,8 +243,20 @@ impl Office {
                 calendar: &self.calendar,
                 places: &mut self.places,
             };
-            workday::Workday { office, host, addr, random, day, out: &mut transfers }.make_up();
+            let temporary = host.temporary_on(day, &self.parameters);
+            let out = &mut transfers;
+            let before = out.len();
+            workday::Workday { office, host, addr, temporary, random, day, out }.make_up();
+            let first = transfers[before..].iter().map(|one| one.start).min();
+            arrivals.extend(first.zip(temporary).filter(|_| self.parameters.ipv6.is_heard).map(
+                |(first, temporary)| Arrival {
+                    at: first.minus(ARRIVES_BEFORE).max(midnight),
+                    machine: addr,
+                    temporary,
+                },
+            ));
         }
+        arrivals.sort_by_key(|arrival| (arrival.at, arrival.machine));
         for theft in &self.thefts {
             transfers
                 .extend(theft.transfers.iter().filter(|&&(on, _)| on == day).map(|&(_, it)| it));
@@ -212,7 +264,7 @@ impl Office {
         let (from, to) = (self.calendar.start(day), self.calendar.midnights[day as usize]);
         let begun = |one: &&Injection| (from..to).contains(&one.start);
         transfers.extend(self.injections.iter().filter(begun).flat_map(Injection::transfers));
-        Some(transfers)
+        Some((arrivals, transfers))
     }
 }
 
@@ -290,6 +342,9 @@ impl Days {
         self.dates[day as usize].weekday() == Weekday::Friday
     }
 }
+
+/// A machine tells its neighbours who it is so long before it does anything else.
+const ARRIVES_BEFORE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod likeness;

@@ -20,6 +20,7 @@ pub struct Parameters {
     pub(super) browsing: Browsing,
     pub(super) nat: Nat,
     pub(super) proxy: Proxy,
+    pub(super) ipv6: Ipv6,
     pub(super) travel: Travel,
     #[serde(rename = "event")]
     pub(super) events: Vec<Event>,
@@ -74,6 +75,14 @@ pub(super) struct Nat {
 #[serde(deny_unknown_fields)]
 pub(super) struct Proxy {
     pub(super) share: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ipv6 {
+    pub(super) share: f64,
+    pub(super) places: f64,
+    pub(super) is_heard: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -243,6 +252,8 @@ impl Parameters {
             ("browsing.talkative", self.browsing.talkative),
             ("nat.share", self.nat.share),
             ("proxy.share", self.proxy.share),
+            ("ipv6.share", self.ipv6.share),
+            ("ipv6.places", self.ipv6.places),
             ("travel.share", self.travel.share),
             ("travel.per_week", self.travel.per_week),
             ("travel.elsewhere", self.travel.elsewhere),

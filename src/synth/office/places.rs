@@ -21,18 +21,42 @@ pub(super) struct Places {
     habits: Habits,
     services: BTreeMap<String, PlaceId>,
     talkative: f64,
+    /// Share of places that are reached over IPv6.
+    over_v6: f64,
 }
 
 impl PlaceId {
     /// Its address: of the networks for benchmarks (RFC 2544) while these last, then of those for
     /// documentation (RFC 3849).
     pub(super) fn addr(self) -> Addr {
-        if self.0 < V4_PLACES {
-            Ipv4Addr::from_bits(V4_FIRST + self.0).into()
-        } else {
-            Ipv6Addr::from_bits(V6_FIRST + u128::from(self.0)).into()
-        }
+        if self.0 < V4_PLACES { Ipv4Addr::from_bits(V4_FIRST + self.0).into() } else { self.v6() }
     }
+
+    fn v6(self) -> Addr {
+        Ipv6Addr::from_bits(V6_FIRST + u128::from(self.0)).into()
+    }
+
+    /// A part of all there are, the same for each place on all days.
+    fn is_among(self, share: f64, what: u64) -> bool {
+        let hashed = (scramble(u64::from(self.0) ^ what) >> 11) as f64 / (1_u64 << 53) as f64;
+        hashed < share
+    }
+}
+
+/// The address that all know a place by.
+pub(super) fn known_as(addr: Addr) -> Addr {
+    match addr.to_bits().checked_sub(V6_FIRST) {
+        Some(number) if addr.to_ip().is_ipv6() && number < u128::from(V4_PLACES) => {
+            PlaceId(number as u32).addr()
+        }
+        _ => addr,
+    }
+}
+
+/// The number of the place with this address.
+pub(super) fn number(addr: Addr) -> u32 {
+    let low = known_as(addr).to_bits() as u32;
+    if addr.to_ip().is_ipv6() && known_as(addr) == addr { V4_FIRST.wrapping_add(low) } else { low }
 }
 
 impl Places {
@@ -43,6 +67,7 @@ impl Places {
             habits: Habits::new(browsing.office_discount, browsing.office_strength, 1 << 18),
             services: BTreeMap::new(),
             talkative: browsing.talkative,
+            over_v6: parameters.ipv6.places,
         };
         for event in &parameters.events {
             let is_service = !["own", "relay", "new", "client"].contains(&event.to.as_str());
@@ -64,6 +89,17 @@ impl Places {
     pub(super) fn fresh(&mut self) -> PlaceId {
         self.fresh += 1;
         PlaceId(self.fresh - 1)
+    }
+
+    /// Its addresses, as far as it has them.
+    pub(super) fn ends(&self, place: PlaceId) -> (Addr, Option<Addr>) {
+        (place.addr(), self.v6(place))
+    }
+
+    /// Those of a place that nobody has been to.
+    pub(super) fn fresh_ends(&mut self) -> (Addr, Option<Addr>) {
+        let place = self.fresh();
+        self.ends(place)
     }
 
     /// One of the relays of a meeting service.
@@ -94,8 +130,12 @@ impl Places {
 
     /// Is more sent there than comes back?
     pub(super) fn is_talkative(&self, place: PlaceId) -> bool {
-        let hashed = (scramble(u64::from(place.0)) >> 11) as f64 / (1_u64 << 53) as f64;
-        hashed < self.talkative
+        place.is_among(self.talkative, 0)
+    }
+
+    /// The address by which a place is reached over IPv6, if it is.
+    pub(super) fn v6(&self, place: PlaceId) -> Option<Addr> {
+        place.is_among(self.over_v6, OVER_V6).then(|| place.v6())
     }
 
     /// Services that are somewhere else from this day on.
@@ -110,6 +150,9 @@ impl Places {
 const V4_FIRST: u32 = 0xc612_0000; // 198.18.0.0/15
 const V4_PLACES: u32 = 1 << 17;
 const V6_FIRST: u128 = 0x2001_0db8_ffff << 80;
+
+/// Keeps the chance of IPv6 apart from others.
+const OVER_V6: u64 = 0x6970_7636;
 
 const RELAYS: u32 = 60;
 const CLIENTS: u32 = 5000;

@@ -1,9 +1,9 @@
 //! Who works there: hosts, their scale and their habits, and those that come and go.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::habits::Habits;
-use super::parameters::{Nat, Parameters, Travel, Who};
+use super::parameters::{Nat, Parameters, Proxy, Travel, Who};
 use super::places::{PlaceId, Places};
 use super::travel::Whereabouts;
 use crate::net::Addr;
@@ -53,6 +53,22 @@ impl Host {
         }
     }
 
+    /// Its temporary address of IPv6 on a day, if it has any.
+    pub(super) fn temporary_on(&self, day: u32, parameters: &Parameters) -> Option<Addr> {
+        let Parameters { ipv6, nat, travel, .. } = parameters;
+        let has_one = self.who == Who::Workstations
+            && self.is_among(ipv6.share, "ipv6")
+            && !self.is_among(nat.share, "nat");
+        let network = match self.whereabouts(day, travel) {
+            Whereabouts::Here => NETWORK,
+            Whereabouts::Elsewhere => NETWORK_ELSEWHERE,
+            Whereabouts::Away => return None,
+        };
+        let interface = scramble(self.seed() ^ scramble(u64::from(day) ^ TEMPORARY));
+        let bits = u128::from(network) << 64 | u128::from(interface);
+        has_one.then(|| Ipv6Addr::from_bits(bits).into())
+    }
+
     /// Is it where it belongs on a day?
     pub(super) fn is_here(&self, day: u32, travel: &Travel) -> bool {
         self.whereabouts(day, travel) == Whereabouts::Here
@@ -80,6 +96,11 @@ impl Host {
     pub(super) fn is_among(&self, share: f64, what: &str) -> bool {
         let mixed = what.bytes().fold(self.seed(), |hash, byte| scramble(hash ^ u64::from(byte)));
         ((mixed >> 11) as f64 / (1_u64 << 53) as f64) < share
+    }
+
+    /// Does it ask a proxy inside to reach what others reach over port 443?
+    pub(super) fn asks_proxy(&self, proxy: &Proxy) -> bool {
+        self.who == Who::Workstations && self.is_among(proxy.share, "proxy")
     }
 
     /// Is it there from the first day to the last?
@@ -162,9 +183,16 @@ const FIRST_ADDR: u32 = 0x0a14_0010;
 /// 10.64.0.16 and on: another site.
 const FIRST_ELSEWHERE: u32 = 0x0a40_0010;
 
+/// 2001:db8:20::/64, and of the other site.
+const NETWORK: u64 = 0x2001_0db8_0020_0000;
+const NETWORK_ELSEWHERE: u64 = 0x2001_0db8_0064_0000;
+
 /// 10.20.254.0 and on.
 const FIRST_GATEWAY: u32 = 0x0a14_fe00;
 const GATEWAYS: u32 = 256;
+
+/// Keeps the chance of addresses apart from that of working.
+const TEMPORARY: u64 = 0x7465_6d70;
 
 /// Keeps the chance of hiring apart from that of working.
 const HIRING: u64 = 0x6869_7265;

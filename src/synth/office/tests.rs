@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::*;
 use crate::egress::{Crossing, Place};
 use crate::net::{Addr, Protocol, Subnets};
@@ -31,7 +33,7 @@ fn the_same_seed_makes_the_same_office() {
     let one = all(1);
     assert_eq!(one, all(1));
     assert_ne!(one, all(2));
-    assert!(one.iter().map(|report| report.at().0).is_sorted());
+    assert!(one.iter().map(Report::at).is_sorted());
 }
 
 /// A day of a pair.
@@ -109,26 +111,91 @@ fn assert_in(value: f64, tolerance: f64, expected: f64) {
     assert!((value - expected).abs() <= tolerance, "{value}, not {expected} within {tolerance}");
 }
 
-/// The labels say what the flows hold, to the byte.
+/// The labels say what the flows hold, to the byte, by whichever way it leaves.
 #[test]
 fn labels_are_true() {
-    let office = office("[hosts]\nworkstations = 60", 7);
-    let labels = serde_json::to_value(office.labels()).unwrap();
-    let labels = labels["incidents"].as_array().unwrap();
-    let mut sent: BTreeMap<(Addr, Addr), u64> = BTreeMap::new();
-    for delta in deltas(office) {
-        let (Crossing { host, peer, .. }, out, _) = crossing(&delta);
-        *sent.entry((host, peer)).or_default() += out;
+    for ways in ["", "proxy = { share = 0.4 }\nipv6 = { share = 0.5, places = 0.5 }\n"] {
+        let office = office(&format!("{ways}[hosts]\nworkstations = 60"), 7);
+        let labels = serde_json::to_value(office.labels()).unwrap();
+        let labels = labels["incidents"].as_array().unwrap();
+        let mut sent: BTreeMap<(Addr, Addr), u64> = BTreeMap::new();
+        for delta in deltas(office) {
+            let Place::Border(Crossing { host, peer, side, .. }) = Place::of(&ours(), &delta.key)
+            else {
+                continue;
+            };
+            *sent.entry((host, peer)).or_default() += delta.sent_by(side).sent;
+        }
+        let addr = |text: &Value| -> Addr {
+            text.as_str().unwrap().parse::<std::net::IpAddr>().unwrap().into()
+        };
+        assert_eq!(labels.len(), 30);
+        let (mut proxied, mut over_v6) = (0, 0);
+        for label in labels {
+            let seen = label.get("egress_host_seen").unwrap_or(&label["src"]);
+            let dst = label["dst"].as_array().unwrap().iter().map(|dst| (addr(seen), addr(dst)));
+            let other = label.get("per_destination").and_then(Value::as_array);
+            let other = other.into_iter().flatten();
+            let other = other.map(|pair| (addr(&pair["host"]), addr(&pair["peer"])));
+            let pairs: BTreeSet<(Addr, Addr)> = dst.chain(other).collect();
+            let out: u64 = pairs.iter().filter_map(|ends| sent.get(ends)).sum();
+            let told = label["bytes_out_tool"].as_u64().unwrap();
+            if label["id"].as_str().unwrap().starts_with("cloud") {
+                assert!(out >= told, "{out} of {label}");
+            } else {
+                assert_eq!(out, told, "{label}");
+            }
+            proxied += u32::from(label.get("egress_host_seen").is_some());
+            over_v6 += u32::from(label.get("per_destination").is_some());
+        }
+        assert!(ways.is_empty() || proxied > 3 && over_v6 > 3, "{proxied} {over_v6}");
     }
-    let addr = |text: &serde_json::Value| -> Addr {
-        text.as_str().unwrap().parse::<std::net::IpAddr>().unwrap().into()
+}
+
+fn ours() -> Subnets {
+    labels::INTERNAL.iter().map(|net| net.parse().unwrap()).collect()
+}
+
+/// Over IPv6 the same people do the same: only the addresses differ, one for each host and day, and the sensor
+/// hears whose each is before anything is sent from it.
+#[test]
+fn over_ipv6_everybody_does_the_same() {
+    let like = |share: u32| {
+        format!(
+            "days = 8\nipv6 = {{ share = {share}, places = 0.4 }}\n[hosts]\nworkstations = 15\n{NO_THEFTS}"
+        )
     };
-    assert_eq!(labels.len(), 30);
-    for label in labels.iter().filter(|label| !label["id"].as_str().unwrap().starts_with("cloud")) {
-        let dst = label["dst"].as_array().unwrap();
-        let of = |dst| sent.get(&(addr(&label["src"]), addr(dst))).copied().unwrap_or(0);
-        assert_eq!(dst.iter().map(of).sum::<u64>(), label["bytes_out_tool"].as_u64().unwrap());
+    let done = |reports: &[Report]| -> Vec<(Timestamp, Errand, [u64; 2])> {
+        let sent = reports.iter();
+        let mut sent: Vec<_> =
+            sent.filter_map(|it| Some((it.at(), it.errand, it.sent()?))).collect();
+        sent.sort_by_key(|&(at, Errand { host, place, .. }, sent)| (at, host, place, sent));
+        sent
+    };
+    let with: Vec<Report> = office(&like(1), 5).collect();
+    let without: Vec<Report> = office(&like(0), 5).collect();
+    assert!(done(&with) == done(&without));
+    let (mut whose, mut over) = (BTreeMap::new(), [0; 2]);
+    for report in &with {
+        match &report.tells {
+            Tells::Claim(claim) => {
+                let crate::machines::Says::Bears { mac, addr, .. } = claim.says else { panic!() };
+                assert!(whose.insert(addr, mac).is_none_or(|before| before == mac));
+            }
+            Tells::Delta(delta, side) => {
+                let host = delta.key.end(*side).addr;
+                let is_v6 = host.to_ip().is_ipv6();
+                assert!(ours().contains(host) && (!is_v6 || whose.contains_key(&host)));
+                if delta.key.protocol == Protocol::TCP && *side == delta.initiator {
+                    over[usize::from(is_v6)] += u32::from(delta.end.is_some());
+                }
+            }
+            Tells::Event(_) => {}
+        }
     }
+    assert_in(f64::from(over[1]) / f64::from(over[0] + over[1]), 0.1, 0.4);
+    let machines: BTreeSet<_> = whose.values().collect();
+    assert!(machines.len() >= 15 && whose.len() > 4 * machines.len(), "{}", whose.len());
 }
 
 /// Reports add up to the transfer, never run ahead of it, and are no more than a table would send.
@@ -139,11 +206,22 @@ fn reports_add_up() {
         let start = Timestamp::from_secs_nanos(1_773_000_000, 0);
         let (protocol, is_inbound, port, back) = (Protocol::TCP, false, 443, out / 3);
         let says = messages::Says::Bytes;
-        let transfer =
-            Transfer { host, place, port, protocol, is_inbound, start, millis, out, back, says };
+        let transfer = Transfer {
+            machine: host,
+            host,
+            place,
+            port,
+            protocol,
+            is_inbound,
+            start,
+            millis,
+            out,
+            back,
+            says,
+        };
         let mut queue = Queue::default();
-        let midnight = start.plus(std::time::Duration::from_secs(1800));
-        queue.add(&[transfer], start, &[midnight]);
+        let midnight = start.plus(Duration::from_secs(1800));
+        queue.add(&[], &[transfer], start, &[midnight]);
         let reports = std::iter::from_fn(|| queue.next_before(Timestamp::MAX));
         let deltas: Vec<FlowDelta> = deltas(reports).collect();
         let sums = deltas.iter().fold((0, 0), |sums, delta| {
@@ -183,10 +261,10 @@ fn laptops_travel() {
         "days = 56\n[hosts]\nworkstations = 30\nservers = 0\nalways_on = 0\nnew_per_month = 0\n{NO_THEFTS}\n[travel]\nshare = 1"
     );
     let mut office = office(&like, 3);
-    let ours: Subnets = labels::INTERNAL.iter().map(|net| net.parse().unwrap()).collect();
+    let ours = ours();
     let mut seen: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     let mut both = 0;
-    while let Some(transfers) = office.next_transfers() {
+    while let Some((_, transfers)) = office.next_transfers() {
         assert!(transfers.iter().all(|it| ours.contains(it.host)));
         let hosts: BTreeSet<u32> = transfers.iter().map(|it| bits(it.host)).collect();
         both += hosts.iter().filter(|&&host| hosts.contains(&(host ^ HERE_OR_ELSEWHERE))).count();
@@ -224,7 +302,7 @@ fn a_crowd_comes_at_once() {
     let survey = office.places.service("survey").addr();
     let mut on: BTreeMap<u32, Vec<(u64, Addr)>> = BTreeMap::new();
     let mut present = BTreeMap::new();
-    while let Some(transfers) = office.next_transfers() {
+    while let Some((_, transfers)) = office.next_transfers() {
         let day = office.day - 1;
         let midnight = office.calendar.start(day);
         let hosts: BTreeSet<Addr> = transfers.iter().map(|it| it.host).collect();

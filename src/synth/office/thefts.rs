@@ -81,7 +81,7 @@ impl Plan<'_> {
                 id: format!("{}-{}", kind.name(), n + 1),
                 title: kind.title(),
                 host: host.addr(),
-                transfers: self.transfers(kind, host.addr(), &days[day..], (&mut chance, places)),
+                transfers: self.transfers(kind, host, &days[day..], (&mut chance, places)),
             });
         }
         Ok(planned)
@@ -90,7 +90,7 @@ impl Plan<'_> {
     fn transfers(
         &self,
         kind: Kind,
-        host: Addr,
+        host: &Host,
         days: &[u32],
         (random, places): (&mut Random, &mut Places),
     ) -> Vec<(u32, Transfer)> {
@@ -98,14 +98,17 @@ impl Plan<'_> {
         let mb =
             random.lognormal(thefts.bulk_mb_median, thefts.bulk_mb_spread).clamp(3.0, 20_000.0);
         let mbit = random.lognormal(40.0, 0.7);
-        let send = |day: u32, place: Addr, secs: u64, mb: f64| {
+        let asks_proxy = host.asks_proxy(&self.parameters.proxy);
+        let machine = host.addr();
+        let send = |day: u32, (place, v6): (Addr, Option<Addr>), secs: u64, mb: f64| {
             let start = self.calendar.start(day).plus(Duration::from_secs(secs));
             let (out, millis) = ((mb * 1e6) as u64, (mb * 8000.0 / mbit) as u64);
             let (port, back) = (443, out / 100);
             let (protocol, is_inbound) = (Protocol::TCP, false);
             let says = Says::Bytes;
-            let transfer = Transfer {
-                host,
+            let direct = Transfer {
+                machine,
+                host: machine,
                 place,
                 port,
                 protocol,
@@ -116,25 +119,34 @@ impl Plan<'_> {
                 back,
                 says,
             };
-            (day, transfer)
+            let own = host.temporary_on(day, self.parameters);
+            let legs = match own.zip(v6) {
+                _ if asks_proxy => direct.through_proxy(start).to_vec(),
+                Some((own, place)) => vec![direct.over_v6([own, place])],
+                None => vec![direct],
+            };
+            legs.into_iter().map(move |leg| (day, leg))
         };
         let at_work = HOUR * 9 + random.below(HOUR * 8);
         match kind {
-            Kind::Bulk => vec![send(days[0], places.fresh().addr(), at_work, mb)],
-            Kind::Cloud => vec![send(days[0], places.service("cloud").addr(), at_work, mb)],
+            Kind::Bulk => send(days[0], places.fresh_ends(), at_work, mb).collect(),
+            Kind::Cloud => {
+                send(days[0], places.ends(places.service("cloud")), at_work, mb).collect()
+            }
             Kind::Night => {
-                vec![send(days[0], places.fresh().addr(), HOUR + random.below(HOUR * 4), mb)]
+                let secs = HOUR + random.below(HOUR * 4);
+                send(days[0], places.fresh_ends(), secs, mb).collect()
             }
             Kind::Split => (0..SPLIT)
-                .map(|n| send(days[0], places.fresh().addr(), at_work + n, mb / SPLIT as f64))
+                .flat_map(|n| send(days[0], places.fresh_ends(), at_work + n, mb / SPLIT as f64))
                 .collect(),
             Kind::Slow => {
-                let place = places.fresh().addr();
+                let place = places.fresh_ends();
                 let mut all = Vec::new();
                 for &day in days.iter().take(SLOW_DAYS) {
                     for _ in 0..SLOW_PIECES {
                         let secs = HOUR * 9 + random.below(HOUR * 9);
-                        all.push(send(day, place, secs, thefts.slow_mb_day / SLOW_PIECES as f64));
+                        all.extend(send(day, place, secs, thefts.slow_mb_day / SLOW_PIECES as f64));
                     }
                 }
                 all

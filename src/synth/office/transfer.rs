@@ -1,17 +1,22 @@
 //! Transfers, and the reports that a flow table would make of them.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::Report;
+use super::arrival::Arrival;
 use super::messages::{Ear, Says, Topic, Word};
-use crate::flow::{Counters, FlowDelta, FlowEnd};
-use crate::names::Event;
+use super::places::known_as;
+use super::{Errand, Report, Tells};
+use crate::flow::{Counters, FlowDelta, FlowEnd, FlowKey};
+use crate::machines::Claim;
 use crate::net::{Addr, Protocol};
 use crate::time::Timestamp;
 
 /// Bytes between a host and a place, at an even pace, in a flow of their own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Transfer {
+    /// Whose it is in the end: the machine, by its IPv4 address.
+    pub(super) machine: Addr,
     pub(super) host: Addr,
     pub(super) place: Addr,
     pub(super) port: u16,
@@ -33,9 +38,11 @@ pub(super) struct Queue {
     /// In order of time, the next one last.
     increments: Vec<Increment>,
     /// In order of time, the next one last.
+    claims: Vec<(Errand, Claim)>,
+    /// In order of time, the next one last.
     words: Vec<Heard>,
     /// What the latest message told, the next one last.
-    events: Vec<Event>,
+    told: Vec<Report>,
     ear: Ear,
     /// Transfers that there ever were.
     count: u64,
@@ -66,8 +73,20 @@ pub(super) struct Increment {
 impl Queue {
     /// Adds transfers of a `day`; none may begin before what has been handed out.
     /// No report spans one of the `midnights`, which are in order of time.
-    pub(super) fn add(&mut self, transfers: &[Transfer], day: Timestamp, midnights: &[Timestamp]) {
+    pub(super) fn add(
+        &mut self,
+        arrivals: &[Arrival],
+        transfers: &[Transfer],
+        day: Timestamp,
+        midnights: &[Timestamp],
+    ) {
         self.forget();
+        for arrival in arrivals {
+            let (host, is_passed_on) = (arrival.machine, false);
+            let errand = Errand { host, place: host, is_passed_on };
+            self.claims.extend(arrival.claims().map(|claim| (errand, claim)));
+        }
+        self.claims.sort_by_key(|(errand, claim)| Reverse((claim.at, errand.host, claim.source)));
         for transfer in transfers {
             let number = self.transfers.len() as u32;
             self.transfers.push(*transfer);
@@ -82,15 +101,10 @@ impl Queue {
             }
         }
         self.increments.sort_unstable_by_key(|increment| {
-            std::cmp::Reverse((increment.at, increment.transfer, increment.since))
+            Reverse((increment.at, increment.transfer, increment.since))
         });
         self.words.sort_unstable_by_key(|heard| {
-            std::cmp::Reverse((
-                heard.word.at,
-                heard.transfer,
-                heard.word.asked_at,
-                heard.word.topic,
-            ))
+            Reverse((heard.word.at, heard.transfer, heard.word.asked_at, heard.word.topic))
         });
     }
 
@@ -116,24 +130,35 @@ impl Queue {
     /// The next report before a moment.
     pub(super) fn next_before(&mut self, limit: Timestamp) -> Option<Report> {
         loop {
-            if let Some(event) = self.events.pop() {
-                return Some(Report::Event(event));
+            if let Some(report) = self.told.pop() {
+                return Some(report);
             }
             let increment = self.increments.last().filter(|increment| increment.at < limit);
             let heard = self.words.last().filter(|heard| heard.word.at < limit);
+            let next =
+                increment.map(|it| it.at).into_iter().chain(heard.map(|it| it.word.at)).min();
+            let is_first = |(_, claim): &mut (Errand, Claim)| {
+                claim.at < limit && next.is_none_or(|next| claim.at <= next)
+            };
+            if let Some((errand, claim)) = self.claims.pop_if(is_first) {
+                return Some(Report { errand, tells: Tells::Claim(claim) });
+            }
             match (heard, increment) {
                 (Some(heard), increment)
                     if increment.is_none_or(|increment| heard.word.at <= increment.at) =>
                 {
-                    let transfer = (&self.transfers[heard.transfer as usize], heard.port);
-                    self.ear.hear(transfer, &heard.word, |event| self.events.push(event));
-                    self.events.reverse();
+                    let transfer = &self.transfers[heard.transfer as usize];
+                    let errand = transfer.errand();
+                    self.ear.hear((transfer, heard.port), &heard.word, |event| {
+                        self.told.push(Report { errand, tells: Tells::Event(event) });
+                    });
+                    self.told.reverse();
                     self.words.pop();
                 }
                 (_, Some(increment)) => {
-                    let delta = self.transfers[increment.transfer as usize].delta(increment);
+                    let report = self.transfers[increment.transfer as usize].report(increment);
                     self.increments.pop();
-                    return Some(Report::Delta(delta));
+                    return Some(report);
                 }
                 (_, None) => return None,
             }
@@ -142,6 +167,25 @@ impl Queue {
 }
 
 impl Transfer {
+    pub(super) fn errand(&self) -> Errand {
+        let is_passed_on = self.host == PROXY;
+        Errand { host: self.machine, place: known_as(self.target()), is_passed_on }
+    }
+
+    /// May a proxy carry it?
+    pub(super) fn is_web(&self) -> bool {
+        (self.protocol, self.port) == (Protocol::TCP, 443) && !self.is_inbound
+    }
+
+    /// The same over IPv6, between these ends, if it is of the kind: pings and questions are not.
+    pub(super) fn over_v6(self, [host, place]: [Addr; 2]) -> Self {
+        if self.says == Says::Bytes && !self.is_inbound {
+            Self { host, place, ..self }
+        } else {
+            self
+        }
+    }
+
     /// The same from `start` on through a proxy inside: from the host to the proxy, and from there on.
     pub(super) fn through_proxy(self, start: Timestamp) -> [Self; 2] {
         let whole = Self { start, millis: self.millis.max(1), ..self };
@@ -208,18 +252,20 @@ impl Transfer {
         increments
     }
 
-    fn delta(&self, increment: &Increment) -> FlowDelta {
+    fn report(&self, increment: &Increment) -> Report {
         let [host, place] = self.ends(Topic::Own, increment.port);
+        let (_, side) = FlowKey::of(host, place, self.protocol);
         let (out, back) = (self.counters(increment.out), self.counters(increment.back));
         let (from, to, counters) = match self.is_inbound {
             true => (place, host, [back, out]),
             false => (host, place, [out, back]),
         };
-        FlowDelta {
+        let delta = FlowDelta {
             last_at: increment.at,
             end: increment.is_last.then_some(FlowEnd::Fin),
             ..FlowDelta::new(from, to, self.protocol, self.start, counters)
-        }
+        };
+        Report { errand: self.errand(), tells: Tells::Delta(delta, side) }
     }
 
     fn counters(&self, bytes: u64) -> Counters {
@@ -236,7 +282,7 @@ impl Transfer {
 }
 
 /// Of the office, inside it.
-const PROXY: Addr = Addr::from_v4([10, 20, 255, 80]);
+pub(super) const PROXY: Addr = Addr::from_v4([10, 20, 255, 80]);
 const PROXY_PORT: u16 = 3128;
 /// It asks for the name meanwhile.
 const PROXY_CONNECTS_AFTER: Duration = Duration::from_millis(60);

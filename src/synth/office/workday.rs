@@ -25,6 +25,8 @@ pub(super) struct Workday<'a> {
     pub(super) host: &'a mut Host,
     /// By which it is seen today.
     pub(super) addr: Addr,
+    /// The same over IPv6, if it has that.
+    pub(super) temporary: Option<Addr>,
     pub(super) random: Random,
     pub(super) day: u32,
     pub(super) out: &'a mut Vec<Transfer>,
@@ -160,18 +162,26 @@ impl Workday<'_> {
     }
 
     fn send(&mut self, place: PlaceId, start: Timestamp, flow: Flow) {
-        let host = self.addr;
         let Flow { out, back, millis, port, protocol, is_inbound, says } = flow;
-        let place = place.addr();
-        let direct =
-            Transfer { host, place, port, protocol, is_inbound, start, millis, out, back, says };
-        let is_web = (protocol, port) == (Protocol::TCP, 443) && !is_inbound;
-        let share = self.office.parameters.proxy.share;
-        if is_web && self.host.who == Who::Workstations && self.host.is_among(share, "proxy") {
+        let direct = Transfer {
+            machine: self.addr,
+            host: self.addr,
+            place: place.addr(),
+            port,
+            protocol,
+            is_inbound,
+            start,
+            millis,
+            out,
+            back,
+            says,
+        };
+        if direct.is_web() && self.host.asks_proxy(&self.office.parameters.proxy) {
             let latest = self.office.calendar.midnights[self.day as usize].minus(PROXY_PAUSE);
             self.out.extend(direct.through_proxy(start.min(latest)));
         } else {
-            self.out.push(direct);
+            let v6 = self.temporary.and_then(|own| Some([own, self.office.places.v6(place)?]));
+            self.out.push(v6.map_or(direct, |ends| direct.over_v6(ends)));
         }
     }
 

@@ -20,9 +20,7 @@ use crate::eval::matching::{GRACE, Target};
 use crate::eval::report::{Outcome, Verdict};
 use crate::eval::score::outcome;
 use crate::eval::truth::Truth;
-use crate::synth::office::{
-    Cell, Chunking, Destination, Hour, Injection, Office, Pace, Report, Service,
-};
+use crate::synth::office::{Cell, Chunking, Destination, Hour, Injection, Office, Pace, Service};
 use crate::time::{Calendar, Timestamp};
 
 /// Tries `plan.uploads` ramps; `tell` gets how many of how many steps are over.
@@ -83,7 +81,7 @@ impl<'a> Climbs<'a> {
         Self {
             plan,
             office: plan.office.clone(),
-            past: Past::new(plan.analyst.egress.internal.clone()),
+            past: Past::default(),
             calendar: Calendar::new(plan.analyst.egress.timezone.clone()),
             lanes: budgets.into_iter().map(lane).collect(),
         }
@@ -92,7 +90,7 @@ impl<'a> Climbs<'a> {
     /// A day without any ramp.
     fn learn(&mut self) {
         let Some(today) = self.office.next_reports() else { return };
-        self.past.learn(&self.past.sums(&today, |_| false), false);
+        self.past.learn(&Past::sums(&today, |_| false), false);
         let today = [today];
         let days = Days {
             days: &today,
@@ -215,9 +213,9 @@ impl<'a> Climbs<'a> {
         let until = targets.last().map_or(Timestamp::EPOCH, |theft| theft.end.plus(GRACE));
         for upload in &climb.uploads {
             let (mine, Some(today)) = (upload.reports(), office.next_reports()) else { break };
-            let today = today.iter().take_while(|report| report.at().0 <= until);
+            let today = today.iter().take_while(|report| report.at() <= until);
             for report in merged(today, mine.iter()) {
-                if let Report::Delta(delta) = report {
+                if let Some(delta) = report.delta() {
                     truth.add(delta);
                 }
                 judge.see(report);
