@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::incidents::{Labels, Options, Verdict};
 use super::record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,
-    Pivot, Revision, Sensor, Severity, StagingFacts, Why,
+    Pivot, Revision, Sensor, Severity, StagingFacts, TogetherFacts, Why,
 };
 use super::scene::{Scene, Sent};
 use super::silenced::Hush;
@@ -89,6 +89,8 @@ pub(super) struct Facts {
     peers: Vec<Addr>,
     /// Destinations, of an incident about many.
     destinations: usize,
+    /// Hosts that sent it together, with the bytes of each.
+    together: Vec<(Addr, u64)>,
     first_seen: Timestamp,
     pub(super) labels: Labels,
     hosts_30d: usize,
@@ -351,6 +353,7 @@ impl Incident {
             flows: self.facts.flows.iter().map(flow_facts).collect(),
             pivot: pivot(&self.facts.sources, &self.facts.ends(&destination.ips)),
             staging: finding.staging().map(StagingFacts::of),
+            together: self.facts.together.iter().map(TogetherFacts::of).collect(),
             destination,
             evidence: None,
             health: Health::of_pair(&out, packets_in),
@@ -387,6 +390,7 @@ impl Facts {
             sources: Vec::new(),
             peers: Vec::new(),
             destinations: 0,
+            together: Vec::new(),
             first_seen: finding.known.host_since.unwrap_or(first_at),
             labels,
             hosts_30d: 0,
@@ -413,7 +417,7 @@ impl Facts {
         let sight = scene.sight(self.finding.subject, self.finding.family);
         self.last = self.last.max(scene.last_at());
         (self.flows, self.today) = (sight.flows, sight.sent);
-        self.destinations = sight.destinations;
+        (self.destinations, self.together) = (sight.destinations, sight.together);
         if self.finding.subject == Subject::Many {
             self.started = self.started.min(sight.first_at);
         }

@@ -16,7 +16,7 @@ pub use incidents::{Incidents, Labels, MachineFacts, Options, Settled, Verdict};
 pub use ranking::RankingEntry;
 pub use record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,
-    Pivot, Revision, Sensor, Severity, StagingFacts, Why,
+    Pivot, Revision, Sensor, Severity, StagingFacts, TogetherFacts, Why,
 };
 pub use silenced::Silenced;
 pub use summary::{EvidenceTally, Record, Summary, TopSender, VerdictDelays};

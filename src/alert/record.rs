@@ -54,6 +54,8 @@ pub struct Alert {
     pub destination: DestinationFacts,
     /// What the host took from another inside before it sent as much, where that is unusual.
     pub staging: Option<StagingFacts>,
+    /// The hosts that told it together, the first few, where no one alone did.
+    pub together: Vec<TogetherFacts>,
     /// Start of the first flow that counts.
     pub started: Timestamp,
     /// Latest packet.
@@ -206,6 +208,21 @@ pub struct StagingFacts {
     pub last: Timestamp,
     /// The most that the host took from there on an earlier day.
     pub history_max: u64,
+}
+
+/// One of several hosts that tell something together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TogetherFacts {
+    /// Its address.
+    pub ip: Addr,
+    /// Bytes that it told itself.
+    pub bytes: u64,
+}
+
+impl TogetherFacts {
+    pub(super) fn of(&(ip, bytes): &(Addr, u64)) -> Self {
+        Self { ip, bytes }
+    }
 }
 
 impl StagingFacts {

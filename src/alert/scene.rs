@@ -49,6 +49,8 @@ pub struct Sight {
     pub peers: Vec<Addr>,
     /// How many destinations there are.
     pub destinations: usize,
+    /// The hosts that sent it together, with the bytes of each, where it is not this one's alone.
+    pub together: Vec<(Addr, u64)>,
 }
 
 /// What was sent, in every count.
@@ -94,6 +96,7 @@ impl Sight {
             sources: sources(channel),
             peers: channel.peers.to_vec(),
             destinations: 1,
+            together: Vec::new(),
         }
     }
 }
@@ -140,6 +143,7 @@ impl Scene for Case<'_> {
             sources: pair.sources(),
             peers: pair.peers().to_vec(),
             destinations: 1,
+            together: Vec::new(),
         };
         if subject == Subject::Many {
             (sight.sent, sight.destinations) = (Sent::default(), 0);
@@ -196,7 +200,17 @@ impl Scene for DnsCase<'_> {
     }
 
     fn sight(&self, _: Subject, _: Family) -> Sight {
-        Sight::of_channel(self.channel, self.channel.own())
+        let Some(shared) = self.together() else {
+            return Sight::of_channel(self.channel, self.channel.own());
+        };
+        let sight = Sight::of_channel(self.channel, shared.told());
+        let tellers = shared.tellers();
+        Sight {
+            first_at: shared.first_at(),
+            sources: sight.sources.into_iter().chain(tellers.iter().map(|it| it.addr)).collect(),
+            together: tellers.iter().map(|teller| (teller.addr, teller.bytes)).collect(),
+            ..sight
+        }
     }
 
     fn hosts_within(&self, days: i32) -> usize {
@@ -259,6 +273,7 @@ impl Scene for IcmpCase<'_> {
                     sources: sources(self.channel),
                     destinations: peers.len(),
                     peers,
+                    together: Vec::new(),
                 }
             }
         }

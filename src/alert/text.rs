@@ -116,6 +116,19 @@ pub(super) fn why(term: &Term) -> Why {
                 ),
             )
         }
+        Evidence::DnsTogether { bytes: sent, names, hosts, own, history_max, days: known } => (
+            json!({
+                "bytes": sent, "names": names, "hosts": hosts, "own": own,
+                "history_max": history_max, "days": known,
+            }),
+            format!(
+                "{} in {} by {hosts} hosts together, {} of it by this one; {}",
+                bytes(sent),
+                different(names),
+                bytes(own),
+                together_before(history_max, known)
+            ),
+        ),
         Evidence::IcmpTunnel {
             bytes: sent,
             echoes,
@@ -293,6 +306,13 @@ pub(super) fn told(
             different(names),
             most("domain", &bytes(history_max), known)
         ),
+        Evidence::DnsTogether { names, hosts, history_max, days: known, .. } => format!(
+            "{host} and {} have sent {} in names of {to} ({} in {elapsed}; {})",
+            if hosts == 2 { "another".to_owned() } else { format!("{} others", hosts - 1) },
+            bytes(sent),
+            different(names),
+            together_before(history_max, known)
+        ),
         Evidence::PingSweep { addresses, history_max, days: known } => format!(
             "{host} has pinged {} in {elapsed}; {}",
             silent(addresses),
@@ -325,6 +345,14 @@ fn most(what: &str, largest: &str, known: u32) -> String {
     match known {
         0 => "no earlier day of this host to compare with".to_owned(),
         _ => format!("largest to one {what} here in {}: {largest}", days(known)),
+    }
+}
+
+fn together_before(largest: u64, known: u32) -> String {
+    match (largest, known) {
+        (_, 0) => "no earlier day to compare with".to_owned(),
+        (0, _) => "never several hosts before".to_owned(),
+        _ => format!("at most {} on {} before", bytes(largest), days(known)),
     }
 }
 

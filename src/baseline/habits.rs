@@ -226,6 +226,19 @@ impl Habits {
         }
     }
 
+    /// How likely is a day on which this channel holds this much, by its own days alone?
+    pub fn of_pair(
+        &self,
+        prior: Tail,
+        (host, destination): (HostKey, Destination),
+        told: u64,
+    ) -> Tail {
+        match self.pairs.get(&(host, destination)) {
+            Some(pair) => prior.refine(&pair.samples, told, 5.0),
+            None => prior,
+        }
+    }
+
     /// What was forgotten because there was too much.
     pub fn forgotten(&self) -> u64 {
         self.forgotten

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::channel::{Channel, ChannelDay, Channels, Touch};
-use super::distinct::mix;
+use super::distinct::{Distinct, mix};
 use crate::arena::Hand;
 use crate::egress::{Destination, HostKey};
 use crate::names::{Query, Told};
@@ -52,11 +52,41 @@ struct Asking {
 /// A domain, as all hosts ask for it today.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Shared {
-    /// The first few hosts, with how many bytes each has told.
-    hosts: SmallVec<[(HostKey, u64); 4]>,
+    /// The first few hosts.
+    hosts: SmallVec<[Teller; 2]>,
     /// How many hosts there are.
     count: u32,
+    first_at: Timestamp,
     last_at: Timestamp,
+    /// All that differs of what all have told it, in bits.
+    told: Distinct,
+    /// Whose channel stands for all of them: once there are several, the one that had told most.
+    speaker: Option<HostKey>,
+    /// Bytes told before all of it together fell under suspicion.
+    clipped: Option<u64>,
+    next_look: u64,
+    /// Once somebody was told of it.
+    told_of: Option<ToldOf>,
+}
+
+/// What of a domain was told to people first, and is all day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToldOf {
+    /// What one host tells it.
+    One,
+    /// What all hosts tell it together.
+    All,
+}
+
+/// Who tells a domain something, and how many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Teller {
+    /// The host.
+    pub host: HostKey,
+    /// The address that asks.
+    pub addr: Addr,
+    /// Bytes told.
+    pub bytes: u64,
 }
 
 /// A finished day of a host.
@@ -66,6 +96,15 @@ pub struct LookupDay {
     pub host: HostKey,
     /// What it told whom; those who were told less than [`Lookups::LEARNED`] left out.
     pub channels: Vec<ChannelDay>,
+}
+
+/// A finished day.
+#[derive(Debug, Clone)]
+pub struct Closed {
+    /// Of each host, in the order in which they began to ask.
+    pub hosts: Vec<LookupDay>,
+    /// What several hosts told a domain together.
+    pub together: Vec<ChannelDay>,
 }
 
 /// A query, as it counts.
@@ -99,7 +138,7 @@ impl Lookups {
     /// Memory that all of it takes at most, in bytes.
     pub const BYTES_MAX: usize = Self::CHANNELS_MAX * Channels::<Names>::CHANNEL_BYTES
         + Self::DOMAINS_MAX
-            * (size_of::<Shared>() + HOSTS_SHOWN * size_of::<(HostKey, u64)>() + 40)
+            * (size_of::<Shared>() + HOSTS_SHOWN * size_of::<Teller>() + Distinct::HEAP_BYTES + 40)
             * 3
             / 2
         + Self::HOSTS_MAX * (size_of::<Asking>() + 40) * 3 / 2
@@ -113,7 +152,7 @@ impl Lookups {
         host: HostKey,
         owner: Option<Destination>,
         internal: &Subnets,
-    ) -> SmallVec<[Touch; 2]> {
+    ) -> SmallVec<[Touch; 4]> {
         let (client, server) = (query.flow.end(query.client), query.flow.end(query.client.other()));
         let leaves = !internal.contains(server.addr);
         let is_of_link = !leaves && LINK_PORTS.contains(&server.port);
@@ -131,10 +170,16 @@ impl Lookups {
         let is_for_server = leaves && !query.is_listed;
         let direct = is_for_server
             .then(|| self.count(query, Destination::of_address(server), &counted(query.own)));
-        below.into_iter().chain(direct).collect()
+        below.into_iter().chain(direct).flatten().collect()
     }
 
-    fn count(&mut self, query: &Query, owner: Destination, counted: &Counted) -> Touch {
+    /// Counts it for the host's channel, and for all that tell the domain something.
+    fn count(
+        &mut self,
+        query: &Query,
+        owner: Destination,
+        counted: &Counted,
+    ) -> SmallVec<[Touch; 2]> {
         let &Counted { host, addr, server, leaves, told } = counted;
         let is_relayed = self.is_asked(addr, told);
         if !leaves {
@@ -159,31 +204,36 @@ impl Lookups {
         if is_new && (self.hosts.len() < Self::HOSTS_MAX || self.hosts.contains_key(&host)) {
             self.hosts.entry(host).or_default().domains += 1;
         }
-        self.share(owner, (host, bytes), (is_new, is_relayed), query.at);
+        let speaker =
+            self.share(owner, Teller { host, addr, bytes }, (is_new, is_relayed), (query.at, told));
         if is_relayed {
             self.pass_on(owner, server);
         }
-        Touch { host, destination: owner, is_due }
+        let own = Touch { host, destination: owner, is_due: is_due || speaker == Some(host) };
+        let speaker = speaker.filter(|&speaker| speaker != host);
+        let together = speaker.map(|host| Touch { host, destination: owner, is_due: true });
+        [own].into_iter().chain(together).collect()
     }
 
     /// Those who asked for what was passed on hear to whom it went.
     fn pass_on(&mut self, owner: Destination, server: Addr) {
         let Some(shared) = self.domains.get(&owner) else { return };
-        for &(host, _) in &shared.hosts {
+        for &Teller { host, .. } in &shared.hosts {
             if let Some(channel) = self.channels.get_mut(host, owner) {
                 channel.meet(server);
             }
         }
     }
 
-    /// Keeps account of who asks for a domain.
+    /// Keeps account of who asks for a domain. When it is time to judge all of them together again, answers by
+    /// whose channel.
     fn share(
         &mut self,
         owner: Destination,
-        (host, bytes): (HostKey, u64),
+        teller: Teller,
         (is_new, is_relayed): (bool, bool),
-        at: Timestamp,
-    ) {
+        (at, told): (Timestamp, Told),
+    ) -> Option<HostKey> {
         let shared = match self.domains.get_index_of(&owner) {
             Some(known) => &mut self.domains[known],
             None => {
@@ -192,19 +242,23 @@ impl Lookups {
                     let oldest = sample.min_by_key(|&place| self.domains[place].last_at);
                     oldest.map(|place| self.domains.swap_remove_index(place));
                 }
-                self.domains.entry(owner).or_default()
+                self.domains
+                    .entry(owner)
+                    .or_insert_with(|| Shared { first_at: at, ..Shared::default() })
             }
         };
         shared.last_at = at;
         if is_relayed {
-            return;
+            return None;
         }
+        shared.told.add(told.digest, told.bits, self.key);
         shared.count += u32::from(is_new);
-        if let Some((_, known)) = shared.hosts.iter_mut().find(|(known, _)| *known == host) {
-            *known = bytes;
+        if let Some(known) = shared.hosts.iter_mut().find(|known| known.host == teller.host) {
+            *known = teller;
         } else if shared.hosts.len() < HOSTS_SHOWN {
-            shared.hosts.push((host, bytes));
+            shared.hosts.push(teller);
         }
+        shared.is_due().then_some(shared.speaker).flatten()
     }
 
     /// What was asked for under an address was asked by the machine that turns out to have it, but for domains
@@ -215,8 +269,12 @@ impl Lookups {
         let moved = self.channels.unite(from, to);
         for owner in &moved {
             let shared = self.domains.get_mut(owner);
-            let known = shared.into_iter().flat_map(|shared| &mut shared.hosts);
-            known.filter(|(host, _)| *host == from).for_each(|(host, _)| *host = to);
+            let Some(shared) = shared else { continue };
+            let known = shared.hosts.iter_mut().map(|known| &mut known.host);
+            known
+                .chain(&mut shared.speaker)
+                .filter(|host| **host == from)
+                .for_each(|host| *host = to);
         }
         moved
     }
@@ -231,6 +289,23 @@ impl Lookups {
         self.channels.mark(host, owner);
     }
 
+    /// Puts all that hosts have told a domain together under suspicion.
+    pub fn mark_together(&mut self, owner: Destination) {
+        let Some(shared) = self.domains.get_mut(&owner) else { return };
+        let told = shared.told();
+        shared.clipped.get_or_insert(told);
+        for teller in &shared.hosts {
+            self.channels.mark(teller.host, owner);
+        }
+    }
+
+    /// Takes note that people are told of a domain.
+    pub fn tell(&mut self, owner: Destination, of: ToldOf) {
+        if let Some(shared) = self.domains.get_mut(&owner) {
+            shared.told_of.get_or_insert(of);
+        }
+    }
+
     /// A domain as all ask for it; nothing of one that is not remembered.
     pub fn shared(&self, owner: Destination) -> Option<&Shared> {
         self.domains.get(&owner)
@@ -242,7 +317,7 @@ impl Lookups {
     }
 
     /// Ends the day: what each host has told, in the order in which the hosts began to ask.
-    pub fn close_day(&mut self) -> Vec<LookupDay> {
+    pub fn close_day(&mut self) -> Closed {
         let hosts = std::mem::take(&mut self.hosts);
         let mut days: IndexMap<HostKey, LookupDay, foldhash::fast::RandomState> = hosts
             .into_keys()
@@ -255,8 +330,15 @@ impl Lookups {
                 day.channels.push(channel.finished());
             }
         }
-        self.domains.clear();
-        days.into_values().collect()
+        let together = std::mem::take(&mut self.domains).into_iter();
+        let together = together.filter(|(_, shared)| shared.count > 1).map(|(owner, shared)| {
+            let clipped = shared.clipped.unwrap_or_else(|| shared.told());
+            ChannelDay { destination: owner, first_at: shared.first_at, clipped }
+        });
+        Closed {
+            hosts: days.into_values().collect(),
+            together: together.filter(|day| day.clipped >= Self::LEARNED).collect(),
+        }
     }
 
     fn is_asked(&self, server: Addr, told: Told) -> bool {
@@ -294,7 +376,49 @@ impl Default for Lookups {
 impl Shared {
     /// What other hosts have told the domain today, of the first few in bytes.
     pub fn others(&self, host: HostKey) -> impl Iterator<Item = u64> {
-        self.hosts.iter().filter(move |(known, _)| *known != host).map(|&(_, bytes)| bytes)
+        self.hosts.iter().filter(move |known| known.host != host).map(|known| known.bytes)
+    }
+
+    /// Bytes that all have told it, what several told alike once.
+    pub fn told(&self) -> u64 {
+        self.told.sum() / 8
+    }
+
+    /// How many different names it was told.
+    pub fn different(&self) -> u64 {
+        self.told.count()
+    }
+
+    /// The first few hosts that tell it something.
+    pub fn tellers(&self) -> &[Teller] {
+        &self.hosts
+    }
+
+    /// Does this host's channel stand for all of them?
+    pub fn is_spoken_for_by(&self, host: HostKey) -> bool {
+        self.speaker == Some(host)
+    }
+
+    /// What of it was told to people.
+    pub fn told_of(&self) -> Option<ToldOf> {
+        self.told_of
+    }
+
+    /// The first of it today.
+    pub fn first_at(&self) -> Timestamp {
+        self.first_at
+    }
+
+    /// Is it time to judge all of them together again: several hosts, and a tenth more than at the last look?
+    fn is_due(&mut self) -> bool {
+        let told = self.told();
+        if self.count < 2 || told < Lookups::FLOOR || told < self.next_look {
+            return false;
+        }
+        self.next_look = told + (told / 10).max(1);
+        let most = || self.hosts.iter().rev().max_by_key(|teller| teller.bytes);
+        self.speaker = self.speaker.or_else(|| most().map(|teller| teller.host));
+        true
     }
 
     /// Hosts that ask for it today.

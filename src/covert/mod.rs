@@ -13,4 +13,4 @@ mod lookups;
 pub use channel::{Channel, ChannelDay, Channels, Tally, Touch};
 pub use distinct::Distinct;
 pub use echoes::{EchoDay, Echoes, Pings, Sweep};
-pub use lookups::{Kinds, LookupDay, Lookups, Names, Shared};
+pub use lookups::{Closed, Kinds, LookupDay, Lookups, Names, Shared, Teller, ToldOf};

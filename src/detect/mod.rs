@@ -14,7 +14,7 @@ mod staging;
 mod volume;
 
 pub use bits::Bits;
-pub use dns_tunnel::DnsCase;
+pub use dns_tunnel::{DnsCase, EVERYBODY};
 pub use icmp_tunnel::IcmpCase;
 pub use mail::Replies;
 pub use protocol::Spoken;
@@ -223,6 +223,21 @@ pub enum Evidence {
         /// Days on which this host asked anything before.
         days: u32,
     },
+    /// Information in the names that several hosts asked for below one domain.
+    DnsTogether {
+        /// Bytes told in different names today.
+        bytes: u64,
+        /// How many different names.
+        names: u64,
+        /// Hosts that ask for the domain today.
+        hosts: u32,
+        /// Bytes told by the one that stands for all.
+        own: u64,
+        /// The most that all told this domain in an earlier day.
+        history_max: u64,
+        /// Days on which several hosts told anything to one domain before.
+        days: u32,
+    },
     /// Information in echoes to one address.
     IcmpTunnel {
         /// Bytes told in different echoes today.
@@ -270,6 +285,7 @@ impl Evidence {
             | Self::Protocol(_)
             | Self::Mail(_)
             | Self::DnsTunnel { .. }
+            | Self::DnsTogether { .. }
             | Self::IcmpTunnel { .. }
             | Self::EchoMismatch { .. }
             | Self::PingSweep { .. } => None,
@@ -290,6 +306,7 @@ impl Evidence {
             Self::Protocol(_) => "protocol",
             Self::Mail(_) => "mail",
             Self::DnsTunnel { .. } => "dns-tunnel",
+            Self::DnsTogether { .. } => "dns-together",
             Self::IcmpTunnel { .. } => "icmp-tunnel",
             Self::EchoMismatch { .. } => "echo-mismatch",
             Self::PingSweep { .. } => "ping-sweep",
@@ -298,7 +315,7 @@ impl Evidence {
 }
 
 /// Every detector, for saying which of them kept quiet.
-pub const DETECTORS: [&str; 14] = [
+pub const DETECTORS: [&str; 15] = [
     "volume",
     "young-destinations",
     "served-volume",
@@ -310,6 +327,7 @@ pub const DETECTORS: [&str; 14] = [
     "protocol",
     "mail",
     "dns-tunnel",
+    "dns-together",
     "icmp-tunnel",
     "echo-mismatch",
     "ping-sweep",
@@ -360,6 +378,7 @@ impl Finding {
             | Evidence::Protocol(_)
             | Evidence::Mail(_)
             | Evidence::DnsTunnel { .. }
+            | Evidence::DnsTogether { .. }
             | Evidence::IcmpTunnel { .. }
             | Evidence::EchoMismatch { .. }
             | Evidence::PingSweep { .. } => None,

@@ -174,6 +174,70 @@ fn what_a_resolver_passes_on_is_its_clients() {
     assert!(bytes(&seen).abs_diff(bytes(&unseen)) * 5 < bytes(&seen));
 }
 
+/// A theft that is spread over many hosts, so that none tells much, is one find, about all of them. What others do alike
+/// on that day speaks for none of them then.
+#[test]
+fn a_tunnel_spread_over_many_hosts_is_found_once() {
+    for hosts in [2, 5, 20, 60] {
+        let mut recording = Recording::default();
+        let names = 500 * hosts.max(6) / 6;
+        for number in 0..names {
+            let query = query(&carrier(number, "t.far.example"), number as u16);
+            recording.udp((host(number % hosts), 40_000), (OUTSIDE, 53), &query);
+            recording.at = recording.at.plus(Duration::from_secs(5));
+        }
+        let alerts = of_recording(&recording, 1, usize::MAX);
+        let mut paged: Vec<_> = last(&alerts).into_iter().map(|(.., key)| key).collect();
+        if hosts > 2 {
+            assert_eq!(paged, ["far.example"], "{hosts}: {alerts:?}");
+            let told = alerts.last().unwrap();
+            assert_eq!(told.why[0].term, "dns-together");
+            assert_eq!(told.why[0].values["hosts"], hosts);
+            assert_eq!(told.together.len(), 8.min(hosts as usize));
+            let carried = u64::from(names) * 33;
+            assert!(told.bytes_out.abs_diff(carried) * 8 < carried, "{}", told.summary);
+            assert!(told.left_when_raised < told.bytes_out, "{}", told.summary);
+        } else {
+            paged.dedup();
+            assert_eq!(paged, ["far.example"], "{hosts}: {alerts:?}");
+        }
+    }
+}
+
+/// Where clients are seen to ask a resolver inside, what they tell by way of it is counted once, also together.
+#[test]
+fn spread_behind_a_resolver_counts_once() {
+    let mut recording = Recording::default();
+    for number in 0..600 {
+        let query = query(&carrier(number, "t.far.example"), number as u16);
+        recording.udp((host(number % 10), 40_000), (RESOLVER, 53), &query);
+        recording.udp((RESOLVER, 50_000), (OUTSIDE, 53), &query);
+        recording.at = recording.at.plus(Duration::from_secs(5));
+    }
+    let alerts = of_recording(&recording, 1, usize::MAX);
+    let told = alerts.last().unwrap();
+    assert_eq!(told.why[0].values["hosts"], 10);
+    assert!(told.bytes_out.abs_diff(600 * 33) < 3000, "{}", told.summary);
+    assert!(told.together.iter().all(|one| one.ip.to_string() != "10.0.0.53"));
+}
+
+/// A protection that all machines get on one day tells its vendor a little of each: no theft, also on its first day.
+#[test]
+fn a_little_by_everybody_is_quiet() {
+    let mut recording = Recording::default();
+    for number in 0..200 * 20 {
+        let name = carrier(number, "lookup.scanner.com");
+        recording.udp((host(number % 200), 40_000), (OUTSIDE, 53), &query(&name, 1));
+        recording.at = recording.at.plus(Duration::from_secs(2));
+    }
+    let alerts = of_recording(&recording, 1, usize::MAX);
+    assert_eq!(last(&alerts), [], "{alerts:?}");
+}
+
+fn host(number: u32) -> [u8; 4] {
+    [10, 0, 1, number as u8]
+}
+
 /// Over TCP, also behind what is kept of a flow's start, in messages cut at their lengths, and on any port.
 #[test]
 fn streams_and_odd_ports_hide_nothing() {

@@ -55,13 +55,13 @@ impl Analyst {
 
     fn pass_on(&mut self, from: HostKey, to: HostKey) {
         self.baseline.pass_on(from, to);
-        let CovertHabits { names, echoes, sweeps } = &mut self.habits;
+        let CovertHabits { names, together: _, echoes, sweeps } = &mut self.habits;
         [names, echoes, sweeps].into_iter().for_each(|habits| habits.pass_on(from, to));
     }
 
     pub(super) fn lend(&mut self, from: HostKey, to: HostKey) {
         self.baseline.lend(from, to);
-        let CovertHabits { names, echoes, sweeps } = &mut self.habits;
+        let CovertHabits { names, together: _, echoes, sweeps } = &mut self.habits;
         [names, echoes, sweeps].into_iter().for_each(|habits| habits.lend(from, to));
     }
 

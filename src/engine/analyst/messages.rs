@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::hosts::{host_of, machine, role};
 use super::{Analyst, LEARN_ALL_BEFORE, labels, record, wishes};
+use crate::alert::Severity;
 use crate::baseline::Habits;
-use crate::covert;
+use crate::covert::{self, ToldOf};
 use crate::detect::{DnsCase, IcmpCase, Subject};
 use crate::names::{Echo, Query, Service, Who};
 
@@ -14,6 +15,8 @@ use crate::names::{Echo, Query, Service, Who};
 pub(super) struct CovertHabits {
     /// Bytes told in names.
     pub(super) names: Habits,
+    /// Bytes told in names by all hosts together.
+    pub(super) together: Habits,
     /// Bytes told in echoes.
     pub(super) echoes: Habits,
     /// Addresses pinged that do not reply.
@@ -43,12 +46,14 @@ impl Analyst {
             domains: self.lookups.domains(host),
             group: self.group(host),
             habits: &self.habits.names,
+            together: &self.habits.together,
             day,
         };
         if !touch.is_due {
             self.incidents.touch(&case);
             return;
         }
+        let is_together = case.together().is_some();
         let who = Who { service: Some(Service::Dns), ..Who::default() };
         let ends = (touch.destination, channel.peers.as_slice());
         let labels = || {
@@ -59,9 +64,17 @@ impl Analyst {
         };
         let wishes = wishes(&self.rules, &self.egress);
         let (is_suspicious, alert) = self.incidents.observe(&case, &case.judge(), labels, wishes);
+        let of = if is_together { ToldOf::All } else { ToldOf::One };
+        if alert.as_ref().is_some_and(|alert| alert.severity >= Severity::Medium) {
+            self.lookups.tell(touch.destination, of);
+        }
         self.records.extend(alert.map(record));
-        if is_suspicious && self.habits.names.age(host, day) >= LEARN_ALL_BEFORE {
-            self.lookups.mark(host, touch.destination);
+        if !is_suspicious || self.habits.names.age(host, day) < LEARN_ALL_BEFORE {
+            return;
+        }
+        match of {
+            ToldOf::All => self.lookups.mark_together(touch.destination),
+            ToldOf::One => self.lookups.mark(host, touch.destination),
         }
     }
 

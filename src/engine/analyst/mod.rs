@@ -23,7 +23,7 @@ use crate::alert::{
 };
 use crate::baseline::{self, Baseline};
 use crate::covert::{ChannelDay, Echoes, Lookups};
-use crate::detect::{Bits, Case, Family, Finding, Measure, Subject, judge};
+use crate::detect::{Bits, Case, EVERYBODY, Family, Finding, Measure, Subject, judge};
 use crate::egress::{self, Crossing, Destination, Egress, Onward, Place, Relays};
 use crate::flow::FlowDelta;
 use crate::machines::{Identity, Register};
@@ -428,8 +428,15 @@ impl Analyst {
         let most = |channels: &[ChannelDay]| {
             channels.iter().map(|channel| channel.clipped).max().unwrap_or(0)
         };
-        let CovertHabits { names, echoes, sweeps } = &mut self.habits;
-        for of in self.lookups.close_day() {
+        let CovertHabits { names, together, echoes, sweeps } = &mut self.habits;
+        let asked = self.lookups.close_day();
+        together.learn(
+            (EVERYBODY, egress::Group::UNDECLARED),
+            day,
+            most(&asked.together),
+            &asked.together,
+        );
+        for of in asked.hosts {
             let asker = (of.host, group(of.host));
             names.learn(asker, day, most(&of.channels), &of.channels);
         }
