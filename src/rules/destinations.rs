@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
+
 use super::document::{Fields, Node};
 use super::networks::{Net, Shortest};
 use super::prefixes::Prefixes;
@@ -42,7 +44,7 @@ words! {
 /// Which category an address or a name belongs to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Destinations {
-    domains: HashMap<Box<str>, Category>,
+    domains: HashMap<Box<str>, Category, RandomState>,
     networks: Prefixes<Category>,
     network_count: usize,
 }
@@ -192,7 +194,8 @@ impl Entries {
 
     /// One domain or network cannot be two things.
     fn check(&self, problems: &mut Problems) {
-        let mut domains = HashMap::new();
+        let mut domains =
+            HashMap::with_capacity_and_hasher(self.domains.len(), RandomState::default());
         for (domain, category) in &self.domains {
             let earlier = domains.insert(domain.value.0.as_str(), (*category, &domain.at));
             if let Some((first, at)) = earlier.filter(|&(first, _)| first != *category) {
@@ -224,10 +227,10 @@ impl Domain {
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
-        let shown = super::quoted(text);
+        let shown = || super::quoted(text);
         let text = text.trim();
         let name = text.strip_suffix('.').unwrap_or(text);
-        let wrong = |why: &str, remedy: &str| Err(Fault::new(format!("{shown} {why}"), remedy));
+        let wrong = |why: &str, remedy: &str| Err(Fault::new(format!("{} {why}", shown()), remedy));
         if name.is_empty() {
             return Err(Fault::new("empty domain", DOMAIN_EXAMPLES));
         }
