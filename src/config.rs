@@ -267,6 +267,7 @@ impl Settings {
             quiet_after: rules.defaults.quiet_after,
             reopen_within_days: i32::try_from(rules.defaults.reopen_within_days)
                 .unwrap_or(i32::MAX),
+            hosts_max: egress.hosts_max,
             sensor: keys.sensor.clone().unwrap_or_else(|| "sekisho".to_owned()),
             config_digest: digest(keys, &limits, &rules, &registry, &egress.internal, budget),
         };

@@ -2,6 +2,7 @@
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -14,8 +15,9 @@ use super::record::{Alert, ClosedBecause, Kind, Severity};
 use super::scene::Scene;
 use super::silenced::{Hush, Silenced, Tally};
 use super::wishes::Wishes;
+use crate::arena::Hand;
 use crate::detect::{Bits, Case, Family, Finding, Subject};
-use crate::egress::{Class, Destination, HostKey, WindowSums};
+use crate::egress::{self, Class, Destination, HostKey, WindowSums};
 use crate::names::Who;
 use crate::net::Addr;
 use crate::rules::{Ruling, Silence};
@@ -31,6 +33,8 @@ pub struct Options {
     /// Days after it closed within which the same pair re-opens its incident, once it has sent four times as
     /// much in all.
     pub reopen_within_days: i32,
+    /// Hosts that are ranked at most, and peaks of a day that are kept; of more, the least of a few goes.
+    pub hosts_max: usize,
     /// The sensor's name.
     pub sensor: String,
     /// Digest of everything configured that can change a verdict.
@@ -76,6 +80,7 @@ impl Default for Options {
             alerts_per_day: 1.0,
             quiet_after: Duration::from_secs(1800),
             reopen_within_days: 14,
+            hosts_max: egress::Options::default().hosts_max,
             sensor: "sekisho".to_owned(),
             config_digest: String::new(),
         }
@@ -125,6 +130,9 @@ pub struct Incidents {
     allowed: BTreeSet<Key>,
     /// Each host's best of the day.
     best: IndexMap<HostKey, Best, foldhash::fast::RandomState>,
+    /// Where the searches for the least of these go on.
+    #[serde(default)]
+    hands: (Hand, Hand),
     /// What rules have silenced, ever and in this run.
     #[serde(default)]
     silenced: Tally,
@@ -147,6 +155,7 @@ impl Incidents {
             peaks: IndexMap::default(),
             allowed: BTreeSet::new(),
             best: IndexMap::default(),
+            hands: Default::default(),
             silenced: Tally::default(),
             silenced_now: Tally::default(),
             paged: 0,
@@ -540,17 +549,25 @@ impl Incidents {
         let threshold = self.budget.threshold();
         let (host, destination) = (scene.host(), scene.destination());
         let key = Key::of(scene, finding);
-        if finding.passes_gate && !self.allowed.contains(&key) {
+        let max = self.options.hosts_max;
+        let alarmed_at = (finding.score >= threshold).then_some(threshold);
+        let worth = |&(score, alarmed_at): &(Bits, Option<Bits>)| (alarmed_at.is_some(), score);
+        let own = worth(&(finding.score, alarmed_at));
+        if finding.passes_gate
+            && !self.allowed.contains(&key)
+            && has_room(&mut self.peaks, &key, (max, &mut self.hands.0), (worth, own))
+        {
             // One for an incident: what a host sent to many is found again with each of them.
-            let peak = self.peaks.entry(key).or_insert((Bits::default(), None));
-            peak.0 = peak.0.max(finding.score);
-            if finding.score >= threshold {
-                peak.1 = Some(threshold);
-            }
+            self.peak(key, finding.score, alarmed_at);
         }
         let known = self.best.get(&host);
-        if known.is_none_or(|best| (finding.score, finding.bytes()) > best.worth()) {
-            let alerted = known.is_some_and(|best| best.alerted);
+        let own = (finding.score, finding.bytes());
+        let is_better = known.is_none_or(|best| own > best.worth());
+        let alerted = known.is_some_and(|best| best.alerted);
+        let worth = |best: &Best| (best.alerted, best.worth());
+        if is_better
+            && has_room(&mut self.best, &host, (max, &mut self.hands.1), (worth, (alerted, own)))
+        {
             let addr = scene.addr();
             let silenced = silence.cloned();
             let best =
@@ -578,6 +595,22 @@ impl Incidents {
 
 /// Where DNS is served that somebody delegates to (RFC 1035, section 4.2).
 const DNS_PORT: u16 = 53;
+
+/// Is there room for something of this worth? When there is none, of the next few the one worth least makes it,
+/// unless that is worth as much.
+fn has_room<K: Hash + Eq, V, W: Ord>(
+    map: &mut IndexMap<K, V, foldhash::fast::RandomState>,
+    key: &K,
+    (max, hand): (usize, &mut Hand),
+    (worth, own): (impl Fn(&V) -> W, W),
+) -> bool {
+    if map.len() < max || map.contains_key(key) {
+        return true;
+    }
+    let least = hand.next(map.len()).min_by_key(|&place| worth(&map[place]));
+    let least = least.filter(|&place| worth(&map[place]) < own);
+    least.and_then(|place| map.swap_remove_index(place)).is_some()
+}
 
 /// Below the threshold by less than this, an incident is told at low severity.
 const LOW: Bits = Bits::whole(2);

@@ -79,7 +79,7 @@ const PROGRAM: u64 = (64 << 20)
     + (covert::Lookups::BYTES_MAX
         + covert::Echoes::BYTES_MAX
         + egress::Intakes::BYTES_MAX
-        + 5 * baseline::Habits::BYTES_MAX
+        + 6 * baseline::Habits::BYTES_MAX
         + baseline::Usages::BYTES_MAX) as u64;
 
 #[cfg(test)]
