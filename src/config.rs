@@ -62,6 +62,8 @@ pub struct Keys {
     pub sensor: Option<String>,
     /// Memory to take at most, as in `2GB`, divided into the limits that are not given.
     pub memory: Option<String>,
+    /// File that metrics are written to.
+    pub metrics: Option<PathBuf>,
     /// Limits of memory.
     pub limits: Limits,
     /// What makes a flow.
@@ -223,6 +225,7 @@ impl Keys {
             identity: self.identity.or(other.identity),
             sensor: self.sensor.or(other.sensor),
             memory: self.memory.or(other.memory),
+            metrics: self.metrics.or(other.metrics),
             limits: self.limits.or(other.limits),
             flow: FlowKeys {
                 key_by_vlan: self.flow.key_by_vlan.or(other.flow.key_by_vlan),

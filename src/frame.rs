@@ -70,6 +70,8 @@ pub struct Batch {
     pub heads: Vec<FrameHead>,
     /// How much attention they get.
     pub effort: Effort,
+    /// Did no more wait when it was filled? Live: nobody need read on before these are judged.
+    pub is_all: bool,
 }
 
 /// How much attention frames get: all, but live when too many wait.
@@ -127,6 +129,7 @@ impl Batch {
         self.bytes.clone_from(&other.bytes);
         self.heads.clone_from(&other.heads);
         self.effort = other.effort;
+        self.is_all = other.is_all;
     }
 
     /// Empties the batch, keeping its storage.
@@ -134,5 +137,6 @@ impl Batch {
         self.bytes.clear();
         self.heads.clear();
         self.effort = Effort::default();
+        self.is_all = false;
     }
 }

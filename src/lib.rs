@@ -5,7 +5,7 @@
 //! which [`egress`] sums for each inside host and outside destination; [`names`] reads in a flow's first
 //! bytes what the outside end is called, and [`machines`] hears which addresses inside are one machine.
 //! [`detect`] judges the sums against the [`baseline`] of finished days, [`alert`] makes incidents of the
-//! verdicts, and a [`sink`] tells them. A [`census`] lists who is there, without a verdict. The [`engine`]
+//! verdicts, and a [`sink`] tells them; [`metrics`] tell how a sensor stands. A [`census`] lists who is there, without a verdict. The [`engine`]
 //! puts the stages on threads, [`state`] keeps what was learned between runs; [`config`] and [`rules`] say how they work. [`mod@bench`] measures what all
 //! of it costs, on recorded traffic or on what [`synth`] makes up, and [`mod@eval`] what it finds, in
 //! labelled captures.
@@ -27,6 +27,7 @@ pub mod evidence;
 pub mod flow;
 pub mod frame;
 pub mod machines;
+pub mod metrics;
 pub mod names;
 pub mod net;
 mod plot;

@@ -1,5 +1,8 @@
 //! `watch` and `interfaces`: signals, the service manager, and what is said beside alerts.
 
+mod board;
+mod checkpoint;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
@@ -14,14 +17,17 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use self::board::Board;
+use self::checkpoint::Checkpoint;
 use crate::cli::{Common, Keeper, ListFormatArg, ListInterfaces, Watch};
 use crate::{ALERTED, explained, is_seen, keys, output};
-use sekisho::alert::Record;
+use sekisho::alert::{Record, Summary};
 use sekisho::capture::live::{Interfaces, LiveSource, Options, Reach, privilege};
 use sekisho::capture::{Counters, Live};
 use sekisho::config::{Format, Keys, Settings};
-use sekisho::engine::{self, Analyst, Moment, Relief};
+use sekisho::engine::{self, Analyst, Delays, Moment, Relief, WorkerCounters};
 use sekisho::evidence::{Evidence, Tap};
+use sekisho::metrics::{self, Attempt, Figures};
 use sekisho::sink::{Bulletin, JsonLines, Sink, printable};
 use sekisho::time::Timestamp;
 
@@ -43,8 +49,10 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     let options = Options {
         run_for: watch.duration.map(|length| length.0),
         record: watch.write.clone(),
-        ..settings.live
+        ..settings.live.clone()
     };
+    let board = keys.metrics.as_deref().map(|path| Board::create(path, &settings));
+    let board = board.transpose()?;
     let source = LiveSource::open(options, Arc::clone(&signals.stop))?;
     let evidence = settings.evidence.map(|options| Evidence::open(options, source.names()));
     let mut source = Tap { source: Relief::new(source), evidence: evidence.transpose()? };
@@ -54,6 +62,7 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     let confinement = privilege::give_up(&reach).context("privileges cannot be given up")?;
 
     let mut post = Post::new((sink, keeper), common, source.now());
+    post.board = board;
     post.log(source.now(), &confinement.to_string());
     post.tell_service(&[NotifyState::Ready]);
     let outcome = engine::watch(&mut source, &settings.run, &mut analyst, |mut moment| {
@@ -68,6 +77,7 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     std::mem::replace(&mut post.told, Ok(()))?;
     let counted = outcome?;
     post.keeper.save(&analyst)?;
+    post.saved = Attempt::good(source.now());
     analyst.rank_day();
     analyst.drain().try_for_each(|record| post.sink.write(&record))?;
     let mut summary = engine::summarize_watch(&source, &counted, &analyst);
@@ -76,6 +86,8 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
         evidence.take_notices().iter().for_each(|notice| post.log(now, &notice.to_string()));
         evidence.sum_up(&mut summary);
     }
+    let (counted, delays) = &counted;
+    post.show(&summary, (counted, delays), &source.source.source, &analyst);
     let has_alerts = summary.alerts > 0;
     post.sink.write(&Record::Summary(Box::new(summary)))?;
     post.sink.flush()?;
@@ -90,9 +102,8 @@ fn reach(watch: &Watch, keys: &Keys) -> Reach {
     let files = keys.mmdb.iter().flatten().chain(&watch.common.config);
     files.for_each(|file| reach.read_beside(file));
     reach.write.extend(keys.evidence.dir.iter().chain(watch.memory.dir()).cloned());
-    if let Some(output) = &watch.common.output {
-        reach.write_anew(output);
-    }
+    let files = watch.common.output.iter().chain(&keys.metrics);
+    files.for_each(|file| reach.write_anew(file));
     reach
 }
 
@@ -167,7 +178,12 @@ impl Signals {
 struct Post {
     sink: Box<dyn Sink>,
     keeper: Keeper,
-    next_save: Timestamp,
+    checkpoint: Checkpoint,
+    /// How that went, and reading the rules.
+    saved: Attempt,
+    rules_read: Attempt,
+    /// Where metrics are shown.
+    board: Option<Board>,
     /// Once something cannot be told or kept, nothing more is.
     told: anyhow::Result<()>,
     /// On a terminal; hidden elsewhere.
@@ -199,7 +215,10 @@ impl Post {
         Self {
             sink,
             keeper,
-            next_save: now.plus(EVERY_SAVE),
+            checkpoint: Checkpoint::new(now),
+            saved: Attempt::good(Timestamp::EPOCH),
+            rules_read: Attempt::good(now),
+            board: None,
             told: Ok(()),
             bar,
             is_quiet: common.quiet,
@@ -223,7 +242,8 @@ impl Post {
         for notice in said.into_iter().flatten() {
             self.log(now, &notice.to_string());
         }
-        let Self { sink, keeper, bar, .. } = self;
+        let Self { sink, keeper, bar, checkpoint, .. } = self;
+        checkpoint.note(&moment.records);
         if !moment.records.is_empty() && self.told.is_ok() {
             self.told = bar.suspend(|| {
                 // What is told can be looked up.
@@ -232,14 +252,49 @@ impl Post {
                 Ok(sink.flush()?)
             });
         }
-        if now >= self.next_save {
-            self.next_save = now.plus(EVERY_SAVE);
-            if let Err(error) = self.keeper.save(moment.analyst) {
+        if self.keeper.learns() && self.checkpoint.is_due(now) {
+            let from = moment.source.clock();
+            let outcome = self.keeper.save(moment.analyst);
+            self.checkpoint.done(from, moment.source.clock());
+            self.saved.note(now, outcome.is_ok());
+            if let Err(error) = outcome {
                 self.log(now, &format!("{error:#}; tried again in an hour"));
             }
         }
         self.tell_standing(moment, now);
+        if self.board.as_mut().is_some_and(|board| board.is_due(now)) {
+            let Moment { source, analyst, counted, delays, .. } = moment;
+            let evidence = source.evidence.as_ref().map(Evidence::tally);
+            let summary =
+                Summary { evidence, ..engine::tally(source.counters(), counted, analyst) };
+            self.show(&summary, (counted, delays), &source.source.source, analyst);
+        }
         if self.told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// Shows metrics where they are wanted.
+    fn show(
+        &mut self,
+        summary: &Summary,
+        (counted, delays): (&WorkerCounters, &Delays),
+        live: &LiveSource,
+        analyst: &Analyst,
+    ) {
+        let Some(board) = &mut self.board else { return };
+        let ports: Vec<_> = live.ports().collect();
+        let figures = Figures {
+            summary,
+            delays,
+            ports: &ports,
+            tables: &board.tables(counted.held, analyst),
+            open_incidents: analyst.open_incidents(),
+            rules: self.rules_read,
+            state: self.keeper.learns().then_some(self.saved),
+            process: board.process(),
+        };
+        if let Some(trouble) = board.write(&metrics::page(&figures)) {
+            self.log(live.now(), &trouble);
+        }
     }
 
     /// Reads the rules folder again, and opens the output anew: it may have been moved away. Bad rules change
@@ -256,12 +311,16 @@ impl Post {
                 }
                 let options = settings.analyst;
                 let differs = analyst.reload(options.rules, options.alert.config_digest);
+                self.rules_read.note(now, true);
                 self.log(now, "rules reloaded");
                 if differs {
                     self.log(now, "what is inside and the defaults change at the next start only");
                 }
             }
-            Err(error) => self.log(now, &format!("{error:#}; the old rules stay in force")),
+            Err(error) => {
+                self.rules_read.note(now, false);
+                self.log(now, &format!("{error:#}; the old rules stay in force"));
+            }
         }
     }
 
@@ -321,7 +380,7 @@ fn standing(
         counters.dropped,
         counters.frames + counters.dropped,
         moment.analyst.egress().hosts().len(),
-        moment.flows,
+        moment.counted.held,
         moment.analyst.open_incidents(),
         delay(0.5),
         delay(0.99),
@@ -330,6 +389,3 @@ fn standing(
 
 const EVERY_LINE: Duration = Duration::from_millis(500);
 const EVERY_LOG: Duration = Duration::from_secs(60);
-
-/// How much of what was learned a crash may cost.
-const EVERY_SAVE: Duration = Duration::from_secs(3600);

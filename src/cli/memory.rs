@@ -63,6 +63,11 @@ impl Memory {
 }
 
 impl Keeper {
+    /// Is anything kept?
+    pub(crate) fn learns(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Writes the alerts among these records.
     pub(crate) fn keep(&mut self, records: &[Record]) -> Result<(), StateError> {
         let Some((_, store)) = &mut self.0 else { return Ok(()) };

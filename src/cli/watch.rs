@@ -28,6 +28,9 @@ pub(crate) struct Watch {
     /// Bytes to capture of a frame [default: 16384]
     #[arg(long, env = "SEKISHO_SNAP_LENGTH", value_name = "BYTES")]
     snap_length: Option<u32>,
+    /// Write metrics to this file every five seconds, as Prometheus reads them
+    #[arg(long, env = "SEKISHO_METRICS", value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// Record what is captured in this file (pcapng): replayed, it gives the same
     #[arg(long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
@@ -48,6 +51,7 @@ impl Watch {
             interfaces: self.interfaces.clone(),
             ring_buffer: self.ring_buffer.clone(),
             snap_length: self.snap_length,
+            metrics: self.metrics.clone(),
             evidence: self.evidence.keys(),
             ..self.verdict.keys(&self.common)
         }

@@ -11,7 +11,7 @@ mod worker;
 pub use analyst::{Analyst, Options, Outgrown};
 pub use relief::{Relief, ReliefNotice};
 pub use replay::{count, replay};
-pub use summary::{summarize, summarize_watch};
+pub use summary::{summarize, summarize_watch, tally};
 pub use watch::{Delays, Moment, watch};
 pub use what_if::{Change, WhatIf, what_if};
 pub use worker::{Outbox, Position, Reported, Reports, Run, Worker, WorkerCounters};

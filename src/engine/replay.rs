@@ -86,7 +86,7 @@ fn on_this_thread<S: Source>(
             Polled::End => {}
         }
         first += batch.heads.len() as u64;
-        portions.reports.flows = worker.flows();
+        portions.reports.counted = worker.counters();
         portions.hand_over();
         let is_over = portions.is_over;
         reports = portions.reports;
@@ -99,6 +99,7 @@ fn on_this_thread<S: Source>(
     let mut portions =
         Portions { reports, take: |reports: &_| take(source, reports), is_over: false };
     worker.finish(&mut portions);
+    portions.reports.counted = worker.counters();
     portions.hand_over();
     (worker.counters(), outcome)
 }
@@ -186,11 +187,7 @@ fn on_workers<S: Source>(
         }
         let (mut under_way, mut spare, mut first) = (VecDeque::new(), Vec::new(), 0);
         let collect = |under_way: &mut VecDeque<Load>| {
-            let mut outbox = Reports::default();
-            for (_, from_worker, _) in &crew {
-                from_worker.recv().into_iter().for_each(|reports| outbox.join(reports));
-            }
-            outbox.sort();
+            let outbox = joined(crew.iter().map(|(_, from_worker, _)| from_worker));
             let load = under_way.pop_front();
             let frames = load.as_ref().map_or(0, Load::frames);
             (outbox, frames, load.and_then(Load::into_batch))
@@ -211,8 +208,11 @@ fn on_workers<S: Source>(
                 Ok(Polled::End) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            // While nothing comes, nothing is held back.
-            let ahead = if let Load::Frames(..) = load { IN_FLIGHT - 1 } else { 0 };
+            // While no more waits, nothing is held back.
+            let ahead = match &load {
+                Load::Frames(_, batch) if !batch.is_all => IN_FLIGHT - 1,
+                Load::Frames(..) | Load::Idle(..) => 0,
+            };
             for (to_worker, _, _) in &crew {
                 // A worker hangs up only by panicking, and the scope hands that on.
                 let _ = to_worker.send(load.clone());
@@ -234,29 +234,31 @@ fn on_workers<S: Source>(
             let _ = take(source, &reports);
             source.settle(frames);
         }
-        let mut last = Reports::default();
-        let mut counters = WorkerCounters::default();
-        for (number, (to_worker, from_worker, thread)) in crew.into_iter().enumerate() {
+        let mut from_workers = Vec::new();
+        for (to_worker, from_worker, thread) in crew {
             drop(to_worker);
-            from_worker.recv().into_iter().for_each(|reports| last.join(reports));
-            match thread.join() {
-                // All have read all frames.
-                Ok(own) if number == 0 => counters = own,
-                Ok(own) => counters.join(&own),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+            from_workers.push((from_worker, thread));
         }
-        last.sort();
+        let last = joined(from_workers.iter().map(|(from_worker, _)| from_worker));
+        for (_, thread) in from_workers {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
         let _ = take(source, &last);
-        (counters, outcome)
+        (last.counted, outcome)
     })
 }
 
-fn work(
-    mut worker: Worker,
-    loads: &Receiver<Load>,
-    reports: &SyncSender<Reports>,
-) -> WorkerCounters {
+/// What each worker reports next, in the order of the input.
+fn joined<'r>(from_workers: impl Iterator<Item = &'r Receiver<Reports>>) -> Reports {
+    // All have read all frames: what the first counted of them is what all did.
+    let mut reported = from_workers.filter_map(|from_worker| from_worker.recv().ok());
+    let mut reports = reported.next().unwrap_or_default();
+    reported.for_each(|other| reports.join(other));
+    reports.sort();
+    reports
+}
+
+fn work(mut worker: Worker, loads: &Receiver<Load>, reports: &SyncSender<Reports>) {
     for load in loads {
         let mut outbox = Reports::default();
         match load {
@@ -266,16 +268,16 @@ fn work(
                 outbox.idle_at = Some(now);
             }
         }
-        outbox.flows = worker.flows();
+        outbox.counted = worker.counters();
         if reports.send(outbox).is_err() {
             break;
         }
     }
     let mut outbox = Reports::default();
     worker.finish(&mut outbox);
+    outbox.counted = worker.counters();
     // Nobody listens any more only when the analyst's thread is unwinding.
     let _ = reports.send(outbox);
-    worker.counters()
 }
 
 /// Reports of a kind handed over at a time: they stay in the second-level cache.

@@ -9,7 +9,8 @@ use crate::capture::{Counters, FileSource, Live};
 /// Gathers the summary of a finished replay.
 pub fn summarize(source: &FileSource, counted: &WorkerCounters, analyst: &Analyst) -> Summary {
     let warnings = source.notices().iter().map(ToString::to_string).collect();
-    summary(source.counters(), warnings, counted, analyst)
+    let top_senders = analyst.top_senders();
+    Summary { warnings, top_senders, ..tally(source.counters(), counted, analyst) }
 }
 
 /// Gathers the summary of a watch that has ended.
@@ -18,18 +19,14 @@ pub fn summarize_watch(
     (counted, delays): &(WorkerCounters, Delays),
     analyst: &Analyst,
 ) -> Summary {
-    let millis = |share| delays.quantile(share).as_secs_f64() * 1000.0;
+    let millis = |share: f64| delays.quantile(share).as_secs_f64() * 1000.0;
     let verdicts_after_ms = Some(VerdictDelays { half: millis(0.5), most: millis(0.99) });
-    let summary = summary(source.counters(), Vec::new(), counted, analyst);
-    Summary { verdicts_after_ms, ..summary }
+    let top_senders = analyst.top_senders();
+    Summary { verdicts_after_ms, top_senders, ..tally(source.counters(), counted, analyst) }
 }
 
-fn summary(
-    read: Counters,
-    warnings: Vec<String>,
-    counted: &WorkerCounters,
-    analyst: &Analyst,
-) -> Summary {
+/// What was counted until now: a summary without those who sent most.
+pub fn tally(read: Counters, counted: &WorkerCounters, analyst: &Analyst) -> Summary {
     let mut summary = Summary {
         schema: "sekisho.summary/1",
         files: read.files,
@@ -53,10 +50,9 @@ fn summary(
         flows_evicted: counted.flows.evicted,
         duplicates: counted.duplicates,
         tcp_rejected: counted.flows.rejected,
-        warnings,
         ..Summary::default()
     };
-    analyst.summarize(&mut summary);
+    analyst.tally(&mut summary);
     summary.health = Health {
         dropped: (read.dropped > 0).then(|| share(read.dropped, read.dropped + read.frames)),
         shed: (read.shed > 0).then(|| share(read.shed, read.dropped + read.frames)),

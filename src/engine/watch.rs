@@ -23,8 +23,8 @@ pub struct Moment<'a, S> {
     /// What there is to tell since the moment before. Alerts say what share of the frames was lost while
     /// their incident ran.
     pub records: Vec<Record>,
-    /// Flows held now.
-    pub flows: usize,
+    /// What workers have counted.
+    pub counted: &'a WorkerCounters,
     /// How long verdicts took.
     pub delays: &'a Delays,
 }
@@ -53,6 +53,21 @@ impl Delays {
     pub fn quantile(&self, share: f64) -> Duration {
         Duration::from_micros(self.0.value_at_quantile(share))
     }
+
+    /// Verdicts that took no longer than this, to two digits.
+    pub fn within(&self, limit: Duration) -> u64 {
+        self.0.count_between(0, u64::try_from(limit.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// All verdicts.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// All delays together, to two digits.
+    pub fn sum(&self) -> Duration {
+        Duration::from_micros((self.0.mean() * self.0.len() as f64) as u64)
+    }
 }
 
 /// Watches until `source` ends or `attend` breaks, and then closes all incidents. The day is left as it
@@ -72,12 +87,15 @@ pub fn watch<S: Live>(
         delays.note(source.clock(), reports);
         losses.note(source.now(), source.counters());
         let records = analyst.drain().map(|record| losses.mark(record)).collect();
-        attend(Moment { source, analyst, records, flows: reports.flows, delays: &delays })
+        let counted = &reports.counted;
+        attend(Moment { source, analyst, records, counted, delays: &delays })
     });
     analyst.close(ClosedBecause::Stopped);
     losses.note(source.now(), source.counters());
     let records = analyst.drain().map(|record| losses.mark(record)).collect();
-    let _ = attend(Moment { source, analyst, records, flows: 0, delays: &delays });
+    let nothing = WorkerCounters::default();
+    let counted = outcome.as_ref().unwrap_or(&nothing);
+    let _ = attend(Moment { source, analyst, records, counted, delays: &delays });
     outcome.map(|counters| (counters, delays))
 }
 

@@ -82,8 +82,8 @@ pub struct Reports {
     pub events: Vec<(Position, names::Event)>,
     /// What was claimed of machines.
     pub claims: Vec<(Position, Claim)>,
-    /// Flows held when this was reported, by those who reported it.
-    pub flows: usize,
+    /// What those who report had counted by then.
+    pub counted: WorkerCounters,
     /// How late it was, when the source had nothing to bring.
     pub idle_at: Option<Timestamp>,
 }
@@ -120,12 +120,12 @@ impl Reports {
         })
     }
 
-    /// Adds what other workers reported of the same frames.
+    /// Adds what another worker reported of the same frames.
     pub(super) fn join(&mut self, other: Self) {
         self.deltas.extend(other.deltas);
         self.events.extend(other.events);
         self.claims.extend(other.claims);
-        self.flows += other.flows;
+        self.counted.join(&other.counted);
         self.idle_at = self.idle_at.max(other.idle_at);
     }
 
@@ -136,7 +136,7 @@ impl Reports {
         self.claims.sort_by_key(|&(position, _)| position);
     }
 
-    /// Forgets what was reported; as many flows are held as before.
+    /// Forgets what was reported; what was counted stays.
     pub(super) fn clear(&mut self) {
         self.deltas.clear();
         self.events.clear();
@@ -160,7 +160,7 @@ impl Outbox for Reports {
 }
 
 /// What a worker has counted.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct WorkerCounters {
     /// Frames decoded to a segment.
     pub decoded: u64,
@@ -170,6 +170,8 @@ pub struct WorkerCounters {
     pub span: Option<(Timestamp, Timestamp)>,
     /// How often time was set back.
     pub turned_back: u64,
+    /// Flows held now, of this worker's shards.
+    pub held: usize,
     /// Segments that the mirror delivered again, of this worker's shards.
     pub duplicates: u64,
     /// The flow tables' own counters, of this worker's shards.
@@ -181,6 +183,7 @@ pub struct WorkerCounters {
 impl WorkerCounters {
     /// Adds what another worker, which read the same frames, counted of its own shards.
     pub fn join(&mut self, other: &Self) {
+        self.held += other.held;
         self.duplicates += other.duplicates;
         self.flows.add(&other.flows);
         self.names.add(&other.names);
@@ -415,11 +418,6 @@ impl Worker {
         self.pass(next, now, outbox);
     }
 
-    /// Flows held now.
-    pub fn flows(&self) -> usize {
-        self.shards.iter().flatten().map(|shard| shard.table.len()).sum()
-    }
-
     /// Ends all flows: there are no more frames.
     pub fn finish(&mut self, outbox: &mut impl Outbox) {
         let now = self.clock.now();
@@ -431,6 +429,7 @@ impl Worker {
         let mut counters = self.counters.clone();
         counters.turned_back = self.clock.turned_back();
         for shard in self.shards.iter().flatten() {
+            counters.held += shard.table.len();
             counters.flows.add(shard.table.counters());
             if let Some(names) = &shard.names {
                 counters.names.add(names.counters());

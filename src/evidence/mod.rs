@@ -203,10 +203,14 @@ impl Evidence {
 
     /// Fills in what was kept and what could not be. What is still to be said becomes a warning.
     pub fn sum_up(&mut self, summary: &mut Summary) {
-        summary.evidence =
-            Some(EvidenceTally { files_removed: self.shelf.folder.removed, ..self.shelf.tally });
+        summary.evidence = Some(self.tally());
         summary.health.evidence_lost = self.shelf.lost();
         summary.warnings.extend(self.take_notices().iter().map(ToString::to_string));
+    }
+
+    /// What was kept so far.
+    pub fn tally(&self) -> EvidenceTally {
+        EvidenceTally { files_removed: self.shelf.folder.removed, ..self.shelf.tally }
     }
 
     /// What there is to say since the last call.

@@ -1,8 +1,8 @@
 //! How an incident lives over days.
 
-use sekisho::alert::{Alert, Kind, Record};
+use sekisho::alert::{Alert, ClosedBecause, Kind, Record};
 use sekisho::config::{Keys, Settings};
-use sekisho::engine::Analyst;
+use sekisho::engine::{Analyst, Reports, WorkerCounters};
 use sekisho::flow::{Counters, FlowDelta};
 use sekisho::net::{Addr, Endpoint, Protocol};
 use sekisho::time::Timestamp;
@@ -82,3 +82,50 @@ fn one_find_over_many_destinations_lifts_the_threshold_once() {
     let [few, many] = [4, 100].map(threshold_after);
     assert!((few - many).abs() < 1.0, "{few} after four destinations, {many} after a hundred");
 }
+
+/// A link may fall silent at night, and for days: the day is ranked all the same, once its flows are over, and
+/// whoever sends next finds all as if it were ranked by his packet.
+#[test]
+fn a_day_ends_in_silence_as_it_does_with_a_packet() {
+    let story = |gap: u64, is_silence_told: bool| {
+        let mut analyst = Analyst::new(Settings::of(&Keys::default()).unwrap().analyst);
+        let (mut told, mut at_night) = (Vec::new(), 0);
+        for day in (0..12).map(|n| n * gap) {
+            for host in 1..20 {
+                send(&mut analyst, day, (host, [203, 0, 113, 1]), (u64::from(host), 300_000));
+            }
+            let bytes = if day == 10 * gap { 300_000_000 } else { 1_000_000 };
+            send(&mut analyst, day, (1, [203, 0, 113, 99]), (100, bytes));
+            told.extend(analyst.drain());
+            if is_silence_told {
+                let idle_at = Some(Timestamp::from_secs_nanos(NIGHT + day * 86_400, 0));
+                let held = Reports { idle_at, ..Reports::default() };
+                let counted = WorkerCounters { held: 1, ..WorkerCounters::default() };
+                analyst.take(&Reports { counted, ..held.clone() });
+                assert!(!analyst.drain().any(|record| {
+                    let is_ranking = matches!(record, Record::Ranking(_));
+                    told.push(record);
+                    is_ranking
+                }));
+                analyst.take(&held);
+                analyst.take(&held);
+                let rest: Vec<Record> = analyst.drain().collect();
+                at_night += rest.len();
+                told.extend(rest);
+            }
+        }
+        analyst.close(ClosedBecause::Eof);
+        analyst.rank_day();
+        told.extend(analyst.drain());
+        (format!("{told:#?}"), at_night, told.len())
+    };
+    for gap in [1, 2, 5] {
+        let (with, at_night, all) = story(gap, true);
+        let (without, none, _) = story(gap, false);
+        assert_eq!((at_night > 12, none), (true, 0), "{at_night} of {all}");
+        assert_eq!(with, without, "gap {gap}");
+    }
+}
+
+/// A quarter past the midnight after the first day of [`send`].
+const NIGHT: u64 = 1_773_014_400 + 900;

@@ -1,6 +1,8 @@
 //! Live capture, of real clients and servers in network namespaces. Needs root.
 
+mod kept;
 mod lab;
+mod metrics;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;

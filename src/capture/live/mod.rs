@@ -31,8 +31,10 @@ use self::backlog::Backlog;
 use self::error::{RING_MAX, RING_MIN};
 use self::opener::{Manner, Opener};
 use self::port::Port;
+pub use self::port::{Lost, PortStanding};
 use super::filter::Filter;
 use super::pcapng_writer::PcapngWriter;
+use super::reader::{BYTES_MAX, FRAMES_MAX};
 use super::{Counters, Live, Polled, Source};
 use crate::frame::Batch;
 use crate::time::Timestamp;
@@ -162,6 +164,11 @@ impl LiveSource {
     /// How many of the interfaces named are captured from now, and how many there are.
     pub fn open_ports(&self) -> (usize, usize) {
         (self.ports.iter().filter(|port| port.is_open()).count(), self.ports.len())
+    }
+
+    /// How each of the interfaces named stands.
+    pub fn ports(&self) -> impl Iterator<Item = PortStanding<'_>> {
+        self.ports.iter().map(Port::standing)
     }
 
     /// What happened to the interfaces since the last call.
@@ -302,6 +309,7 @@ impl Source for LiveSource {
         }
         self.count(batch);
         self.backlog.note(batch, self.now);
+        batch.is_all = batch.heads.len() * 2 < FRAMES_MAX && batch.bytes.len() * 2 < BYTES_MAX;
         self.record(|recording| recording.write(batch));
         Ok(Polled::Frames)
     }

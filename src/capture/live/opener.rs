@@ -134,4 +134,4 @@ pub(super) fn message(error: pcap::Error) -> String {
 const ANY: &str = "any";
 
 /// How long the kernel keeps frames back to hand over a block of them.
-pub(super) const BLOCK_MILLIS: i32 = 20;
+const BLOCK_MILLIS: i32 = 5;

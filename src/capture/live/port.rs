@@ -8,7 +8,7 @@ use super::super::reader::{BYTES_MAX, FRAMES_MAX};
 use super::clock;
 use super::error::Notice;
 use super::link::Link;
-use super::opener::{BLOCK_MILLIS, Opened, Refused, message};
+use super::opener::{Opened, Refused, message};
 use crate::frame::{Batch, Frame, FrameHead, LinkType};
 use crate::time::Timestamp;
 
@@ -63,11 +63,22 @@ struct Leaving {
 
 /// Frames that never reached us.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lost {
+pub struct Lost {
     /// The kernel's ring was full.
-    pub(super) ring: u64,
+    pub ring: u64,
     /// The interface or its driver dropped them.
-    pub(super) interface: u64,
+    pub interface: u64,
+}
+
+/// How an interface stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortStanding<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Is it captured from?
+    pub is_open: bool,
+    /// What was lost of it.
+    pub lost: Lost,
 }
 
 impl Lost {
@@ -102,6 +113,10 @@ impl Port {
 
     pub(super) fn is_open(&self) -> bool {
         matches!(&self.state, State::Open(handle) if handle.leaving.is_none())
+    }
+
+    pub(super) fn standing(&self) -> PortStanding<'_> {
+        PortStanding { name: &self.name, is_open: self.is_open(), lost: self.lost }
     }
 
     pub(super) fn set_asked(&mut self) {
@@ -316,8 +331,8 @@ const FRAMES_AT_ONCE: usize = 64;
 /// More than any link's header with its VLAN tags.
 const HEADER_MAX: u32 = 64;
 
-/// How long the kernel holds back frames, and as long again.
-const LAST_FRAMES: Duration = Duration::from_millis(2 * BLOCK_MILLIS as u64);
+/// Longer than the kernel holds back frames.
+const LAST_FRAMES: Duration = Duration::from_millis(40);
 
 /// Losses go on being said so often.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -81,6 +81,9 @@ pub struct Analyst {
     /// Was anything counted in this run on the day that is under way? Else its ranking was told already.
     #[serde(skip)]
     has_counted_today: bool,
+    /// Did the day before end in silence, and was nothing counted since?
+    #[serde(default)]
+    is_waiting: bool,
     #[serde(skip)]
     records: Vec<Record>,
 }
@@ -104,6 +107,7 @@ impl Analyst {
             rules: options.rules,
             clock: PacketClock::default(),
             has_counted_today: false,
+            is_waiting: false,
             records: Vec::new(),
         }
     }
@@ -129,7 +133,7 @@ impl Analyst {
         events.for_each(|(_, event)| self.hear(event));
         claims.for_each(|(_, claim)| self.hear_claim(claim));
         if let Some(now) = reports.idle_at {
-            self.advance(now);
+            self.pass(now, reports.counted.held == 0);
         }
     }
 
@@ -359,9 +363,27 @@ impl Analyst {
         let now = self.clock.now();
         let (day, is_another) = self.egress.day_of(now);
         self.advance(now);
+        let was_waiting = std::mem::take(&mut self.is_waiting);
         if is_another {
+            if was_waiting {
+                self.egress.close_day(day, |_| {});
+            } else {
+                self.end_day(day);
+            }
+            self.freeze_budget(day);
+        }
+    }
+
+    /// Lets time pass in silence. A day that is over ends without anything of another, once all flows of it
+    /// are over too: what they still had to say belongs to it.
+    fn pass(&mut self, now: Timestamp, is_all_over: bool) {
+        self.advance(now);
+        let (day, _) = self.egress.day_of(now);
+        if is_all_over && self.has_counted_today && day > self.egress.day() {
+            self.clock.advance(now);
             self.end_day(day);
             self.freeze_budget(day);
+            self.is_waiting = true;
         }
     }
 
@@ -514,6 +536,12 @@ impl Analyst {
 
     /// Fills in what the analyst knows of the run.
     pub fn summarize(&self, summary: &mut Summary) {
+        self.tally(summary);
+        summary.top_senders = self.top_senders();
+    }
+
+    /// Fills in what the analyst knows of the run, but for those who sent most.
+    pub fn tally(&self, summary: &mut Summary) {
         let totals = self.egress.totals();
         summary.internal = self.egress.internal().nets().iter().map(ToString::to_string).collect();
         summary.timezone = self.egress.zone_name().to_owned();
@@ -535,10 +563,10 @@ impl Analyst {
         summary.threshold_bits = self.threshold();
         summary.alerts = self.incidents.paged();
         summary.silenced = self.incidents.silenced_now();
-        summary.top_senders = self.top_senders();
     }
 
-    fn top_senders(&self) -> Vec<TopSender> {
+    /// Hosts that sent most, largest first.
+    pub(super) fn top_senders(&self) -> Vec<TopSender> {
         let mut hosts: Vec<&egress::Host> =
             self.egress.hosts().filter(|host| host.total_out().sent > 0).collect();
         let place = |host: &egress::Host| {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -264,6 +264,22 @@ impl Watch {
                 return record;
             }
         }
+    }
+
+    /// Waits until something can be seen from outside.
+    pub(super) fn sees(&mut self, mut is_so: impl FnMut() -> bool) {
+        let turn = Duration::from_millis(50);
+        for _ in 0..PATIENCE.as_millis() / turn.as_millis() {
+            if is_so() {
+                return;
+            }
+            match self.log.recv_timeout(turn) {
+                Ok(line) => self.logged.push(line),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        panic!("not seen; logged {:#?}", self.logged);
     }
 
     /// Waits for the end. Answers all records, the rest of the log is in `logged`.
