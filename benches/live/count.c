@@ -30,7 +30,7 @@ int main(int argc, char **argv)
 	pcap_t *ring = pcap_create(argv[1], error);
 	pcap_set_promisc(ring, 1);
 	pcap_set_snaplen(ring, 16384);
-	pcap_set_timeout(ring, 20);
+	pcap_set_timeout(ring, 5);
 	pcap_set_buffer_size(ring, atoi(argv[2]) << 20);
 	if (pcap_activate(ring) || pcap_setnonblock(ring, 1, error)) {
 		pcap_perror(ring, argv[1]);

@@ -7,7 +7,7 @@
 Makes two network namespaces of its own, joined by a cable without addresses, and removes them. The sender has
 one core, the tool the other. Rate 0 is as fast as the sender can. What is compared: packets that reached the
 interface and were neither seen nor reported as lost (must be none), those lost, and user and system time of
-the tool for each packet, for `sekisho` also by thread (`sekisho` reads and judges, the others count). Needs root, iproute2, a C compiler and libpcap; nfpcapd where it is to be compared.
+the tool for each packet, for `sekisho` (and `evidence`: the same with `--evidence`) also by thread (`sekisho` reads and judges, the others count). Needs root, iproute2, a C compiler and libpcap; nfpcapd where it is to be compared.
 """
 
 import argparse
@@ -73,6 +73,7 @@ def tools(sekisho, workers, folder):
     every = {
         "ring": ([f"{folder}/count", "in", str(RING_MIB)], ours),
         "sekisho": ([*watch, "--workers", str(workers)], ours),
+        "evidence": ([*watch, "--workers", str(workers), "--evidence", f"{folder}/evidence"], ours),
     }
     if shutil.which("nfpcapd"):
         every["nfpcapd"] = (["nfpcapd", "-i", "in", "-b", str(RING_MIB), "-w", folder], nfpcapd)

@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
 """Churns flows, hosts and names over a veth pair for a while, and says what `sekisho watch` holds and how late it is.
 
-    benches/live/soak.py [--minutes 30] [--sekisho target/release/sekisho] [--memory 256MB] [--rate 5000]
+    benches/live/soak.py [--minutes 30] [--sekisho target/release/sekisho] [--memory 230MB] [--rate 10000]
 
 Every flow has a new name, asked for and answered, and is a whole conversation over TCP; every fiftieth has a new host. So
-all tables fill and go on being full. A line each ten seconds: resident memory, and what the status line says of packets,
-hosts and flows, and of how long verdicts took after their packets (half of them, and 99 %). At the end: how much memory grew
-in the second half, and what was lost. Makes two network namespaces of its own and removes them; needs root and iproute2.
+all tables fill and go on being full; the least memory that there may be makes that soon. A line each ten seconds, of the metrics:
+resident memory, CPU time a packet, how full the tables are, what was evicted and lost, and the share of the verdicts that came within a
+second of their packets. At the end: how much memory grew in the last two thirds, and what the summary says. Makes two network namespaces of its own and removes them; needs root and iproute2.
 """
 
 import argparse
 import json
 import os
 import random
-import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -88,58 +88,67 @@ def send(rate, until):
     print(json.dumps({"sent": sent, "flows": flows}))
 
 
-def resident(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+def samples(file):
+    """The numbers of a page of metrics, by series."""
+    lines = (line for line in file.read_text().splitlines() if not line.startswith("#"))
+    return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def standing(page):
+    """What of a page is told."""
+    delays = "sekisho_verdict_delay_seconds"
+    fill = {series.split('"')[1]: held / page[series.replace("entries", "entries_max")]
+            for series, held in page.items() if series.startswith("sekisho_table_entries{")}
+    return {
+        "resident_mib": round(page["process_resident_memory_bytes"] / 2**20, 1),
+        "cpu_ns_per_packet": round(page["process_cpu_seconds_total"] * 1e9 / max(page["sekisho_packets_total"], 1)),
+        "full": {table: round(share, 2) for table, share in fill.items()},
+        "evicted": {series.split('"')[1]: int(value) for series, value in page.items() if "evicted_total" in series},
+        "lost": int(sum(value for series, value in page.items() if "dropped_packets" in series)),
+        "within_1s": round(page[delays + '_bucket{le="1"}'] / max(page[delays + "_count"], 1), 4),
+    }
 
 
 def main():
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--minutes", type=float, default=30)
     words.add_argument("--sekisho", default=str(ROOT / "target/release/sekisho"))
-    words.add_argument("--memory", default="256MB")
-    words.add_argument("--rate", type=float, default=5000, help="packets a second, if the sender can")
+    words.add_argument("--memory", default="230MB")
+    words.add_argument("--rate", type=float, default=10000, help="packets a second, if the sender can")
     words.add_argument("--send", type=float, help=argparse.SUPPRESS)
     asked = words.parse_args()
     if asked.send:
         return send(asked.rate, time.monotonic() + asked.send)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    seconds, status, lines = asked.minutes * 60, {"line": ""}, []
-
-    def read(pipe):
-        for line in pipe:
-            if "interfaces," in line:
-                status["line"] = line
-            else:
-                print(line, end="", file=sys.stderr)
+    seconds, lines = asked.minutes * 60, []
+    folder = tempfile.TemporaryDirectory()
+    metrics = Path(folder.name) / "sekisho.prom"
 
     try:
         connect()
         inside = ["ip", "netns", "exec", RECEIVER]
-        watch = [asked.sekisho, "watch", "-i", "in", "--format", "json", "--memory", asked.memory]
-        tool = subprocess.Popen([*inside, *watch], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        watch = [asked.sekisho, "watch", "-i", "in", "--format", "json", "--memory", asked.memory, "--quiet",
+                 "--metrics", str(metrics)]
+        tool = subprocess.Popen([*inside, *watch], stdout=subprocess.PIPE, text=True)
         told = []
         threading.Thread(target=lambda: told.extend(tool.stdout), daemon=True).start()
-        threading.Thread(target=read, args=(tool.stderr,), daemon=True).start()
         sender = subprocess.Popen(["ip", "netns", "exec", SENDER, sys.executable, __file__, "--rate",
                                    str(asked.rate), "--send", str(seconds)], stdout=subprocess.PIPE, text=True)
         started = time.monotonic()
         while sender.poll() is None:
             time.sleep(10)
-            now, found = time.monotonic() - started, {}
-            for key, form in {"pps": r"(\d+) packets/s", "hosts": r"(\d+) hosts", "flows": r"(\d+) flows",
-                              "p50_ms": r"verdicts after (\d+) ms", "p99_ms": r"99 % within (\d+) ms"}.items():
-                if match := re.search(form, status["line"]):
-                    found[key] = int(match[1])
-            lines.append((now, resident(tool.pid)))
-            print(json.dumps({"secs": round(now), "resident_mib": round(lines[-1][1], 1), **found}), flush=True)
+            now, page = time.monotonic() - started, samples(metrics)
+            if page:
+                lines.append((now, standing(page)))
+                print(json.dumps({"secs": round(now), **lines[-1][1]}), flush=True)
         tool.send_signal(signal.SIGTERM)
         tool.wait(60)
         time.sleep(0.5)
         summary = json.loads(told[-1])
-        half = [mib for at, mib in lines if at >= seconds / 2]
+        late = [line["resident_mib"] for at, line in lines if at >= seconds / 3]
         keys = ["packets", "packets_dropped", "hosts_evicted", "flows", "flows_evicted", "verdicts_after_ms"]
-        print(json.dumps({"sent": json.loads(sender.stdout.read()), "growth_mib_2nd_half": round(half[-1] - half[0], 1),
-                          "most_mib": round(max(mib for _, mib in lines), 1),
+        print(json.dumps({"sent": json.loads(sender.stdout.read()), "growth_mib_last_2_thirds": round(late[-1] - late[0], 1),
+                          "least_most_mib": [min(late), max(late)],
                           **{key: summary.get(key) for key in keys}}))
     finally:
         disconnect()
