@@ -172,6 +172,7 @@ fn tables(page: &mut Page, figures: &Figures<'_>) {
         ("hosts", summary.hosts_evicted),
         ("pairs", summary.pairs_evicted),
         ("channels", summary.channels_evicted),
+        ("incidents", summary.incidents_evicted),
     ] {
         page.sample(name, &[("table", table)], evicted);
     }

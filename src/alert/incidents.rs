@@ -1,7 +1,7 @@
 //! Incidents as they live: opened once, updated when it matters, closed when quiet.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ pub struct Options {
     /// Days after it closed within which the same pair re-opens its incident, once it has sent four times as
     /// much in all.
     pub reopen_within_days: i32,
-    /// Hosts that are ranked at most, and peaks of a day that are kept; of more, the least of a few goes.
+    /// Hosts that are ranked at most, and as many peaks of a day and closed incidents; of more the least of a few
+    /// goes, and the incident that closed longest ago.
     pub hosts_max: usize,
     /// The sensor's name.
     pub sensor: String,
@@ -121,6 +122,9 @@ pub struct Incidents {
     budget: Budget,
     incidents: BTreeMap<Key, Incident>,
     open: BTreeSet<Key>,
+    /// Those that closed, the longest ago first; some again, or gone since.
+    #[serde(default)]
+    closed: VecDeque<Key>,
     /// No open incident can have been quiet for long enough before this.
     next_close: Timestamp,
     /// Largest score today of each incident that there is, or could be, and the threshold it was above.
@@ -141,6 +145,9 @@ pub struct Incidents {
     /// Of this run.
     #[serde(skip)]
     paged: u64,
+    /// Closed incidents, hosts of the ranking and peaks that made room for others, in this run.
+    #[serde(skip)]
+    forgotten: u64,
 }
 
 impl Incidents {
@@ -151,6 +158,7 @@ impl Incidents {
             options,
             incidents: BTreeMap::new(),
             open: BTreeSet::new(),
+            closed: VecDeque::new(),
             next_close: Timestamp::MAX,
             peaks: IndexMap::default(),
             allowed: BTreeSet::new(),
@@ -159,6 +167,7 @@ impl Incidents {
             silenced: Tally::default(),
             silenced_now: Tally::default(),
             paged: 0,
+            forgotten: 0,
         }
     }
 
@@ -191,6 +200,11 @@ impl Incidents {
     /// Incidents that have paged so far.
     pub fn paged(&self) -> u64 {
         self.paged
+    }
+
+    /// Closed incidents, hosts of the ranking and peaks that made room for others, in this run.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Incidents that are open.
@@ -265,6 +279,9 @@ impl Incidents {
         };
         let incident = match kind {
             Kind::Open | Kind::Reopen => {
+                if kind == Kind::Open {
+                    self.make_room();
+                }
                 self.open.insert(key);
                 self.next_close =
                     self.next_close.min(scene.last_at().plus(self.options.quiet_after));
@@ -467,6 +484,7 @@ impl Incidents {
         let open = &self.open;
         self.incidents
             .retain(|key, incident| open.contains(key) || day.since(incident.closed_on) <= keep);
+        self.closed.retain(|key| self.incidents.contains_key(key));
         ranked(std::mem::take(&mut self.best), day, text_of)
     }
 
@@ -555,7 +573,13 @@ impl Incidents {
         let own = worth(&(finding.score, alarmed_at));
         if finding.passes_gate
             && !self.allowed.contains(&key)
-            && has_room(&mut self.peaks, &key, (max, &mut self.hands.0), (worth, own))
+            && has_room(
+                &mut self.peaks,
+                &key,
+                (max, &mut self.hands.0),
+                (worth, own),
+                &mut self.forgotten,
+            )
         {
             // One for an incident: what a host sent to many is found again with each of them.
             self.peak(key, finding.score, alarmed_at);
@@ -564,9 +588,14 @@ impl Incidents {
         let own = (finding.score, finding.bytes());
         let is_better = known.is_none_or(|best| own > best.worth());
         let alerted = known.is_some_and(|best| best.alerted);
-        let worth = |best: &Best| (best.alerted, best.worth());
         if is_better
-            && has_room(&mut self.best, &host, (max, &mut self.hands.1), (worth, (alerted, own)))
+            && has_room(
+                &mut self.best,
+                &host,
+                (max, &mut self.hands.1),
+                (Best::worth, own),
+                &mut self.forgotten,
+            )
         {
             let addr = scene.addr();
             let silenced = silence.cloned();
@@ -576,8 +605,19 @@ impl Incidents {
         }
     }
 
+    /// Forgets what closed longest ago while there is more than there may be.
+    fn make_room(&mut self) {
+        while self.incidents.len() >= self.options.hosts_max
+            && let Some(key) = self.closed.pop_front()
+        {
+            let is_gone = !self.open.contains(&key) && self.incidents.remove(&key).is_some();
+            self.forgotten += u64::from(is_gone);
+        }
+    }
+
     fn close(&mut self, key: &Key, because: ClosedBecause) -> Option<Alert> {
         self.open.remove(key);
+        self.closed.push_back(*key);
         let incident = self.incidents.get_mut(key)?;
         incident.close();
         let time = match because {
@@ -603,13 +643,16 @@ fn has_room<K: Hash + Eq, V, W: Ord>(
     key: &K,
     (max, hand): (usize, &mut Hand),
     (worth, own): (impl Fn(&V) -> W, W),
+    forgotten: &mut u64,
 ) -> bool {
     if map.len() < max || map.contains_key(key) {
         return true;
     }
     let least = hand.next(map.len()).min_by_key(|&place| worth(&map[place]));
     let least = least.filter(|&place| worth(&map[place]) < own);
-    least.and_then(|place| map.swap_remove_index(place)).is_some()
+    let is_made = least.and_then(|place| map.swap_remove_index(place)).is_some();
+    *forgotten += u64::from(is_made);
+    is_made
 }
 
 /// Below the threshold by less than this, an incident is told at low severity.

@@ -80,6 +80,8 @@ pub struct Summary {
     pub pairs_evicted: u64,
     /// Pairs of host and domain, or of host and pinged address, forgotten because there were too many.
     pub channels_evicted: u64,
+    /// Closed incidents, hosts of the ranking and peaks of a day that made room for others.
+    pub incidents_evicted: u64,
     /// Bytes from inside to outside.
     pub bytes_out: u64,
     /// Bytes from outside to inside.

@@ -239,8 +239,10 @@ impl Lookups {
             None => {
                 if self.domains.len() >= Self::DOMAINS_MAX {
                     let sample = self.hand.next(self.domains.len());
-                    let oldest = sample.min_by_key(|&place| self.domains[place].last_at);
-                    oldest.map(|place| self.domains.swap_remove_index(place));
+                    // As of channels: a flood of domains hides none that is told more.
+                    let worth = |shared: &Shared| (shared.told(), shared.last_at);
+                    let least = sample.min_by_key(|&place| worth(&self.domains[place]));
+                    least.map(|place| self.domains.swap_remove_index(place));
                 }
                 self.domains
                     .entry(owner)

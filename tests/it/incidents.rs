@@ -129,3 +129,44 @@ fn a_day_ends_in_silence_as_it_does_with_a_packet() {
 
 /// A quarter past the midnight after the first day of [`send`].
 const NIGHT: u64 = 1_773_014_400 + 900;
+
+/// Hosts that come by the thousand, each with an upload that is told, must take no more memory than there may be, and
+/// hide nobody who sends more.
+#[test]
+fn a_crowd_of_incidents_is_bounded_and_hides_nobody() {
+    const MOST: usize = 100;
+    let mut options = Settings::of(&Keys::default()).unwrap().analyst;
+    options.alert.hosts_max = MOST;
+    let mut analyst = Analyst::new(options);
+    let mut told = 0;
+    for number in 0..2000u64 {
+        let host = [10, 1, (number >> 8) as u8, number as u8];
+        let bytes = if number == 1000 { 900_000_000 } else { 100_000_000 + number };
+        // Far enough apart that the ones before have closed.
+        upload(&mut analyst, host, (number * 40, bytes));
+        let alerts = analyst.drain().filter(|record| matches!(record, Record::Alert(_)));
+        told += alerts.count();
+    }
+    analyst.rank_day();
+    let days = analyst.drain().filter_map(|record| match record {
+        Record::Ranking(entry) => Some(*entry),
+        Record::Alert(_) | Record::Silenced(_) | Record::Summary(_) => None,
+    });
+    let ranked: Vec<_> = days.collect();
+    assert!(told > 1000, "{told}");
+    assert_eq!(ranked.len(), MOST);
+    assert_eq!(ranked[0].host, Addr::from_v4([10, 1, 3, 232]));
+    let mut summary = sekisho::alert::Summary::default();
+    analyst.summarize(&mut summary);
+    assert!(summary.incidents_evicted > 2000, "{}", summary.incidents_evicted);
+}
+
+/// Folds one flow to a place of the host's own, so many seconds after midnight.
+fn upload(analyst: &mut Analyst, host: [u8; 4], (second, bytes): (u64, u64)) {
+    let end = |addr: [u8; 4], port| Endpoint { addr: Addr::from_v4(addr), port };
+    let at = Timestamp::from_secs_nanos(1_773_014_400 + second, 0);
+    let [.., high, low] = host;
+    let (from, to) = (end(host, 50_000), end([198, 18, high, low], 443));
+    let out = [counters(bytes), Counters::default()];
+    analyst.fold([&FlowDelta::new(from, to, Protocol::TCP, at, out)]);
+}

@@ -548,6 +548,7 @@ impl Analyst {
         summary.hosts = self.egress.hosts().filter(|host| host.was_seen()).count();
         summary.hosts_evicted = totals.hosts_evicted;
         summary.pairs_evicted = totals.pairs_evicted;
+        summary.incidents_evicted = self.incidents.forgotten();
         summary.channels_evicted = self.lookups.channels().evicted()
             + self.echoes.channels().evicted()
             + self.egress.intakes().evicted();
