@@ -213,6 +213,30 @@ fn bad_rules_change_nothing() {
     assert_eq!(after["destination"]["category"], "paste");
 }
 
+/// A limit that somebody sets while an upload runs, which would pass without it, is in force at once.
+#[test]
+fn a_limit_counts_from_when_it_is_read() {
+    let Some(lab) = Lab::new() else { return };
+    let rules = tempfile::tempdir().unwrap();
+    fs::write(rules.path().join("defaults.yaml"), "budget_per_day: 1\n").unwrap();
+    let _server = lab.server();
+    let folder = rules.path().to_str().unwrap();
+    let mut watch = Watch::start(&lab.outside, &["-i", "tap0", "--rules", folder]);
+    watch.hears("tap0: capturing");
+    let _upload = lab.upload(Path::new("/dev/zero"), 1);
+    let limit = format!(
+        "thresholds:\n  - name: hardly anything\n    owner: soc\n    reason: a test\n    \
+         to: [{OUTSIDE}]\n    bytes_per_day: 2MB\n"
+    );
+    fs::write(rules.path().join("thresholds.yaml"), limit).unwrap();
+    watch.process.signal("-HUP");
+    watch.hears("rules reloaded");
+    let alert = watch.tells(is_paging);
+    let limit = alert["why"].as_array().unwrap().iter().find(|why| why["term"] == "limit");
+    assert_eq!(limit.unwrap()["values"]["rule"], "hardly anything", "{alert}");
+    assert!(count(&alert, "bytes_out") < 10_000_000, "{alert}");
+}
+
 /// A tunnel of the real tool: told under its domain, by what its names say, and not as bytes to a server.
 #[test]
 fn a_tunnel_in_names_is_told_while_it_runs() {
