@@ -150,6 +150,19 @@ pub struct Incidents {
     forgotten: u64,
 }
 
+/// Memory of a host of the ranking, a peak and a closed incident, in bytes, with room to grow: what there may be of
+/// [`Options::hosts_max`].
+pub const HOST_BYTES: usize =
+    (size_of::<Best>() + size_of::<(Key, Bits, Option<Bits>)>() + 2 * MAP_ENTRY) * 3 / 2
+        + size_of::<(Key, Incident)>()
+        + INCIDENT_HEAP;
+
+/// Key, hash and index of an entry in an ordered map.
+const MAP_ENTRY: usize = 56;
+
+/// What an incident holds beside its own structure, as most do: a few flows, addresses, revisions, names.
+const INCIDENT_HEAP: usize = 1024;
+
 impl Incidents {
     /// None yet.
     pub fn new(options: Options) -> Self {

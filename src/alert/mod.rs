@@ -12,7 +12,7 @@ mod text;
 mod wishes;
 
 pub use budget::Budget;
-pub use incidents::{Incidents, Labels, MachineFacts, Options, Settled, Verdict};
+pub use incidents::{HOST_BYTES, Incidents, Labels, MachineFacts, Options, Settled, Verdict};
 pub use ranking::RankingEntry;
 pub use record::{
     Alert, ClosedBecause, Counterfactual, DestinationFacts, FlowFacts, Health, HostFacts, Kind,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{baseline, covert, egress, flow};
+use crate::{alert, baseline, covert, egress, flow};
 
 /// Limits of memory: how many of each are kept at most.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +52,7 @@ impl Limits {
             (each(today.pairs_max), each(past.pairs_max), each(past.destinations_max));
         let host = egress::HOST_BYTES
             + baseline::HOST_BYTES
+            + alert::HOST_BYTES
             + pairs * egress::PAIR_BYTES
             + remembered * baseline::PAIR_BYTES
             + destinations * baseline::DESTINATION_BYTES;
@@ -94,7 +95,7 @@ mod tests {
             let limits = limits(mib);
             let sum = [
                 (limits.flows_max, flow::FLOW_BYTES),
-                (limits.hosts_max, egress::HOST_BYTES + baseline::HOST_BYTES),
+                (limits.hosts_max, egress::HOST_BYTES + baseline::HOST_BYTES + alert::HOST_BYTES),
                 (limits.pairs_max, egress::PAIR_BYTES),
                 (limits.pairs_remembered_max, baseline::PAIR_BYTES),
                 (limits.destinations_max, baseline::DESTINATION_BYTES),
