@@ -236,15 +236,16 @@ impl Host {
         let today = &mut self.today;
         today.bytes_out += out.sent;
         pair.add(delta, side);
+        let initiator = pair.initiator_of(delta);
         let kind = pair.class();
         let class = kind as usize;
-        if pair.is_young && delta.initiator == side {
+        if pair.is_young && initiator == side {
             today.young_out[class] += out.sent;
             if pair.clipped.is_none() {
                 today.young_clipped[class] += out.sent;
             }
         }
-        if delta.initiator != side {
+        if initiator != side {
             today.served_out += out.sent;
             if pair.clipped.is_none() {
                 today.served_clipped += out.sent;

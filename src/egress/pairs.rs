@@ -201,14 +201,22 @@ impl Pair {
         self.out.add(out);
         self.receive(delta.sent_by(side.other()));
         self.last_at = self.last_at.max(delta.last_at);
-        if delta.initiator != side {
+        let (key, initiator) = (delta.key, self.initiator_of(delta));
+        if initiator != side {
             self.served += out.sent;
         }
-        let (key, initiator) = (delta.key, delta.initiator);
         self.keep_flow(FlowBytes { key, side, initiator, bytes_out: out.sent });
         if self.clipped.is_none() {
             self.taught[self.class() as usize] = self.out.sent;
         }
+    }
+
+    /// The side that opened a flow. A sensor that starts again in the middle of one can only guess, but what it
+    /// kept may know.
+    pub(super) fn initiator_of(&self, delta: &FlowDelta) -> Sender {
+        let is_it = |known: &&FlowBytes| known.key == delta.key;
+        let known = || self.flows.iter().find(is_it).map(|known| known.initiator);
+        delta.initiator_inferred.then(known).flatten().unwrap_or(delta.initiator)
     }
 
     /// Keeps the largest flows as evidence.
@@ -530,3 +538,38 @@ const FLOWS_KEPT: usize = 4;
 
 /// Pairs looked at to find one to forget.
 const FORGET_SAMPLE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Endpoint;
+
+    /// What was seen to open is not guessed anew by a sensor that starts again; where nothing is known, the guess counts.
+    #[test]
+    fn a_guess_gives_way_to_what_was_seen() {
+        let end = |ip, port| Endpoint { addr: Addr::from_v4(ip), port };
+        let (host, peer) = (end([10, 0, 0, 1], 50_000), end([198, 51, 100, 7], 50_000));
+        let sent = Counters { sent: 1_000_000, packets: 700, ..Counters::default() };
+        let at = Timestamp::from_secs_nanos(1_000_000, 0);
+        let opened_by = |[source, destination]: [Endpoint; 2], [out, back]: [Counters; 2]| {
+            FlowDelta::new(source, destination, Protocol::TCP, at, [out, back])
+        };
+        let seen = opened_by([host, peer], [sent, Counters::default()]);
+        let guessed = FlowDelta {
+            initiator_inferred: true,
+            ..opened_by([peer, host], [Counters::default(), sent])
+        };
+        let pair = || Pair::new(0, Destination::of_address(peer.addr), (at, at), false);
+        let side = seen.initiator;
+
+        let mut alone = pair();
+        alone.add(&guessed, side);
+        assert_eq!(alone.served, 1_000_000);
+
+        let mut known = pair();
+        known.add(&seen, side);
+        known.add(&guessed, side);
+        assert_eq!((known.served, known.out.sent), (0, 2_000_000));
+        assert_eq!(known.flows[0].initiator, side);
+    }
+}

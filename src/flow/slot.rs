@@ -1,5 +1,6 @@
 //! A flow as the table holds it: in short where its account is simple, as nearly all are.
 
+use std::cmp::Ordering;
 use std::num::NonZeroU16;
 
 use crate::arena::NIL;
@@ -684,8 +685,9 @@ impl Short {
 }
 
 impl Initiator {
-    /// The end that opened the flow: by SYN, or who asks for an echo, else the end whose port is not a
-    /// well-known one, else the one who was heard first.
+    /// The end that opened the flow: by SYN, or who asks for an echo; else the end whose port is not a
+    /// well-known one; in the middle of a connection the end whose port is one of those that systems give to
+    /// clients; else the one who was heard first.
     fn of(key: &FlowKey, sender: Sender, segment: &Segment<'_>) -> Self {
         let opener = match (segment.tcp, key.protocol, segment.transport.first()) {
             (Some(tcp), _, _) if tcp.has(Tcp::SYN | Tcp::ACK) => Some(sender.other()),
@@ -699,12 +701,16 @@ impl Initiator {
             Some(Sender::High) => return Self::SeenHigh,
             None => {}
         }
-        let is_well_known = |end: Endpoint| (1..1024).contains(&end.port);
-        match (is_well_known(key.low), is_well_known(key.high), sender) {
-            (true, false, _) => Self::InferredHigh,
-            (false, true, _) => Self::InferredLow,
-            (_, _, Sender::High) => Self::InferredHigh,
-            (_, _, Sender::Low) => Self::InferredLow,
+        // Of UDP the first datagram may well be the first that was sent.
+        let is_under_way = segment.tcp.is_some();
+        let class = |end: Endpoint| match end.port {
+            1..1024 => 0,
+            EPHEMERAL.. if is_under_way => 2,
+            _ => 1,
+        };
+        match (class(key.low).cmp(&class(key.high)), sender) {
+            (Ordering::Less, _) | (Ordering::Equal, Sender::High) => Self::InferredHigh,
+            (Ordering::Greater, _) | (Ordering::Equal, Sender::Low) => Self::InferredLow,
         }
     }
 }
@@ -749,6 +755,9 @@ pub const SHOWN_ALWAYS: u8 = 63;
 
 /// What to [tell the table](super::FlowTable::set_shown) when no more payload is to be shown.
 pub const SHOWN_NO_MORE: u8 = 62;
+
+/// The first port that systems give to clients: Linux has 32768 to 60999, others what RFC 6335 says, from 49152.
+const EPHEMERAL: u16 = 32768;
 
 /// Bytes from which an end's account is not held in short.
 const SHORT_MAX: u32 = 1 << 31;

@@ -577,7 +577,47 @@ const EVICTION_SAMPLE: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Tcp;
     use crate::net::Addr;
+
+    /// A sensor that begins in the middle of a connection takes the same end for the client whichever it hears first.
+    #[test]
+    fn a_connection_under_way_has_one_client() {
+        let outside = |port| Endpoint { addr: Addr::from_v4([198, 51, 100, 7]), port };
+        let inside = |port| Endpoint { addr: Addr::from_v4([10, 0, 0, 1]), port };
+        for (client, server) in [
+            (inside(49_890), outside(8080)),
+            (inside(5000), outside(443)),
+            (outside(32_768), inside(3306)),
+            (outside(40_000), inside(22)),
+        ] {
+            for (source, destination) in [(client, server), (server, client)] {
+                let mut table = FlowTable::new(Options::default(), Subnets::private());
+                let segment = Segment {
+                    source,
+                    destination,
+                    protocol: Protocol::TCP,
+                    vlan: None,
+                    tunnel: None,
+                    ip_len: 40,
+                    identification: 0,
+                    hop_limit: 64,
+                    transport: &[0; 20],
+                    payload_len: 0,
+                    header_len: 20,
+                    tcp: Some(Tcp { seq: 1, ack: 1, flags: Tcp::ACK, header_len: 20, window: 1 }),
+                    fragment: None,
+                };
+                let (now, mut told) = (Timestamp::from_secs_nanos(1_000_000, 0), None);
+                let place = table.place(&segment);
+                table.observe(now, &segment, place, false, &mut |_| {});
+                table.end_all(now, FlowEnd::Eof, &mut |delta| told = Some(delta));
+                let told = told.unwrap();
+                assert_eq!(told.key.end(told.initiator), client);
+                assert!(told.initiator_inferred);
+            }
+        }
+    }
 
     /// Who was asked for an echo did not open the flow, even where the question was not captured.
     #[test]
