@@ -464,6 +464,7 @@ impl Facts {
             transport: largest.map(|flow| flow.key.protocol.to_string()),
             service: who.and_then(|who| who.service),
             client: who.and_then(|who| who.client.as_deref()).map(str::to_owned),
+            recipients: who.map(|who| who.recipients).filter(|&count| count > 0),
             initiator: match largest {
                 Some(flow) if flow.initiator != flow.side => "destination",
                 Some(_) | None => "host",

@@ -179,6 +179,8 @@ pub struct DestinationFacts {
     pub service: Option<Service>,
     /// Fingerprint of the client program, if known.
     pub client: Option<String>,
+    /// To how many the first mail of the latest flow is, as its sender says in clear text; null of anything else.
+    pub recipients: Option<u16>,
     /// Who opened the flows.
     pub initiator: &'static str,
     /// Does the name disagree with what the resolver said, or with the certificate? Null without a name.

@@ -38,6 +38,7 @@ fn flow(scope: Scope, host: Addr, peer: Addr, out: u64, back: u64) -> FlowRecord
         owner: None,
         name_mismatch: false,
         client: None,
+        recipients: None,
         vlan: None,
         tunnel: None,
         payload_out: out,

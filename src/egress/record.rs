@@ -57,6 +57,8 @@ pub struct FlowRecord {
     pub name_mismatch: bool,
     /// The client program: JA4, SSH banner or user agent; escaped, at most 255 bytes.
     pub client: Option<String>,
+    /// To how many the first mail is, as its sender says in clear text; null of anything else.
+    pub recipients: Option<u16>,
     /// The first VLAN number seen; null without a tag.
     pub vlan: Option<u16>,
     /// The outermost tunnel that the first packet came out of.
@@ -300,6 +302,7 @@ impl FlowRecord {
             owner,
             name_mismatch: account.has_name_mismatch(side),
             client: facts.and_then(|facts| facts.client.as_deref()).map(str::to_owned),
+            recipients: facts.map(|facts| facts.recipients).filter(|&count| count > 0),
             vlan: delta.vlan,
             tunnel: delta.tunnel.map(|tunnel| {
                 let (host, peer) = match side {

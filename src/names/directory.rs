@@ -83,6 +83,7 @@ struct Met {
     said: Option<(Name, NameSource)>,
     certified: Option<Name>,
     client: Option<Box<str>>,
+    recipients: u16,
     asks_proxy: bool,
     /// Does the name disagree with the answers that the host got, or with the certificate?
     is_doubted: bool,
@@ -103,6 +104,7 @@ impl Met {
             said: facts.name.clone(),
             certified: facts.certificate.iter().find(|name| name.is_valid()).cloned(),
             client: facts.client.clone(),
+            recipients: facts.recipients,
             asks_proxy: facts.asks_proxy,
             is_doubted,
         }
@@ -130,6 +132,9 @@ pub struct Who {
     pub service: Option<Service>,
     /// The client program.
     pub client: Option<Box<str>>,
+    /// Of mail in the clear, to how many the first of the latest flow is.
+    #[serde(default)]
+    pub recipients: u16,
     /// Does what the client said disagree with the answers that it got, or with the certificate?
     pub is_mismatch: bool,
 }
@@ -280,6 +285,7 @@ impl Directory {
             name: said.or_else(answered).or_else(certified),
             service: met.map(|met| met.service),
             client: met.and_then(|met| met.client.clone()),
+            recipients: met.map_or(0, |met| met.recipients),
             is_mismatch: met.is_some_and(Met::is_mismatch),
         }
     }

@@ -15,7 +15,7 @@ use super::ja4::{Carrier, Digests, ja4};
 use super::query::Recent;
 use super::quic;
 use super::service::{self, Guess, Service, Sign};
-use super::smtp::{self, Mail};
+use super::smtp;
 use super::socks::Socks;
 use super::start::{START_MAX, Start};
 use super::tls::{self, ClientHello, Handshake, Message, ServerFlight};
@@ -321,7 +321,9 @@ impl Look {
             {
                 match upgrade::of_client(self.facts.service, bytes) {
                     Upgrade::At(at) => self.read_tls(at, (bytes, is_over), shared),
-                    Upgrade::Never if self.facts.service == Service::Smtp => self.read_mail(bytes),
+                    Upgrade::Never if self.facts.service == Service::Smtp => {
+                        self.read_mail(bytes, is_over)
+                    }
                     Upgrade::Never => None,
                     Upgrade::Wants(len) => Some(len),
                 }
@@ -418,16 +420,16 @@ impl Look {
         None
     }
 
-    fn read_mail(&mut self, bytes: &[u8]) -> Option<usize> {
-        match smtp::first_mail(bytes) {
-            Mail::For(name) => {
-                self.facts_mut().mail_for = Some(Box::new(name));
-                self.has_news = true;
-                None
-            }
-            Mail::Nobodys => None,
-            Mail::Wants => Some(bytes.len() + 1),
+    /// A mail for more than there is room for is for those who are named until then.
+    fn read_mail(&mut self, bytes: &[u8], is_over: bool) -> Option<usize> {
+        let mail = smtp::first_mail(bytes);
+        if !mail.is_whole && !is_over {
+            return Some(bytes.len() + 1);
         }
+        let facts = self.facts_mut();
+        (facts.mail_for, facts.recipients) = (mail.to.map(Box::new), mail.recipients);
+        self.has_news = true;
+        None
     }
 
     fn read_socks(&mut self, bytes: &[u8]) -> Option<usize> {

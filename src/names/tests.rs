@@ -391,7 +391,7 @@ fn a_socks_request_names_whom_it_is_for() {
 /// Whom a mail is for, as far as its sender says it in the clear.
 #[test]
 fn a_mail_says_whom_it_is_for() {
-    let said = b"EHLO pc\r\nMAIL FROM:<a@corp.example>\r\nRCPT TO:<b@files.example>\r\nDATA\r\n";
+    let said = b"EHLO pc\r\nMAIL FROM:<a@corp.example>\r\nRCPT TO:<b@files.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n";
     for step in [2, 7, 30, 200] {
         let mut flow = Flow::new(Protocol::TCP);
         flow.server(0, b"220 mx.corp.example ESMTP\r\n");
@@ -400,8 +400,23 @@ fn a_mail_says_whom_it_is_for() {
         }
         let facts = flow.facts();
         assert_eq!((facts.service, facts.mail_by), (Service::Smtp, Some(Sender::Low)));
+        assert_eq!(facts.recipients, 2);
         assert_eq!(facts.mail_for.unwrap().as_str(), "files.example", "{step}");
     }
+    // More recipients than there is room for.
+    let mut flow = Flow::new(Protocol::TCP);
+    flow.server(0, b"220 mx.corp.example ESMTP\r\n");
+    let begin = b"EHLO pc\r\nMAIL FROM:<a@corp.example>\r\n";
+    flow.client(0, begin);
+    let mut at = begin.len();
+    for _ in 0..40 {
+        let said = b"RCPT TO:<somebody@files.example>\r\n".repeat(30);
+        flow.client(at, &said);
+        at += said.len();
+    }
+    let facts = flow.facts();
+    assert_eq!(facts.mail_for.unwrap().as_str(), "files.example");
+    assert!((400..500).contains(&facts.recipients), "{}", facts.recipients);
     let mut flow = Flow::new(Protocol::TCP);
     flow.client(0, b"EHLO pc\r\nSTARTTLS\r\n");
     assert_eq!(flow.facts().mail_for, None);

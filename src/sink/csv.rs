@@ -32,6 +32,7 @@ pub(super) fn row(to: &mut impl Write, record: &FlowRecord) -> io::Result<()> {
     row.known(record.owner.as_deref().map(text))?;
     row.cell(record.name_mismatch)?;
     row.known(record.client.as_deref().map(text))?;
+    row.known(record.recipients)?;
     row.known(record.vlan)?;
     row.known(record.tunnel.map(|tunnel| Word(tunnel.kind)))?;
     row.known(record.tunnel.map(|tunnel| tunnel.id))?;
@@ -104,7 +105,7 @@ impl<T: Serialize> Display for Word<T> {
     }
 }
 
-const COLUMNS: [&str; 36] = [
+const COLUMNS: [&str; 37] = [
     "schema",
     "start",
     "last",
@@ -122,6 +123,7 @@ const COLUMNS: [&str; 36] = [
     "owner",
     "name_mismatch",
     "client",
+    "recipients",
     "vlan",
     "tunnel_kind",
     "tunnel_id",

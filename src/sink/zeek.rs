@@ -238,6 +238,7 @@ mod tests {
             owner: None,
             name_mismatch: false,
             client: None,
+            recipients: None,
             vlan: None,
             tunnel: None,
             payload_out: 1000,
