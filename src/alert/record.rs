@@ -179,7 +179,8 @@ pub struct DestinationFacts {
     pub service: Option<Service>,
     /// Fingerprint of the client program, if known.
     pub client: Option<String>,
-    /// To how many the first mail of the latest flow is, as its sender says in clear text; null of anything else.
+    /// To how many the first mail of the latest flow is at least, as its sender says in clear text while that is looked
+    /// at; null of anything else.
     pub recipients: Option<u16>,
     /// Who opened the flows.
     pub initiator: &'static str,

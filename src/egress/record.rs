@@ -57,7 +57,8 @@ pub struct FlowRecord {
     pub name_mismatch: bool,
     /// The client program: JA4, SSH banner or user agent; escaped, at most 255 bytes.
     pub client: Option<String>,
-    /// To how many the first mail is, as its sender says in clear text; null of anything else.
+    /// To how many the first mail is at least, as its sender says in clear text while that is looked at; null of
+    /// anything else.
     pub recipients: Option<u16>,
     /// The first VLAN number seen; null without a tag.
     pub vlan: Option<u16>,

@@ -32,7 +32,7 @@ pub struct Facts {
     pub mail_by: Option<Sender>,
     /// The domain that the first mail is for, if that is another owner's than its sender's.
     pub mail_for: Option<Box<Name>>,
-    /// Recipients that the first mail's client named in the clear; 0 where it named none.
+    /// Recipients that the first mail's client named in the clear while that was looked at; 0 where it named none.
     pub recipients: u16,
     /// The client program: JA4 of TLS and QUIC, the banner of SSH, the user agent of HTTP. Printable
     /// ASCII, at most [`Facts::TEXT_MAX`] bytes.
