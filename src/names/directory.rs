@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
+use std::mem;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::book::{Book, Called};
 use super::destination::{Destination, FORGOTTEN};
@@ -16,7 +18,7 @@ use super::service::Service;
 use super::usage::{Naming, PortOf, Usage};
 use crate::arena::Hand;
 use crate::flow::{FlowKey, Sender};
-use crate::net::Addr;
+use crate::net::{Addr, Protocol};
 use crate::time::Timestamp;
 
 /// What is known of the ends of flows, joined in packet time.
@@ -80,6 +82,9 @@ struct Domain {
 struct Met {
     at: Timestamp,
     service: Service,
+    /// What is spoken between which ports, of the latest flows of different servers.
+    #[serde(default)]
+    spoken: Spoken,
     said: Option<(Name, NameSource)>,
     certified: Option<Name>,
     client: Option<Box<str>>,
@@ -88,6 +93,9 @@ struct Met {
     /// Does the name disagree with the answers that the host got, or with the certificate?
     is_doubted: bool,
 }
+
+/// Services by transport and by the lesser and the greater end's port, the latest last.
+type Spoken = SmallVec<[((Protocol, u16, u16), Service); SPOKEN_MAX]>;
 
 impl Met {
     /// What a flow told, to which the client's host called the server this.
@@ -101,6 +109,7 @@ impl Met {
         Self {
             at: facts.seen_at,
             service: facts.service,
+            spoken: Spoken::new(),
             said: facts.name.clone(),
             certified: facts.certificate.iter().find(|name| name.is_valid()).cloned(),
             client: facts.client.clone(),
@@ -108,6 +117,31 @@ impl Met {
             asks_proxy: facts.asks_proxy,
             is_doubted,
         }
+    }
+
+    /// Goes on from what was spoken before. Flows with a port in common are taken to have one server.
+    fn speak(&mut self, flow: &FlowKey, before: Spoken) {
+        let (protocol, low, high) = (flow.protocol, flow.low.port, flow.high.port);
+        self.spoken = before;
+        self.spoken.retain(|((of, at_low, at_high), _)| {
+            *of != protocol || *at_low != low && *at_high != high
+        });
+        if self.spoken.len() == SPOKEN_MAX {
+            self.spoken.remove(0);
+        }
+        self.spoken.push(((protocol, low, high), self.service));
+    }
+
+    /// What is spoken with the server of a flow, which is `peer`; else what the latest flow spoke.
+    fn service_of(&self, flow: &FlowKey, peer: Sender) -> Service {
+        let is_its = |((protocol, low, high), _): &&((Protocol, u16, u16), Service)| {
+            *protocol == flow.protocol
+                && match peer {
+                    Sender::Low => *low == flow.low.port,
+                    Sender::High => *high == flow.high.port,
+                }
+        };
+        self.spoken.iter().rev().find(is_its).map_or(self.service, |&(_, service)| service)
     }
 
     /// The name that says whose the server is.
@@ -192,16 +226,20 @@ impl Directory {
                 let called = facts.named_by.and_then(|client| {
                     self.book.called(flow.end(client).addr, flow.end(client.other()).addr)
                 });
-                let met = Met::of(facts, called);
+                let mut met = Met::of(facts, called);
                 let answered = called.and_then(|called| called.owner_at(facts.seen_at));
                 let turn = facts.named_by.and_then(|client| self.own(flow, client, answered, &met));
-                if self.met.len() >= Self::MET_MAX {
+                let ends = (flow.low.addr, flow.high.addr);
+                let before = self.met.get_mut(&ends);
+                let is_new = before.is_none();
+                met.speak(flow, before.map(|met| mem::take(&mut met.spoken)).unwrap_or_default());
+                if is_new && self.met.len() >= Self::MET_MAX {
                     let sample = self.hand.next(self.met.len());
                     let oldest = sample.min_by_key(|&place| self.met[place].at);
                     self.evicted += u64::from(oldest.is_some());
                     oldest.map(|place| self.met.swap_remove_index(place));
                 }
-                self.met.insert((flow.low.addr, flow.high.addr), met);
+                self.met.insert(ends, met);
                 turn
             }
             Event::Query(_) | Event::Echo(_) => None,
@@ -291,11 +329,11 @@ impl Directory {
     }
 
     /// How the ends of a flow that began at `at` speak, for the `host` that opened it, as far as is remembered of
-    /// what any of theirs told.
+    /// what it told, or others with the same server.
     pub fn usage(&self, flow: &FlowKey, host: Sender, at: Timestamp) -> Usage {
         let (low, high) = (flow.low.addr, flow.high.addr);
         let met = self.met.get(&(low, high));
-        let service = met.map_or(Service::Unknown, |met| met.service);
+        let service = met.map_or(Service::Unknown, |met| met.service_of(flow, host.other()));
         let (host, peer) = (flow.end(host).addr, flow.end(host.other()));
         let is_answered =
             || self.book.called(host, peer.addr).is_some_and(|called| called.name_at(at).is_some());
@@ -407,6 +445,9 @@ const LATEST: usize = 4096;
 /// The bits of a domain's digest that tell it from others.
 const DIGEST: u128 = (1 << 120) - 1;
 
+/// Servers between two addresses of whom what they speak is remembered.
+const SPOKEN_MAX: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -415,7 +456,7 @@ mod tests {
 
     use super::*;
     use crate::names::Answer;
-    use crate::net::{Endpoint, Protocol};
+    use crate::net::Endpoint;
 
     const HOST: [u8; 4] = [10, 0, 0, 1];
 
@@ -449,6 +490,35 @@ mod tests {
                 ..Facts::default()
             }),
         )
+    }
+
+    /// What a flow spoke is not what another to the same address spoke later, on whatever port.
+    #[test]
+    fn each_server_of_an_address_speaks_its_own() {
+        let mut directory = Directory::new(10_000, Registry::default());
+        let end = |addr, port| Endpoint { addr, port };
+        let flow = |from, port, protocol| {
+            FlowKey::of(end(Addr::from_v4(HOST), from), end(outside(1), port), protocol)
+        };
+        let mut say = |from, port, protocol, service| {
+            let (key, _) = flow(from, port, protocol);
+            let facts = Facts { seen_at: at(10), service, ..Facts::default() };
+            directory.hear(&Event::Facts(key, Arc::new(facts)));
+        };
+        say(50_001, 31_337, Protocol::TCP, Service::Unknown);
+        say(50_002, 22, Protocol::TCP, Service::Ssh);
+        say(50_003, 443, Protocol::UDP, Service::Quic);
+        (0..100).for_each(|n| say(51_000 + n, 443, Protocol::TCP, Service::Tls));
+        for (port, protocol, service) in [
+            (31_337, Protocol::TCP, Service::Unknown),
+            (22, Protocol::TCP, Service::Ssh),
+            (443, Protocol::UDP, Service::Quic),
+            (443, Protocol::TCP, Service::Tls),
+            (8080, Protocol::TCP, Service::Tls),
+        ] {
+            let (key, host) = flow(60_000, port, protocol);
+            assert_eq!(directory.usage(&key, host, at(20)).service, service, "{port}");
+        }
     }
 
     fn answer(to: u32, secs: u64, asked: &str) -> Event {
