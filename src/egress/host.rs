@@ -235,8 +235,7 @@ impl Host {
         self.total_out.add(out);
         let today = &mut self.today;
         today.bytes_out += out.sent;
-        pair.add(delta, side);
-        let initiator = pair.initiator_of(delta);
+        let initiator = pair.add(delta, side);
         let kind = pair.class();
         let class = kind as usize;
         if pair.is_young && initiator == side {

@@ -196,7 +196,8 @@ impl Pair {
         self.packets_in += from.packets;
     }
 
-    pub(super) fn add(&mut self, delta: &FlowDelta, side: Sender) {
+    /// Counts a delta; answers which side opened its flow.
+    pub(super) fn add(&mut self, delta: &FlowDelta, side: Sender) -> Sender {
         let out = delta.sent_by(side);
         self.out.add(out);
         self.receive(delta.sent_by(side.other()));
@@ -209,11 +210,12 @@ impl Pair {
         if self.clipped.is_none() {
             self.taught[self.class() as usize] = self.out.sent;
         }
+        initiator
     }
 
     /// The side that opened a flow. A sensor that starts again in the middle of one can only guess, but what it
     /// kept may know.
-    pub(super) fn initiator_of(&self, delta: &FlowDelta) -> Sender {
+    fn initiator_of(&self, delta: &FlowDelta) -> Sender {
         let is_it = |known: &&FlowBytes| known.key == delta.key;
         let known = || self.flows.iter().find(is_it).map(|known| known.initiator);
         delta.initiator_inferred.then(known).flatten().unwrap_or(delta.initiator)

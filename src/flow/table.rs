@@ -577,8 +577,17 @@ const EVICTION_SAMPLE: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::Tcp;
     use crate::net::Addr;
+
+    /// What a table that sees nothing else tells of a segment's flow.
+    fn told_of(segment: &Segment<'_>) -> FlowDelta {
+        let mut table = FlowTable::new(Options::default(), Subnets::private());
+        let (now, mut told) = (Timestamp::from_secs_nanos(1_000_000, 0), None);
+        let place = table.place(segment);
+        table.observe(now, segment, place, false, &mut |_| {});
+        table.end_all(now, FlowEnd::Eof, &mut |delta| told = Some(delta));
+        told.unwrap()
+    }
 
     /// A sensor that begins in the middle of a connection takes the same end for the client whichever it hears first.
     #[test]
@@ -592,7 +601,6 @@ mod tests {
             (outside(40_000), inside(22)),
         ] {
             for (source, destination) in [(client, server), (server, client)] {
-                let mut table = FlowTable::new(Options::default(), Subnets::private());
                 let segment = Segment {
                     source,
                     destination,
@@ -608,11 +616,7 @@ mod tests {
                     tcp: Some(Tcp { seq: 1, ack: 1, flags: Tcp::ACK, header_len: 20, window: 1 }),
                     fragment: None,
                 };
-                let (now, mut told) = (Timestamp::from_secs_nanos(1_000_000, 0), None);
-                let place = table.place(&segment);
-                table.observe(now, &segment, place, false, &mut |_| {});
-                table.end_all(now, FlowEnd::Eof, &mut |delta| told = Some(delta));
-                let told = told.unwrap();
+                let told = told_of(&segment);
                 assert_eq!(told.key.end(told.initiator), client);
                 assert!(told.initiator_inferred);
             }
@@ -628,7 +632,6 @@ mod tests {
             let end = |last| Endpoint { addr: Addr::from_v4([10, 0, 0, last]), port: 7 };
             for (source, destination) in [(end(1), end(2)), (end(2), end(1))] {
                 for (kind, opener) in [(asks, source), (answers, destination)] {
-                    let mut table = FlowTable::new(Options::default(), Subnets::private());
                     let transport = [kind, 0, 0, 0, 0, 7, 0, 1];
                     let segment = Segment {
                         source,
@@ -645,11 +648,7 @@ mod tests {
                         tcp: None,
                         fragment: None,
                     };
-                    let (now, mut told) = (Timestamp::from_secs_nanos(1_000_000, 0), None);
-                    let place = table.place(&segment);
-                    table.observe(now, &segment, place, false, &mut |_| {});
-                    table.end_all(now, FlowEnd::Eof, &mut |delta| told = Some(delta));
-                    let told = told.unwrap();
+                    let told = told_of(&segment);
                     assert_eq!(told.key.end(told.initiator), opener, "{protocol} {kind}");
                     assert!(!told.initiator_inferred);
                 }

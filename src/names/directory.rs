@@ -88,6 +88,7 @@ struct Met {
     said: Option<(Name, NameSource)>,
     certified: Option<Name>,
     client: Option<Box<str>>,
+    #[serde(default)]
     recipients: u16,
     asks_proxy: bool,
     /// Does the name disagree with the answers that the host got, or with the certificate?
@@ -328,12 +329,18 @@ impl Directory {
         }
     }
 
+    /// What is spoken with the server of a flow, as far as any of its flows told.
+    pub fn service(&self, flow: &FlowKey, server: Sender) -> Option<Service> {
+        let met = self.met.get(&(flow.low.addr, flow.high.addr))?;
+        Some(met.service_of(flow, server))
+    }
+
     /// How the ends of a flow that began at `at` speak, for the `host` that opened it, as far as is remembered of
     /// what it told, or others with the same server.
     pub fn usage(&self, flow: &FlowKey, host: Sender, at: Timestamp) -> Usage {
         let (low, high) = (flow.low.addr, flow.high.addr);
         let met = self.met.get(&(low, high));
-        let service = met.map_or(Service::Unknown, |met| met.service_of(flow, host.other()));
+        let service = self.service(flow, host.other()).unwrap_or_default();
         let (host, peer) = (flow.end(host).addr, flow.end(host.other()));
         let is_answered =
             || self.book.called(host, peer.addr).is_some_and(|called| called.name_at(at).is_some());

@@ -420,16 +420,17 @@ impl Look {
         None
     }
 
-    /// A mail for more than there is room for is for those who are named until then.
+    /// Whom a mail is for is told as soon as it is known, and to how many once all are named, or no more can be
+    /// seen.
     fn read_mail(&mut self, bytes: &[u8], is_over: bool) -> Option<usize> {
         let mail = smtp::first_mail(bytes);
-        if !mail.is_whole && !is_over {
-            return Some(bytes.len() + 1);
+        let is_done = mail.is_whole || is_over;
+        if is_done || self.facts.mail_for.is_none() && mail.to.is_some() {
+            let facts = self.facts_mut();
+            (facts.mail_for, facts.recipients) = (mail.to.map(Box::new), mail.recipients);
+            self.has_news = true;
         }
-        let facts = self.facts_mut();
-        (facts.mail_for, facts.recipients) = (mail.to.map(Box::new), mail.recipients);
-        self.has_news = true;
-        None
+        (!is_done).then_some(bytes.len() + 1)
     }
 
     fn read_socks(&mut self, bytes: &[u8]) -> Option<usize> {

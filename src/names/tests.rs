@@ -403,6 +403,13 @@ fn a_mail_says_whom_it_is_for() {
         assert_eq!(facts.recipients, 2);
         assert_eq!(facts.mail_for.unwrap().as_str(), "files.example", "{step}");
     }
+    // Whom it is for is told before the last is named: the mail itself may come in the same moment.
+    let mut flow = Flow::new(Protocol::TCP);
+    flow.server(0, b"220 mx.corp.example ESMTP\r\n");
+    flow.client(0, &said[..said.len() - 28]);
+    let is_told =
+        |event: &Event| matches!(event, Event::Facts(_, facts) if facts.mail_for.is_some());
+    assert!(flow.events.iter().any(is_told));
     // More recipients than there is room for.
     let mut flow = Flow::new(Protocol::TCP);
     flow.server(0, b"220 mx.corp.example ESMTP\r\n");

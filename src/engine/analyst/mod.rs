@@ -658,8 +658,10 @@ fn labels_of_pair(
     let machine = machine(register, (host.key(), addr), now);
     let of_host = (role(rules, register, host.key(), now), machine);
     let who = peers.first().map(|&peer| directory.who(addr, peer, pair.first_at));
-    let ends = (pair.destination, peers.as_slice());
-    labels(rules, directory, of_host, ends, who.unwrap_or_default())
+    let largest = pair.flows.first();
+    let service = largest.and_then(|flow| directory.service(&flow.key, flow.initiator.other()));
+    let who = Who { service, ..who.unwrap_or_default() };
+    labels(rules, directory, of_host, (pair.destination, peers.as_slice()), who)
 }
 
 fn labels(
