@@ -1,5 +1,8 @@
 //! What the operator wants to be told: a verdict, held against the exceptions and thresholds in the rules.
 
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
 use smallvec::SmallVec;
 
 use super::incident::ports;
@@ -20,6 +23,8 @@ pub struct Wishes<'a> {
     pub thresholds: &'a Thresholds,
     /// The time zone of its hours and days.
     pub calendar: &'a Calendar,
+    /// Days that are holidays there.
+    pub holidays: &'a BTreeSet<Date>,
 }
 
 impl Wishes<'_> {
@@ -88,6 +93,7 @@ impl Wishes<'_> {
             names.push(&labels.key);
         }
         let at = scene.last_at();
+        let local = self.calendar.local(at);
         judge(&Matter {
             upload: match family {
                 Family::Volume => Upload::Volume,
@@ -107,7 +113,8 @@ impl Wishes<'_> {
             bytes,
             score: score.to_f64(),
             at,
-            local: self.calendar.local(at),
+            local,
+            is_holiday: self.holidays.contains(&local.date()),
         })
     }
 }

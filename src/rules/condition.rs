@@ -155,7 +155,7 @@ struct Variable {
 }
 
 /// What is not known is an empty text.
-const VARIABLES: [Variable; 12] = [
+const VARIABLES: [Variable; 13] = [
     Variable { name: "host", value: |matter| text(matter.hosts.last()) },
     Variable { name: "role", value: |matter| text(matter.role.map(Role::name)) },
     Variable { name: "name", value: |matter| text(matter.names.first()) },
@@ -177,6 +177,7 @@ const VARIABLES: [Variable; 12] = [
         name: "weekday",
         value: |matter| i64::from(matter.local.weekday().to_monday_one_offset()).into(),
     },
+    Variable { name: "holiday", value: |matter| matter.is_holiday.into() },
 ];
 
 fn text(value: Option<impl fmt::Display>) -> Value {

@@ -1,9 +1,11 @@
 //! `defaults.yaml`: what the operator sets once for everything.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::document::{Fields, Node};
@@ -23,6 +25,8 @@ pub struct Defaults {
     pub reopen_within_days: u32,
     /// Whose days and hours are meant.
     pub timezone: TimeZone,
+    /// Days on which nobody is at work, in that time zone.
+    pub holidays: BTreeSet<Date>,
     /// Silence after which a TCP flow counts as ended.
     pub tcp_idle: Duration,
     /// Silence after which a UDP flow counts as ended.
@@ -52,6 +56,7 @@ impl Defaults {
             floor_bytes: all.floor_bytes.map_or(0, |key| key.value.0),
             quiet_after: period(all.quiet_after),
             reopen_within_days: all.reopen_within_days.map_or(0, |key| key.value),
+            holidays: all.holidays.into_iter().map(|day| day.value.0).collect(),
             timezone: all.timezone.map_or(TimeZone::UTC, |key| key.value.0),
             tcp_idle: period(all.tcp_idle),
             udp_idle: period(all.udp_idle),
@@ -71,6 +76,9 @@ macro_rules! defaults_file {
             /// What this file holds; needed only when the file has another name than `defaults.yaml`.
             #[expect(dead_code, reason = "read before the rest of the file; here for the schema")]
             kind: Option<super::Kind>,
+            /// Days on which nobody is at work: 2026-12-25. Those of all files count.
+            #[schemars(default)]
+            holidays: Vec<Placed<Holiday>>,
             $($(#[$meta])* $key: Option<Placed<$type>>),+
         }
 
@@ -79,12 +87,14 @@ macro_rules! defaults_file {
                 let mut fields = Fields::of(node, "key", problems);
                 let kind = super::Kind::take(&mut fields);
                 $(let $key = fields.value(stringify!($key), |text| $parse(stringify!($key), text));)+
+                let holidays = fields.list("holidays", holiday).unwrap_or_default();
                 fields.finish();
-                Self { kind, $($key),+ }
+                Self { kind, holidays, $($key),+ }
             }
 
             /// Takes over the keys of another file; a key that both have is a contradiction.
             fn merge(&mut self, other: Self, problems: &mut Problems) {
+                self.holidays.extend(other.holidays);
                 $(match (&self.$key, other.$key) {
                     (Some(first), Some(second)) => {
                         let message = concat!("`", stringify!($key), "` is set in two files");
@@ -134,6 +144,28 @@ defaults_file! {
     /// How long a closed TCP flow stays known, so that late segments do not open a new one.
     /// 0s to 1h. Default: 10s.
     closed_linger: Period = |key, text| within(key, text, secs(0)..=secs(3600)),
+}
+
+/// A day on which nobody is at work.
+#[derive(Debug, Clone)]
+pub(super) struct Holiday(Date);
+
+impl schemars::JsonSchema for Holiday {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Holiday".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string", "format": "date", "description": "day in the time zone: 2026-12-25"
+        })
+    }
+}
+
+fn holiday(text: &str) -> Result<Holiday, Fault> {
+    text.trim().parse().map(Holiday).map_err(|_| {
+        Fault::new(format!("{} is not a day", super::quoted(text)), "write it like 2026-12-25")
+    })
 }
 
 /// A time zone by its IANA name.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use jiff::civil::DateTime;
+use jiff::civil::{DateTime, Weekday};
 
 use super::destinations::{Category, Domain, OUTSIDE};
 use super::document::Fields;
@@ -29,6 +29,29 @@ words! {
     Dns = "dns",
     /// A host tells in pings.
     Icmp = "icmp",
+}
+
+words! {
+    /// Days that a rule is about.
+    DayKind, "days":
+    /// Monday.
+    Monday = "mon",
+    /// Tuesday.
+    Tuesday = "tue",
+    /// Wednesday.
+    Wednesday = "wed",
+    /// Thursday.
+    Thursday = "thu",
+    /// Friday.
+    Friday = "fri",
+    /// Saturday.
+    Saturday = "sat",
+    /// Sunday.
+    Sunday = "sun",
+    /// Monday to Friday, but holidays.
+    Workdays = "workdays",
+    /// What `defaults.yaml` calls so, on whatever day of the week.
+    Holidays = "holidays",
 }
 
 words! {
@@ -75,6 +98,8 @@ pub struct Matter<'a> {
     pub at: Timestamp,
     /// The same on the clocks of the time zone.
     pub local: DateTime,
+    /// Is that day a holiday?
+    pub is_holiday: bool,
 }
 
 impl Matter<'_> {
@@ -95,6 +120,7 @@ impl Matter<'_> {
             score: 8.0,
             at: Timestamp::EPOCH,
             local: jiff::civil::date(2026, 3, 16).at(12, 0, 0, 0),
+            is_holiday: false,
         }
     }
 }
@@ -107,6 +133,7 @@ pub(super) struct Matcher {
     services: Vec<Service>,
     ports: Vec<RangeInclusive<u16>>,
     hours: Option<Hours>,
+    days: Vec<DayKind>,
 }
 
 impl Matcher {
@@ -120,6 +147,7 @@ impl Matcher {
             && (self.ports.is_empty()
                 || !matter.ports.is_empty() && matter.ports.iter().all(serves))
             && self.hours.is_none_or(|hours| hours.hold(matter.local))
+            && (self.days.is_empty() || self.days.iter().any(|days| days.hold(matter)))
     }
 }
 
@@ -226,6 +254,9 @@ pub(super) struct MatcherFields {
     ports: Vec<Placed<Ports>>,
     /// Hours of the day in the time zone; they may go beyond midnight.
     hours: Option<Placed<Hours>>,
+    /// Days in the time zone: of the week, `workdays` or `holidays`.
+    #[schemars(default, with = "Vec<DayKind>")]
+    days: Vec<Placed<DayKind>>,
 }
 
 impl MatcherFields {
@@ -246,17 +277,19 @@ impl MatcherFields {
             services: fields.some("services", service),
             ports: fields.some("ports", Ports::parse),
             hours: fields.value("hours", Hours::parse),
+            days: fields.some("days", DayKind::parse),
         }
     }
 
     pub(super) fn check(self, internal: &Subnets, problems: &mut Problems) -> Matcher {
-        let Self { from, to, services, ports, hours } = self;
+        let Self { from, to, services, ports, hours, days } = self;
         Matcher {
             from: (!from.is_empty()).then(|| Inside::check(from, internal, problems)),
             to: (!to.is_empty()).then(|| Outside::of(to)),
             services: services.into_iter().map(|service| service.value).collect(),
             ports: ports.into_iter().map(|ports| ports.value.0).collect(),
             hours: hours.map(|hours| hours.value),
+            days: days.into_iter().map(|days| days.value).collect(),
         }
     }
 }
@@ -357,6 +390,31 @@ impl Hours {
     }
 }
 
+impl DayKind {
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let word = text.trim();
+        let known: Vec<&str> = Self::ALL.iter().map(|days| days.name()).collect();
+        Self::named(word).ok_or_else(|| Fault::unknown("day", word, &known))
+    }
+
+    fn hold(self, matter: &Matter<'_>) -> bool {
+        let today = matter.local.weekday();
+        match self {
+            Self::Monday => today == Weekday::Monday,
+            Self::Tuesday => today == Weekday::Tuesday,
+            Self::Wednesday => today == Weekday::Wednesday,
+            Self::Thursday => today == Weekday::Thursday,
+            Self::Friday => today == Weekday::Friday,
+            Self::Saturday => today == Weekday::Saturday,
+            Self::Sunday => today == Weekday::Sunday,
+            Self::Workdays => {
+                !matter.is_holiday && !matches!(today, Weekday::Saturday | Weekday::Sunday)
+            }
+            Self::Holidays => matter.is_holiday,
+        }
+    }
+}
+
 /// `09:30` in minutes; `24:00` is the end of the day.
 fn minutes(text: &str) -> Option<u16> {
     let (hour, minute) = text.trim().split_once(':')?;
@@ -416,6 +474,32 @@ const DAY_MINUTES: u16 = 24 * 60;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A holiday is no working day, on whatever day of the week it falls, and still that day of the week.
+    #[test]
+    fn days_are_what_the_calendar_says() {
+        let on = |day, is_holiday| Matter {
+            local: jiff::civil::date(2026, 3, day).at(12, 0, 0, 0),
+            is_holiday,
+            ..Matter::made_up()
+        };
+        // The 20th of March 2026 is a Friday, and the equinox.
+        for (day, is_holiday, held) in [
+            (19, false, &["thu", "workdays"][..]),
+            (20, true, &["fri", "holidays"]),
+            (21, false, &["sat"]),
+            (22, true, &["sun", "holidays"]),
+        ] {
+            let matter = on(day, is_holiday);
+            let names: Vec<&str> = DayKind::ALL
+                .iter()
+                .filter(|days| days.hold(&matter))
+                .map(|days| days.name())
+                .collect();
+            assert_eq!(names, held, "{day}");
+        }
+        assert!(DayKind::parse("holliday").unwrap_err().remedy.contains("holidays"));
+    }
 
     #[test]
     fn hours_go_beyond_midnight() {

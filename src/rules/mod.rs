@@ -29,7 +29,7 @@ pub use self::destinations::{Category, Destinations};
 pub use self::exceptions::{
     Allowance, Exceptions, Excess, Maintenance, Ruling, Silence, SilencedBy, Suppression, Terms,
 };
-pub use self::matcher::{Grade, Matter, Upload};
+pub use self::matcher::{DayKind, Grade, Matter, Upload};
 pub use self::moment::Moment;
 pub use self::networks::{Networks, Role};
 pub use self::problem::{Problem, Problems, RulesError, Style};

@@ -250,6 +250,21 @@ golden! {
     list_at_the_top: "networks.yaml" "- 10.0.0.0/8\n";
 }
 
+/// Holidays of all files count, and what is no day is said to be none.
+#[test]
+fn holidays_are_joined() {
+    let files = [
+        ("defaults.yaml", "holidays: [2026-12-25]\n"),
+        ("tokyo.yaml", "kind: defaults\nholidays: [2027-01-01, 2026-12-25]\n"),
+    ];
+    let days = [(2026, 12, 25), (2027, 1, 1)]
+        .map(|(year, month, day)| jiff::civil::date(year, month, day));
+    assert_eq!(check(&files).unwrap().defaults.holidays, days.into());
+    let error = check(&[("defaults.yaml", "holidays: [2026-12-25, 2026-02-30]\n")]).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("2026-02-30") && error.contains("write it like 2026-12-25"), "{error}");
+}
+
 /// Nine aliases deep, each ten times the one before: a billion entries from half a kilobyte.
 #[test]
 fn alias_bombs_are_refused() {
@@ -406,7 +421,7 @@ const EXAMPLES: [(&str, &str); 4] = [
     (
         "thresholds",
         "thresholds:\n  - {name: paste, owner: soc, reason: policy, bits: 8.5, bytes_per_day: 5MB, to: [paste],\n     \
-         when: 'role == \"server\" && bytes > 1000'}\n",
+         days: [sat, sun, holidays], when: 'role == \"server\" && bytes > 1000'}\n",
     ),
 ];
 

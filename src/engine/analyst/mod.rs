@@ -645,6 +645,7 @@ fn wishes<'a>(rules: &'a RuleSet, egress: &'a Egress) -> Wishes<'a> {
         exceptions: &rules.exceptions,
         thresholds: &rules.thresholds,
         calendar: egress.calendar(),
+        holidays: &rules.defaults.holidays,
     }
 }
 
