@@ -84,6 +84,7 @@ fn judge_one(c: &mut Criterion, settings: &Settings) {
         pairs: egress.pairs(),
         intakes: egress.intakes(),
         usage: None,
+        program: None,
         baseline: &baseline,
         day: Day::default(),
         floor_bytes: 0,

@@ -369,7 +369,8 @@ impl Incident {
 impl Incident {
     fn why(&self) -> Vec<Why> {
         let excess = self.hushed.excess.as_ref().filter(|(day, _)| *day == self.facts.day);
-        let terms = self.facts.finding.terms.iter().map(text::why);
+        let client = self.facts.labels.who.client.as_deref();
+        let terms = self.facts.finding.terms.iter().map(|term| text::why(term, client));
         let limit = self.limit.as_ref().filter(|(day, _)| *day == self.facts.day);
         let limit = limit.map(|(_, limit)| text::passed(limit, self.facts.finding.bytes()));
         terms.chain(excess.map(|(_, excess)| text::exceeded(excess))).chain(limit).collect()

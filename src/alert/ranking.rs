@@ -78,7 +78,7 @@ pub(super) fn ranked(
         score_bits: best.finding.score,
         threshold_bits: best.threshold,
         why: match rank {
-            ..=EXPLAINED => best.finding.terms.iter().map(text::why).collect(),
+            ..=EXPLAINED => best.finding.terms.iter().map(|term| text::why(term, None)).collect(),
             _ => Vec::new(),
         },
         destination: match best.finding.subject {

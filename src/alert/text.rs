@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::record::Why;
 use crate::covert::Distinct;
-use crate::detect::{Bits, Evidence, Replies, Spoken, Staging, Term};
+use crate::detect::{Bits, Evidence, Replies, Run, Spoken, Staging, Term};
 use crate::names::{Naming, PortOf, Service};
 use crate::net::Addr;
 use crate::rules::{Excess, Limit};
@@ -46,8 +46,8 @@ pub(super) fn days(days: u32) -> String {
     }
 }
 
-/// A term in words and numbers.
-pub(super) fn why(term: &Term) -> Why {
+/// A term in words and numbers. What the client program says of itself is said where it is known.
+pub(super) fn why(term: &Term, client: Option<&str>) -> Why {
     let (values, text) = match term.evidence {
         Evidence::Volume { bytes: sent, history_max, days: known } => (
             json!({"bytes": sent, "history_max": history_max, "days": known}),
@@ -175,7 +175,19 @@ pub(super) fn why(term: &Term) -> Why {
                 "naming": spoken.usage.naming, "share": rounded(spoken.p),
                 "host_used": spoken.host_used, "host_days": spoken.host_days,
             }),
-            format!("{}; {}", speech(&spoken), spoken_before(&spoken)),
+            format!(
+                "{}; {}",
+                speech(&spoken),
+                used_before(spoken.p, spoken.host_used, spoken.host_days)
+            ),
+        ),
+        Evidence::Program(Run { p, host_used, host_days }) => (
+            json!({"client": client, "share": rounded(p), "host_used": host_used, "host_days": host_days}),
+            format!(
+                "the client program {}; {}",
+                client.unwrap_or("that is used"),
+                used_before(p, host_used, host_days)
+            ),
         ),
         Evidence::Mail(replies) => (
             json!({
@@ -224,8 +236,7 @@ fn speech(spoken: &Spoken) -> String {
     format!("{service} on port {port}{whose}{naming}")
 }
 
-fn spoken_before(spoken: &Spoken) -> String {
-    let Spoken { p, host_used, host_days, .. } = *spoken;
+fn used_before(p: f64, host_used: u32, host_days: u32) -> String {
     let before = match (host_days, host_used) {
         (0, _) => "no earlier day of this host to compare with".to_owned(),
         (_, 0) => format!("never by this host on {} before", days(host_days)),
@@ -333,6 +344,7 @@ pub(super) fn told(
         | Evidence::Ratio { .. }
         | Evidence::Staging(_)
         | Evidence::Protocol(_)
+        | Evidence::Program(_)
         | Evidence::Mail(_)
         | Evidence::EchoMismatch { .. } => {
             format!("{host} has sent {} to {to} in {elapsed}", bytes(sent))

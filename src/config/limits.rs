@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::names::{Program, Usage};
 use crate::{alert, baseline, covert, egress, flow};
 
 /// Limits of memory: how many of each are kept at most.
@@ -81,7 +82,8 @@ const PROGRAM: u64 = (64 << 20)
         + covert::Echoes::BYTES_MAX
         + egress::Intakes::BYTES_MAX
         + 6 * baseline::Habits::BYTES_MAX
-        + baseline::Usages::BYTES_MAX) as u64;
+        + baseline::Usages::<Usage>::BYTES_MAX
+        + baseline::Usages::<Program>::BYTES_MAX) as u64;
 
 #[cfg(test)]
 mod tests {

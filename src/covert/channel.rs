@@ -128,7 +128,7 @@ impl<D: Default> Channel<D> {
         if let Some(flow) = self.flows.iter_mut().find(|flow| flow.key == key) {
             flow.bytes_out += bytes_out;
         } else if self.flows.len() < FLOWS_KEPT {
-            self.flows.push(FlowBytes { key, side, initiator: side, bytes_out });
+            self.flows.push(FlowBytes { key, side, initiator: side, bytes_out, client: None });
         }
     }
 

@@ -17,7 +17,7 @@ pub use bits::Bits;
 pub use dns_tunnel::{DnsCase, EVERYBODY};
 pub use icmp_tunnel::IcmpCase;
 pub use mail::Replies;
-pub use protocol::Spoken;
+pub use protocol::{Run, Spoken};
 pub use staging::Staging;
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use smallvec::SmallVec;
 use crate::baseline::{Baseline, Familiar, Prevalence, Tail, Whose};
 use crate::covert::Kinds;
 use crate::egress::{Class, Host, Intakes, Pair, Pairs, WindowSums};
-use crate::names::Usage;
+use crate::names::{Program, Usage};
 use crate::time::Day;
 
 /// Who is judged, against what.
@@ -42,6 +42,8 @@ pub struct Case<'a> {
     pub intakes: &'a Intakes,
     /// How the pair's largest flow is spoken, where it has any.
     pub usage: Option<Usage>,
+    /// By which program, if that is known.
+    pub program: Option<Program>,
     /// What is normal.
     pub baseline: &'a Baseline,
     /// Today.
@@ -204,6 +206,8 @@ pub enum Evidence {
     Staging(Staging),
     /// A way to speak that is rare here.
     Protocol(Spoken),
+    /// A client program that is rare here.
+    Program(Run),
     /// Replies of a mail service.
     Mail(Replies),
     /// Information in the names that were asked for below one domain.
@@ -283,6 +287,7 @@ impl Evidence {
             | Self::NewDestination { .. }
             | Self::Ratio { .. }
             | Self::Protocol(_)
+            | Self::Program(_)
             | Self::Mail(_)
             | Self::DnsTunnel { .. }
             | Self::DnsTogether { .. }
@@ -303,7 +308,7 @@ impl Evidence {
             Self::NewDestination { .. } => "new-destination",
             Self::Ratio { .. } => "ratio",
             Self::Staging(_) => "staging",
-            Self::Protocol(_) => "protocol",
+            Self::Protocol(_) | Self::Program(_) => "protocol",
             Self::Mail(_) => "mail",
             Self::DnsTunnel { .. } => "dns-tunnel",
             Self::DnsTogether { .. } => "dns-together",
@@ -376,6 +381,7 @@ impl Finding {
             | Evidence::Ratio { .. }
             | Evidence::Staging(_)
             | Evidence::Protocol(_)
+            | Evidence::Program(_)
             | Evidence::Mail(_)
             | Evidence::DnsTunnel { .. }
             | Evidence::DnsTogether { .. }

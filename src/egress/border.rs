@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Destination;
 use crate::flow::{FlowKey, Sender};
+use crate::names::Client;
 use crate::net::{Addr, Subnets};
 
 /// Where a flow lies.
@@ -32,6 +33,8 @@ pub struct Crossing {
     pub destination: Destination,
     /// The side of the flow that is the inside host.
     pub side: Sender,
+    /// What the flow's client said of itself, if it is known.
+    pub client: Option<Client>,
 }
 
 impl Place {
@@ -40,7 +43,8 @@ impl Place {
     pub fn of(internal: &Subnets, flow: &FlowKey) -> Self {
         let (low, high) = (flow.low.addr, flow.high.addr);
         let crossing = |host: Addr, peer: Addr, side| {
-            Self::Border(Crossing { host, peer, destination: Destination::of_address(peer), side })
+            let destination = Destination::of_address(peer);
+            Self::Border(Crossing { host, peer, destination, side, client: None })
         };
         match (internal.contains(low), internal.contains(high)) {
             (true, false) => crossing(low, high, Sender::Low),

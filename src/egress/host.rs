@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::border::Crossing;
 use super::class::{Class, OfClass};
 use super::key::HostKey;
 use super::pairs::{List, Moved, Pair, next_look};
 use super::window::{WindowSums, Windows};
 use super::{Destination, Group};
-use crate::flow::{Counters, FlowDelta, Sender};
+use crate::flow::{Counters, FlowDelta};
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
 
@@ -228,14 +229,15 @@ impl Host {
         &mut self,
         pair: &mut Pair,
         delta: &FlowDelta,
-        side: Sender,
+        crossing: &Crossing,
         floor: u64,
     ) -> bool {
+        let side = crossing.side;
         let out = delta.sent_by(side);
         self.total_out.add(out);
         let today = &mut self.today;
         today.bytes_out += out.sent;
-        let initiator = pair.add(delta, side);
+        let initiator = pair.add(delta, crossing);
         let kind = pair.class();
         let class = kind as usize;
         if pair.is_young && initiator == side {

@@ -312,7 +312,7 @@ impl Egress {
         });
         let pair = self.pairs.get_mut(pair_at);
         let host = &mut self.hosts[host_at];
-        let is_due = host.send(pair, delta, crossing.side, self.options.floor_bytes);
+        let is_due = host.send(pair, delta, &crossing, self.options.floor_bytes);
         Some(touch(pair_at, is_due))
     }
 

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::Destination;
+use super::border::Crossing;
 use super::class::{Class, OfClass};
 use super::host::Host;
 use super::key::HostKey;
 use crate::arena::{Arena, Index, NIL, prefetch_whole};
 use crate::flow::{Counters, FlowDelta, FlowKey, Sender};
+use crate::names::Client;
 use crate::net::{Addr, Protocol};
 use crate::time::Timestamp;
 
@@ -58,6 +60,9 @@ pub struct FlowBytes {
     pub initiator: Sender,
     /// Bytes sent by the host.
     pub bytes_out: u64,
+    /// What its client said of itself, if it is known.
+    #[serde(default)]
+    pub client: Option<Client>,
 }
 
 impl FlowBytes {
@@ -197,7 +202,8 @@ impl Pair {
     }
 
     /// Counts a delta; answers which side opened its flow.
-    pub(super) fn add(&mut self, delta: &FlowDelta, side: Sender) -> Sender {
+    pub(super) fn add(&mut self, delta: &FlowDelta, crossing: &Crossing) -> Sender {
+        let Crossing { side, client, .. } = *crossing;
         let out = delta.sent_by(side);
         self.out.add(out);
         self.receive(delta.sent_by(side.other()));
@@ -206,7 +212,7 @@ impl Pair {
         if initiator != side {
             self.served += out.sent;
         }
-        self.keep_flow(FlowBytes { key, side, initiator, bytes_out: out.sent });
+        self.keep_flow(FlowBytes { key, side, initiator, bytes_out: out.sent, client });
         if self.clipped.is_none() {
             self.taught[self.class() as usize] = self.out.sent;
         }
@@ -226,7 +232,9 @@ impl Pair {
         let known = self.flows.iter().position(|known| known.key == flow.key);
         let mut at = match known {
             Some(at) => {
-                self.flows[at].bytes_out += flow.bytes_out;
+                let known = &mut self.flows[at];
+                known.bytes_out += flow.bytes_out;
+                known.client = flow.client.or(known.client);
                 at
             }
             None => {
@@ -561,17 +569,22 @@ mod tests {
             initiator_inferred: true,
             ..opened_by([peer, host], [Counters::default(), sent])
         };
+        let crossing = Crossing {
+            host: host.addr,
+            peer: peer.addr,
+            destination: Destination::of_address(peer.addr),
+            side: seen.initiator,
+            client: None,
+        };
         let pair = || Pair::new(0, Destination::of_address(peer.addr), (at, at), false);
-        let side = seen.initiator;
-
         let mut alone = pair();
-        alone.add(&guessed, side);
+        alone.add(&guessed, &crossing);
         assert_eq!(alone.served, 1_000_000);
 
         let mut known = pair();
-        known.add(&seen, side);
-        known.add(&guessed, side);
+        known.add(&seen, &crossing);
+        known.add(&guessed, &crossing);
         assert_eq!((known.served, known.out.sent), (0, 2_000_000));
-        assert_eq!(known.flows[0].initiator, side);
+        assert_eq!(known.flows[0].initiator, seen.initiator);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::mem;
 
 use indexmap::IndexMap;
@@ -13,6 +13,7 @@ use super::book::{Book, Called};
 use super::destination::{Destination, FORGOTTEN};
 use super::facts::{Event, Facts, NameSource};
 use super::name::Name;
+use super::program::Client;
 use super::registry::Registry;
 use super::service::Service;
 use super::usage::{Naming, PortOf, Usage};
@@ -24,20 +25,23 @@ use crate::time::Timestamp;
 /// What is known of the ends of flows, joined in packet time.
 ///
 /// Of two addresses what their latest flow told is remembered, for at most [`Directory::MET_MAX`] pairs of
-/// them, and the text of [`Directory::DOMAINS_MAX`] owners; when there are more, of the next few the one
-/// not met for longest is forgotten. Of open flows that say whose their peer is, [`Directory::FLOWS_MAX`]
-/// are remembered, and no more: those beyond go by what the host was answered, or by address.
+/// them, and the text of [`Directory::DOMAINS_MAX`] owners and [`Directory::CLIENTS_MAX`] client programs; when there are
+/// more, of the next few the one not met for longest is forgotten. Of open flows that say whose their peer is, or what
+/// their client, [`Directory::FLOWS_MAX`] are remembered, and no more: those beyond go by what the host was answered, or by
+/// address.
 ///
 /// Open flows are not kept between runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Directory {
     book: Book,
     met: IndexMap<(Addr, Addr), Met, foldhash::fast::RandomState>,
-    /// Whose the server of an open flow is, by what it told itself; by a hash of the flow that nobody can
-    /// foresee, and which is therefore its name here.
+    /// What open flows told of themselves; by a hash of the flow that nobody can foresee, and which is therefore
+    /// its name here.
     #[serde(skip)]
-    flows: HashMap<u64, Owned, foldhash::fast::RandomState>,
-    domains: IndexMap<Destination, Domain, foldhash::fast::RandomState>,
+    flows: HashMap<u64, Said, foldhash::fast::RandomState>,
+    domains: IndexMap<Destination, Text, foldhash::fast::RandomState>,
+    #[serde(default)]
+    clients: IndexMap<Client, Text, foldhash::fast::RandomState>,
     /// Owners of names met lately, by a hash of the name: most are met again.
     #[serde(skip, default = "no_latest")]
     latest: Box<[(u64, Destination)]>,
@@ -46,6 +50,13 @@ pub struct Directory {
     evicted: u64,
     #[serde(skip)]
     registry: Registry,
+}
+
+/// What a flow told of itself: whose its server is, and what its client.
+#[derive(Debug, Default, Clone, Copy)]
+struct Said {
+    owned: Option<Owned>,
+    client: Option<Client>,
 }
 
 /// Whose the server of a flow is, and which end is the client.
@@ -70,9 +81,9 @@ pub struct Turn {
     pub to: Destination,
 }
 
-/// The text of a domain that owns something, and when it was last heard of.
+/// The text of a domain that owns something, or of a client program, and when it was last heard of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Domain {
+struct Text {
     at: Timestamp,
     text: Box<str>,
 }
@@ -87,7 +98,6 @@ struct Met {
     spoken: Spoken,
     said: Option<(Name, NameSource)>,
     certified: Option<Name>,
-    client: Option<Box<str>>,
     #[serde(default)]
     recipients: u16,
     asks_proxy: bool,
@@ -113,7 +123,6 @@ impl Met {
             spoken: Spoken::new(),
             said: facts.name.clone(),
             certified: facts.certificate.iter().find(|name| name.is_valid()).cloned(),
-            client: facts.client.clone(),
             recipients: facts.recipients,
             asks_proxy: facts.asks_proxy,
             is_doubted,
@@ -165,7 +174,7 @@ pub struct Who {
     pub name: Option<(Name, NameSource)>,
     /// The application protocol.
     pub service: Option<Service>,
-    /// The client program.
+    /// What the client program said of itself.
     pub client: Option<Box<str>>,
     /// Of mail in the clear, to how many the first of the latest flow is.
     #[serde(default)]
@@ -191,6 +200,8 @@ impl Directory {
     pub const FLOWS_MAX: usize = 1 << 19;
     /// Owners whose text is remembered at most.
     pub const DOMAINS_MAX: usize = 1 << 16;
+    /// Client programs whose text is remembered at most.
+    pub const CLIENTS_MAX: usize = 1 << 12;
 
     /// Knows nobody yet but what the registry says, and takes so many bytes for what hosts call addresses.
     pub fn new(book_bytes_max: usize, registry: Registry) -> Self {
@@ -200,6 +211,7 @@ impl Directory {
             met: IndexMap::with_capacity_and_hasher(Self::MET_MAX, Default::default()),
             flows: HashMap::default(),
             domains: IndexMap::default(),
+            clients: IndexMap::default(),
             latest: no_latest(),
             hand: Hand::default(),
             evicted: 0,
@@ -241,6 +253,9 @@ impl Directory {
                     oldest.map(|place| self.met.swap_remove_index(place));
                 }
                 self.met.insert(ends, met);
+                if let Some(text) = &facts.client {
+                    self.note_client(flow, text, facts.seen_at);
+                }
                 turn
             }
             Event::Query(_) | Event::Echo(_) => None,
@@ -252,7 +267,7 @@ impl Directory {
         // Whose it is has been found already: no part of it is left out, as it is of other names.
         let hash = self.flows.hasher().hash_one((domain.as_str(), "domain"));
         let destination = self.latest(hash, || Some(Destination::of_domain(domain.as_str())))?;
-        self.keep_text(destination, at, || Some(domain.as_str().into()));
+        self.keep_owner(destination, at, || Some(domain.as_str().into()));
         Some(destination)
     }
 
@@ -265,21 +280,36 @@ impl Directory {
 
     /// Whose the other end of a flow is, for the `host` that is one of its ends, when the flow began at `at`:
     /// by what the flow said of itself where nothing disagrees, else by what the host was answered, else by
-    /// the autonomous system, else nobody knows more than its address.
-    pub fn destination(&self, flow: &FlowKey, host: Sender, at: Timestamp) -> Destination {
-        let said = (!self.flows.is_empty()).then(|| self.flows.get(&self.hash(flow))).flatten();
-        if let Some(owned) = said.filter(|owned| owned.client == host && !owned.is_proxied) {
-            return owned.owner;
+    /// the autonomous system, else nobody knows more than its address. And what the flow's client is.
+    pub fn destination(
+        &self,
+        flow: &FlowKey,
+        host: Sender,
+        at: Timestamp,
+    ) -> (Destination, Option<Client>) {
+        let Said { owned, client } = self.said(flow);
+        if let Some(owned) = owned.filter(|owned| owned.client == host && !owned.is_proxied) {
+            return (owned.owner, client);
         }
         let (host, peer) = (flow.end(host).addr, flow.end(host.other()).addr);
         let answered = self.book.called(host, peer).and_then(|called| called.owner_at(at));
-        answered.unwrap_or_else(|| self.nameless(peer))
+        (answered.unwrap_or_else(|| self.nameless(peer)), client)
     }
 
     /// The end of a flow that asks the other, as a proxy, to reach somebody; and whom.
     pub fn asked(&self, flow: &FlowKey) -> Option<(Sender, Destination)> {
-        let owned = (!self.flows.is_empty()).then(|| self.flows.get(&self.hash(flow))).flatten()?;
+        let owned = self.said(flow).owned?;
         owned.is_proxied.then_some((owned.client, owned.owner))
+    }
+
+    /// What the client of an open flow is.
+    pub fn client(&self, flow: &FlowKey) -> Option<Client> {
+        self.said(flow).client
+    }
+
+    /// What a client program said of itself, unless that was forgotten.
+    pub fn client_text(&self, client: Client) -> Option<&str> {
+        self.clients.get(&client).map(|known| &*known.text)
     }
 
     /// Whose an address is that has no name.
@@ -311,7 +341,7 @@ impl Directory {
         }
     }
 
-    /// Who `addr` was for `host` in a flow that began at `at`.
+    /// Who `addr` was for `host` in a flow that began at `at`. What its client is stands with each flow.
     pub fn who(&self, host: Addr, addr: Addr, at: Timestamp) -> Who {
         let met = self.met.get(&(host.min(addr), host.max(addr)));
         let said = met.and_then(|met| met.said.clone());
@@ -323,7 +353,7 @@ impl Directory {
         Who {
             name: said.or_else(answered).or_else(certified),
             service: met.map(|met| met.service),
-            client: met.and_then(|met| met.client.clone()),
+            client: None,
             recipients: met.map_or(0, |met| met.recipients),
             is_mismatch: met.is_some_and(Met::is_mismatch),
         }
@@ -372,18 +402,7 @@ impl Directory {
         let name = if is_proxied { &met.said.as_ref()?.0 } else { met.owner_name()? };
         let to = self.remember(name, met.at).or_else(|| name.target().filter(|_| is_proxied))?;
         let owned = Owned { client, owner: to, is_proxied };
-        let (hash, is_full) = (self.hash(flow), self.flows.len() >= Self::FLOWS_MAX);
-        let before = match self.flows.entry(hash) {
-            Entry::Occupied(mut known) => Some(known.insert(owned).owner),
-            Entry::Vacant(_) if is_full => {
-                self.evicted += 1;
-                return None;
-            }
-            Entry::Vacant(free) => {
-                free.insert(owned);
-                None
-            }
-        };
+        let before = self.said_mut(flow)?.owned.replace(owned).map(|before| before.owner);
         if is_proxied {
             return None;
         }
@@ -392,11 +411,38 @@ impl Directory {
         (from != to).then_some(Turn { flow: *flow, client, from, to })
     }
 
+    fn said(&self, flow: &FlowKey) -> Said {
+        let said = (!self.flows.is_empty()).then(|| self.flows.get(&self.hash(flow)));
+        said.flatten().copied().unwrap_or_default()
+    }
+
+    /// Where to note what a flow told, if there is room.
+    fn said_mut(&mut self, flow: &FlowKey) -> Option<&mut Said> {
+        let (hash, is_full) = (self.hash(flow), self.flows.len() >= Self::FLOWS_MAX);
+        match self.flows.entry(hash) {
+            Entry::Vacant(_) if is_full => {
+                self.evicted += 1;
+                None
+            }
+            known => Some(known.or_default()),
+        }
+    }
+
+    /// Notes what the client of a flow says of itself.
+    fn note_client(&mut self, flow: &FlowKey, text: &str, at: Timestamp) {
+        let client = Client::of(text);
+        let Some(said) = self.said_mut(flow) else { return };
+        said.client = Some(client);
+        keep_text(&mut self.clients, client, (at, Self::CLIENTS_MAX), &mut self.hand, || {
+            Some(text.into())
+        });
+    }
+
     /// Whose a name is, of whom the text is remembered.
     fn remember(&mut self, name: &Name, at: Timestamp) -> Option<Destination> {
         let hash = self.flows.hasher().hash_one(name.as_str());
         let destination = self.latest(hash, || name.destination())?;
-        self.keep_text(destination, at, || name.owner().map(Box::from));
+        self.keep_owner(destination, at, || name.owner().map(Box::from));
         Some(destination)
     }
 
@@ -418,28 +464,38 @@ impl Directory {
     }
 
     /// Remembers the text of an owner.
-    fn keep_text(
+    fn keep_owner(
         &mut self,
-        destination: Destination,
+        owner: Destination,
         at: Timestamp,
         text: impl FnOnce() -> Option<Box<str>>,
     ) {
-        if let Some(domain) = self.domains.get_mut(&destination) {
-            domain.at = at;
-            return;
-        }
-        let Some(text) = text() else { return };
-        if self.domains.len() >= Self::DOMAINS_MAX {
-            let sample = self.hand.next(self.domains.len());
-            let oldest = sample.min_by_key(|&place| self.domains[place].at);
-            oldest.map(|place| self.domains.swap_remove_index(place));
-        }
-        self.domains.insert(destination, Domain { at, text });
+        keep_text(&mut self.domains, owner, (at, Self::DOMAINS_MAX), &mut self.hand, text);
     }
 
     fn hash(&self, key: &FlowKey) -> u64 {
         self.flows.hasher().hash_one(key)
     }
+}
+
+/// Remembers a text, of which there may be so many; the oldest of a few makes room.
+fn keep_text<K: Hash + Eq>(
+    texts: &mut IndexMap<K, Text, foldhash::fast::RandomState>,
+    key: K,
+    (at, max): (Timestamp, usize),
+    hand: &mut Hand,
+    text: impl FnOnce() -> Option<Box<str>>,
+) {
+    if let Some(known) = texts.get_mut(&key) {
+        known.at = at;
+        return;
+    }
+    let Some(text) = text() else { return };
+    if texts.len() >= max {
+        let oldest = hand.next(texts.len()).min_by_key(|&place| texts[place].at);
+        oldest.map(|place| texts.swap_remove_index(place));
+    }
+    texts.insert(key, Text { at, text });
 }
 
 fn no_latest() -> Box<[(u64, Destination)]> {

@@ -364,6 +364,61 @@ fn odd_speech_alone_alerts_nobody() {
     assert_eq!(analyst.open_incidents(), 0);
 }
 
+/// A host sends to a place by a client program, which says hello from a port of its own.
+fn send_by(analyst: &mut Analyst, day: u64, talk: &Talk, (client, port): (&str, u16)) {
+    let [host, peer] = ends(talk);
+    let ends = [Endpoint { port, ..host }, peer];
+    let name = if talk.to == CLOUD { "up.cloud.example" } else { "vault.example" };
+    let (key, named_by) = FlowKey::of(ends[0], ends[1], talk.protocol);
+    let facts = Facts {
+        seen_at: Timestamp::from_secs_nanos(1_772_000_000 + day * 86_400, 0),
+        service: Service::Tls,
+        named_by: Some(named_by),
+        name: Name::of(name.as_bytes()).map(|name| (name, NameSource::TlsSni)),
+        has_hello: true,
+        client: Some(client.into()),
+        ..Facts::default()
+    };
+    analyst.hear(&Event::Facts(key, Arc::new(facts)));
+    fold(analyst, day, ends, talk, [talk.out, talk.back]);
+}
+
+const BROWSER: &str = "t13d1516h2_8daaf6152771_02713d6af862";
+const BROWSER_UPDATED: &str = "t13d1517h2_8daaf6152771_b0da82dd1658";
+const COPIER: &str = "t13d1312h1_f57a46bbacb6_14788d8d241b";
+
+/// What a program sends is charged with that program: what it says of itself counts by who else uses it, whatever its
+/// version, and not with another's that says hello to the same server before, meanwhile or after.
+#[test]
+fn which_program_sends_counts_by_who_uses_it() {
+    let learned = learned(|analyst, day, host| {
+        let talk = Talk { host, to: CLOUD, protocol: Protocol::TCP, out: 2 * MB, back: MB };
+        send_by(analyst, day, &talk, (BROWSER, 50_001));
+        if host == 1 {
+            let backup = Talk { to: SHELL, ..talk };
+            send_by(analyst, day, &backup, (COPIER, 50_002));
+        }
+    });
+    let protocol = |host: u8, hellos: &[(&str, u64)]| {
+        let mut analyst = learned.clone();
+        for (port, &(client, out)) in (51_000..).zip(hellos) {
+            let talk = Talk { host, to: CLOUD, protocol: Protocol::TCP, out, back: MB };
+            send_by(&mut analyst, 14, &talk, (client, port));
+        }
+        let ends = [[10, 20, 1, host], CLOUD].map(Addr::from_v4);
+        bits_of(&analyst.verdict(ends[0], ends[1]).unwrap(), "protocol")
+    };
+    for usual in [BROWSER, BROWSER_UPDATED] {
+        assert_eq!(protocol(3, &[(usual, 20 * MB)]), 0.0, "{usual}");
+    }
+    let (own, others) = (protocol(1, &[(COPIER, 20 * MB)]), protocol(3, &[(COPIER, 20 * MB)]));
+    let nobodys = protocol(3, &[("nobody's/1.0", 20 * MB)]);
+    assert!(own == 0.0 && others >= 0.5 && nobodys > others, "{own} {others} {nobodys}");
+    let (few, much) = (10_000, 20 * MB);
+    assert_eq!(protocol(3, &[(COPIER, much), (BROWSER, few), (BROWSER, few)]), others);
+    assert_eq!(protocol(3, &[(COPIER, few), (BROWSER, much), (COPIER, few)]), 0.0);
+}
+
 /// Mass mail through the usual service: its replies count the messages, within STARTTLS too. One large attachment has
 /// as many bytes and hardly any replies.
 #[test]

@@ -16,7 +16,7 @@ use crate::covert::ChannelDay;
 use crate::egress::{
     Class, Destination, Group, HostDay, HostKey, Intake, OfClass, PairDay, WindowSums,
 };
-use crate::names::Usage;
+use crate::names::{Program, Usage};
 use crate::time::{Day, Timestamp};
 
 /// How much is remembered.
@@ -71,7 +71,10 @@ pub struct Baseline {
     taken: Habits,
     /// How hosts speak with those outside.
     #[serde(default)]
-    usages: Usages,
+    usages: Usages<Usage>,
+    /// The client programs that they speak by.
+    #[serde(default)]
+    programs: Usages<Program>,
     /// What mail services outside replied.
     #[serde(default)]
     replies: Habits,
@@ -198,6 +201,7 @@ impl Baseline {
             pairs: 0,
             taken: Habits::default(),
             usages: Usages::default(),
+            programs: Usages::default(),
             replies: Habits::default(),
             hand: Hand::default(),
             host_days: 0,
@@ -274,9 +278,19 @@ impl Baseline {
         self.usages.learn(who, day, used);
     }
 
+    /// Learns by which programs a host sent to those outside on a finished day.
+    pub fn learn_programs(&mut self, who: (HostKey, Group), day: Day, used: &BTreeSet<Program>) {
+        self.programs.learn(who, day, used);
+    }
+
     /// How usual it is for a host to speak so.
     pub fn custom(&self, host: HostKey, group: Group, usage: Usage) -> Custom {
         self.usages.custom(host, group, usage)
+    }
+
+    /// How usual this program is for a host.
+    pub fn program_custom(&self, host: HostKey, group: Group, program: Program) -> Custom {
+        self.programs.custom(host, group, program)
     }
 
     /// Learns what mail services outside replied to a host on a finished day.
@@ -352,6 +366,7 @@ impl Baseline {
             return;
         }
         self.usages.pass_on(from, to);
+        self.programs.pass_on(from, to);
         if let Some(history) = self.hosts.swap_remove(&from) {
             self.pairs -= history.pairs.len();
             self.take_over(history, to);
@@ -364,6 +379,7 @@ impl Baseline {
         self.taken.lend(from, to);
         self.replies.lend(from, to);
         self.usages.lend(from, to);
+        self.programs.lend(from, to);
         let Some(history) = self.hosts.get(&from) else { return };
         if self.hosts.get(&to).is_none_or(|own| own.last_day < history.last_day) {
             self.take_over(history.clone(), to);

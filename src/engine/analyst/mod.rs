@@ -27,7 +27,7 @@ use crate::detect::{Bits, Case, EVERYBODY, Family, Finding, Measure, Subject, ju
 use crate::egress::{self, Crossing, Destination, Egress, Onward, Place, Relays};
 use crate::flow::FlowDelta;
 use crate::machines::{Identity, Register};
-use crate::names::{Directory, Event, Registry, Turn, Usage, Who};
+use crate::names::{Directory, Event, Program, Registry, Turn, Usage, Who};
 use crate::net::{Addr, Protocol};
 use crate::rules::{Role, RuleSet, Silence};
 use crate::time::{Day, PacketClock, Timestamp};
@@ -214,8 +214,9 @@ impl Analyst {
         let flow = &delta.key;
         match place {
             Place::Border(crossing) => {
-                let destination = self.directory.destination(flow, crossing.side, delta.started_at);
-                let crossing = Crossing { destination, ..crossing };
+                let (destination, client) =
+                    self.directory.destination(flow, crossing.side, delta.started_at);
+                let crossing = Crossing { destination, client, ..crossing };
                 let bytes = delta.sent_by(crossing.side).sent;
                 let onward = self.mails.onward(flow, destination);
                 if self.relays.is_asked(crossing.host, onward, bytes) {
@@ -228,7 +229,8 @@ impl Analyst {
                 match self.directory.asked(flow).or_else(|| self.mails.submitted(flow)) {
                     Some((side, destination)) if self.is_outside(destination) => {
                         let (host, peer) = (flow.end(side).addr, flow.end(side.other()).addr);
-                        Place::Border(Crossing { host, peer, destination, side })
+                        let client = self.directory.client(flow);
+                        Place::Border(Crossing { host, peer, destination, side, client })
                     }
                     Some(_) | None => place,
                 }
@@ -303,8 +305,7 @@ impl Analyst {
         }
         let family = if pair.is_served() { Family::Server } else { Family::Volume };
         let tells_of_many = self.incidents.tells_of_many(touch.host, family);
-        let usage = spoken(&self.directory, pair);
-        let case = Case { tells_of_many, usage, ..case };
+        let case = Case { tells_of_many, ..self.with_speech(case) };
         let finding = self.finding(case);
         // What an incident knows as names, or as pings, is not told again as bytes.
         let is_covered = self.incidents.is_covered(&case);
@@ -329,6 +330,12 @@ impl Analyst {
     }
 
     /// Judges a pair. What goes to many destinations is judged without what an allowance covers of it.
+    /// The same with how the pair's largest flow is spoken.
+    fn with_speech<'a>(&self, case: Case<'a>) -> Case<'a> {
+        let (usage, program) = spoken(&self.directory, case.pair);
+        Case { usage, program, ..case }
+    }
+
     fn finding(&self, case: Case<'_>) -> Finding {
         let measure = Measure::of(case.host, case.pair);
         let finding = judge(case, measure);
@@ -477,9 +484,13 @@ impl Analyst {
             pair.out.sent >= USED_FROM && pair.clipped.is_none() && !pair.is_served()
         };
         for host in self.egress.active() {
-            let (mut used, mut replied) = (BTreeSet::new(), Vec::new());
+            let (mut used, mut programs) = (BTreeSet::new(), BTreeSet::new());
+            let mut replied = Vec::new();
             for pair in pairs.of(host).filter(counts) {
-                let Some(usage) = spoken(directory, pair) else { continue };
+                let clients = pair.flows.iter().filter_map(|flow| flow.client);
+                let texts = clients.filter_map(|client| directory.client_text(client));
+                programs.extend(texts.map(Program::of));
+                let (Some(usage), _) = spoken(directory, pair) else { continue };
                 used.insert(usage);
                 if usage.is_mail(pair.port()) {
                     replied.push(ChannelDay {
@@ -491,6 +502,7 @@ impl Analyst {
             }
             let who = (host.key(), host.group());
             self.baseline.learn_usages(who, day, &used);
+            self.baseline.learn_programs(who, day, &programs);
             if !replied.is_empty() {
                 self.baseline.learn_replies(who, day, &replied);
             }
@@ -525,8 +537,7 @@ impl Analyst {
         let pairs = self.egress.pairs().of(host).filter(|pair| pair.peers().contains(&peer));
         let pair = pairs.max_by_key(|pair| pair.out.sent)?;
         let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
-        let case = Case { usage: spoken(&self.directory, pair), ..case };
-        Some(judge(case, Measure::of(host, pair)))
+        Some(judge(self.with_speech(case), Measure::of(host, pair)))
     }
 
     /// Who sent how much to whom.
@@ -592,7 +603,7 @@ impl Analyst {
             // The last look may lie a tenth of the bytes back, and small hosts had none.
             if let Some(pair) = self.egress.pairs().of(host).max_by_key(|pair| pair.out.sent) {
                 let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
-                let case = Case { usage: spoken(&self.directory, pair), ..case };
+                let case = self.with_speech(case);
                 self.incidents.note(&case, &self.finding(case), None);
             }
         }
@@ -623,16 +634,18 @@ fn case<'a>(
     (host, pair): (&'a egress::Host, &'a egress::Pair),
 ) -> Case<'a> {
     let (pairs, intakes, day) = (egress.pairs(), egress.intakes(), egress.day());
-    let (usage, tells_of_many) = (None, false);
-    Case { host, pair, pairs, intakes, usage, baseline, day, floor_bytes, tells_of_many }
+    let (usage, program, tells_of_many) = (None, None, false);
+    Case { host, pair, pairs, intakes, usage, program, baseline, day, floor_bytes, tells_of_many }
 }
 
-/// How the flow that sent most is spoken.
-fn spoken(directory: &Directory, pair: &egress::Pair) -> Option<Usage> {
+/// How the flow that sent most is spoken, and by which program.
+fn spoken(directory: &Directory, pair: &egress::Pair) -> (Option<Usage>, Option<Program>) {
     let flow = pair.flows.first().filter(|flow| {
         [Protocol::TCP, Protocol::UDP].contains(&flow.key.protocol) && flow.initiator == flow.side
     });
-    flow.map(|flow| directory.usage(&flow.key, flow.side, pair.first_at))
+    let Some(flow) = flow else { return (None, None) };
+    let program = flow.client.and_then(|client| directory.client_text(client)).map(Program::of);
+    (Some(directory.usage(&flow.key, flow.side, pair.first_at)), program)
 }
 
 fn record(alert: Alert) -> Record {
@@ -661,7 +674,8 @@ fn labels_of_pair(
     let who = peers.first().map(|&peer| directory.who(addr, peer, pair.first_at));
     let largest = pair.flows.first();
     let service = largest.and_then(|flow| directory.service(&flow.key, flow.initiator.other()));
-    let who = Who { service, ..who.unwrap_or_default() };
+    let client = largest.and_then(|flow| directory.client_text(flow.client?)).map(Box::from);
+    let who = Who { service, client, ..who.unwrap_or_default() };
     labels(rules, directory, of_host, (pair.destination, peers.as_slice()), who)
 }
 
