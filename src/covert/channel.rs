@@ -1,5 +1,8 @@
 //! One inside host and one outside end, between whom something may hide, today.
 
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -172,22 +175,48 @@ pub struct Touch {
 /// comes begins at nothing instead of at what was there. So no channel is ever thought larger than it is, and
 /// one that is forgotten loses what it had told, which was less than seven others had.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Kept<D>")]
 pub struct Channels<D> {
+    channels: IndexMap<(HostKey, Destination), Channel<D>, foldhash::fast::RandomState>,
+    /// In the same order the marks of their hosts, so that those of one are found among thousands.
+    #[serde(skip)]
+    marks: Vec<u32>,
+    max: usize,
+    hand: Hand,
+    evicted: u64,
+}
+
+/// Channels as they are kept between runs.
+#[derive(Deserialize)]
+struct Kept<D> {
     channels: IndexMap<(HostKey, Destination), Channel<D>, foldhash::fast::RandomState>,
     max: usize,
     hand: Hand,
     evicted: u64,
 }
 
+impl<D> From<Kept<D>> for Channels<D> {
+    fn from(Kept { channels, max, hand, evicted }: Kept<D>) -> Self {
+        let marks = channels.keys().map(|&(host, _)| mark(host)).collect();
+        Self { channels, marks, max, hand, evicted }
+    }
+}
+
 impl<D: Default> Channels<D> {
-    /// Memory that a channel takes at most, in bytes, with its place in an ordered map.
-    pub const CHANNEL_BYTES: usize = (size_of::<Channel<D>>() + 48) * 2
+    /// Memory that a channel takes at most, in bytes, with its place in the map.
+    pub const CHANNEL_BYTES: usize = (size_of::<Channel<D>>() + 56) * 2
         + PEERS_KEPT * size_of::<Addr>()
         + Distinct::HEAP_BYTES
         + FLOWS_KEPT * size_of::<FlowBytes>();
 
     pub(super) fn new(max: usize) -> Self {
-        Self { channels: IndexMap::default(), max, hand: Hand::default(), evicted: 0 }
+        Self {
+            channels: IndexMap::default(),
+            marks: Vec::new(),
+            max,
+            hand: Hand::default(),
+            evicted: 0,
+        }
     }
 
     /// A channel, if anything has been told on it today.
@@ -205,7 +234,10 @@ impl<D: Default> Channels<D> {
 
     /// Today's channels of a host.
     pub fn of(&self, host: HostKey) -> impl Iterator<Item = &Channel<D>> {
-        self.channels.values().filter(move |channel| channel.host == host)
+        let mark = mark(host);
+        let marked = self.marks.iter().enumerate().filter(move |&(_, of)| *of == mark);
+        let channels = marked.filter_map(|(place, _)| self.channels.get_index(place));
+        channels.map(|(_, channel)| channel).filter(move |channel| channel.host == host)
     }
 
     /// Channels held.
@@ -249,24 +281,32 @@ impl<D: Default> Channels<D> {
             let sample = self.hand.next(self.channels.len());
             let least = sample.min_by_key(|&place| self.channels[place].told());
             self.evicted += u64::from(least.is_some());
-            least.map(|place| self.channels.swap_remove_index(place));
+            least.map(|place| self.remove(place));
         }
-        let channel = Channel::new((host, addr), destination, at);
-        (self.channels.entry(key).or_insert(channel), true)
+        (self.add(Channel::new((host, addr), destination, at)), true)
+    }
+
+    fn add(&mut self, channel: Channel<D>) -> &mut Channel<D> {
+        self.marks.push(mark(channel.host));
+        self.channels.entry((channel.host, channel.destination)).or_insert(channel)
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Channel<D>> {
+        self.marks.swap_remove(place);
+        self.channels.swap_remove_index(place).map(|(_, channel)| channel)
     }
 
     /// From now on what `from` told was told by `to`, unless that has told the same end something itself.
     /// Answers to whom.
     pub(super) fn unite(&mut self, from: HostKey, to: HostKey) -> Vec<Destination> {
-        let is_its = |&&(host, destination): &&(HostKey, Destination)| {
-            host == from && !self.channels.contains_key(&(to, destination))
-        };
-        let moved = self.channels.keys().filter(is_its).map(|&(_, destination)| destination);
-        let moved: Vec<Destination> = moved.collect();
+        let is_its = |&owner: &Destination| !self.channels.contains_key(&(to, owner));
+        let moved: Vec<Destination> =
+            self.of(from).map(|channel| channel.destination).filter(is_its).collect();
         for &destination in &moved {
-            if let Some(mut channel) = self.channels.swap_remove(&(from, destination)) {
+            let place = self.channels.get_index_of(&(from, destination));
+            if let Some(mut channel) = place.and_then(|place| self.remove(place)) {
                 channel.host = to;
-                self.channels.insert((to, destination), channel);
+                self.add(channel);
             }
         }
         moved
@@ -274,8 +314,14 @@ impl<D: Default> Channels<D> {
 
     /// Ends the day.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Channel<D>> + use<D> {
+        self.marks.clear();
         std::mem::take(&mut self.channels).into_values()
     }
+}
+
+/// A few bits of a host, that many another one has too.
+fn mark(host: HostKey) -> u32 {
+    FixedState::default().hash_one(host) as u32
 }
 
 /// Ends listed for a channel.
@@ -286,3 +332,50 @@ const FLOWS_KEPT_FROM: u64 = 256;
 
 /// Flows kept as evidence for a channel.
 const FLOWS_KEPT: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Pings = Channels<u8>;
+
+    fn host(number: u8) -> (HostKey, Addr) {
+        let addr = Addr::from_v4([10, 0, 0, number]);
+        (HostKey::Address(addr), addr)
+    }
+
+    fn read_again(channels: &Pings) -> Pings {
+        let kept = rmp_serde::to_vec_named(channels).unwrap();
+        rmp_serde::from_slice(&kept).unwrap()
+    }
+
+    proptest! {
+        /// The channels of a host are those that it has, whatever began, made room, changed hands or was kept between.
+        #[test]
+        fn channels_of_a_host_are_found(
+            steps in prop::collection::vec((0u8..4, 0u8..5, 0u32..5), 1..60),
+        ) {
+            let mut channels = Pings::new(6);
+            for (step, number, owner) in steps {
+                match step {
+                    0 => drop(channels.unite(host(number).0, host(owner as u8).0)),
+                    1 => channels = read_again(&channels),
+                    _ => drop(channels.open(
+                        host(number),
+                        Destination::of_system(owner),
+                        Timestamp::EPOCH,
+                    )),
+                }
+                for number in 0..6 {
+                    let host = host(number).0;
+                    let found = channels.of(host).map(|channel| channel.destination);
+                    let keys = channels.channels.keys().filter(|(of, _)| *of == host);
+                    prop_assert!(found.eq(keys.map(|&(_, owner)| owner)));
+                }
+                prop_assert_eq!(channels.marks.len(), channels.len());
+            }
+        }
+    }
+}
