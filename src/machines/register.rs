@@ -31,7 +31,7 @@ use crate::time::Timestamp;
 /// # Bounds
 ///
 /// So many machines, and twice as many addresses. When there are more, of the next few the one not heard of
-/// for longest is forgotten, and its addresses stand alone.
+/// for longest is forgotten, and its addresses stand alone. Of as many it is remembered that they bear many.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Register {
     #[serde(skip)]
@@ -40,6 +40,9 @@ pub struct Register {
     machines_max: usize,
     machines: IndexMap<Mac, Machine, foldhash::fast::RandomState>,
     addresses: IndexMap<Addr, Address, foldhash::fast::RandomState>,
+    /// Machines that are taken for the bearers of many, until then; routers for ever.
+    #[serde(default)]
+    many: IndexMap<Mac, Timestamp, foldhash::fast::RandomState>,
     /// Where the searches for something to forget go on.
     hands: (Hand, Hand),
     forgotten: u64,
@@ -53,9 +56,6 @@ struct Machine {
     /// Its IPv4 address, and those it had before; the last one is the latest.
     v4: SmallVec<[(Addr, Timestamp); 2]>,
     v6: SmallVec<[(Addr, Timestamp); 2]>,
-    /// Until when it is taken for the bearer of many.
-    many_until: Timestamp,
-    is_router: bool,
     names: Hints,
 }
 
@@ -95,6 +95,7 @@ impl Register {
             machines_max: machines_max.max(1),
             machines: IndexMap::default(),
             addresses: IndexMap::default(),
+            many: IndexMap::default(),
             hands: Default::default(),
             forgotten: 0,
             disputes: 0,
@@ -106,7 +107,10 @@ impl Register {
         let at = claim.at;
         match &claim.says {
             &Says::Bears { mac, addr, lease } => self.bears(mac, addr, at, lease),
-            &Says::Routes(mac) => self.machine(mac, at).is_router = true,
+            &Says::Routes(mac) => {
+                self.machine(mac, at);
+                self.take_for_many(mac, Timestamp::MAX);
+            }
             Says::Named(mac, name) if name.is_valid() => {
                 self.machine(*mac, at).names.add(name, claim.source);
             }
@@ -121,15 +125,13 @@ impl Register {
     pub fn bearer(&self, addr: Addr, at: Timestamp) -> Option<Mac> {
         let address = self.addresses.get(&addr)?;
         let mac = address.mac.filter(|_| address.disputed_until <= at)?;
-        let machine = self.machines.get(&mac)?;
-        (!machine.is_router && machine.many_until <= at).then_some(mac)
+        self.many.get(&mac).is_none_or(|&until| until <= at).then_some(mac)
     }
 
     /// The machine that has an address, if it never was another's: for what was seen before the first claim.
     pub fn only_bearer(&self, addr: Addr) -> Option<Mac> {
         let address = self.addresses.get(&addr).filter(|address| !address.is_second_hand)?;
-        let machine = self.machines.get(&address.mac?)?;
-        (!machine.is_router && machine.many_until == Timestamp::EPOCH).then_some(address.mac?)
+        address.mac.filter(|mac| !self.many.contains_key(mac))
     }
 
     /// The machine that has had an IPv4 address for a day, if that is sure, and has it for longer than any other
@@ -161,7 +163,7 @@ impl Register {
 
     /// Is it a router's?
     pub fn is_router(&self, mac: Mac) -> bool {
-        self.machines.get(&mac).is_some_and(|machine| machine.is_router)
+        self.many.get(&mac) == Some(&Timestamp::MAX)
     }
 
     /// The addresses of a machine at some time, as far as they are sure.
@@ -195,11 +197,12 @@ impl Register {
             return;
         }
         let is_inside = self.internal.contains(addr);
-        let machine = self.machine(mac, at);
+        let has_many = self.machine(mac, at).take(addr, at);
         if !is_inside || mac.is_virtual_router() {
-            machine.is_router = true;
+            self.take_for_many(mac, Timestamp::MAX);
+        } else if has_many {
+            self.take_for_many(mac, at.plus(DAY));
         }
-        machine.take(addr, at);
         if !is_inside {
             return;
         }
@@ -233,12 +236,34 @@ impl Register {
 
     fn machine(&mut self, mac: Mac, at: Timestamp) -> &mut Machine {
         if self.machines.len() >= self.machines_max && !self.machines.contains_key(&mac) {
-            forget(&mut self.machines, &mut self.hands.0, |machine| machine.heard_at);
+            let gone = forget(&mut self.machines, &mut self.hands.0, |machine| machine.heard_at);
+            if let Some((mac, machine)) = gone {
+                self.release(mac, &machine);
+            }
             self.forgotten += 1;
         }
         let machine = self.machines.entry(mac).or_insert_with(|| Machine::new(at));
         machine.heard_at = at;
         machine
+    }
+
+    /// The addresses of a machine are nobody's from now on.
+    fn release(&mut self, mac: Mac, machine: &Machine) {
+        for addr in machine.claimed() {
+            match self.addresses.get_mut(&addr) {
+                Some(address) if address.mac == Some(mac) => address.mac = None,
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn take_for_many(&mut self, mac: Mac, until: Timestamp) {
+        if self.many.len() >= self.machines_max && !self.many.contains_key(&mac) {
+            forget(&mut self.many, &mut self.hands.0, |&until| until);
+            self.forgotten += 1;
+        }
+        let known = self.many.entry(mac).or_insert(until);
+        *known = until.max(*known);
     }
 
     fn address(&mut self, addr: Addr, at: Timestamp) -> &mut Address {
@@ -253,14 +278,7 @@ impl Register {
 
 impl Machine {
     fn new(at: Timestamp) -> Self {
-        Self {
-            heard_at: at,
-            v4: SmallVec::new(),
-            v6: SmallVec::new(),
-            many_until: Timestamp::EPOCH,
-            is_router: false,
-            names: Hints::default(),
-        }
+        Self { heard_at: at, v4: SmallVec::new(), v6: SmallVec::new(), names: Hints::default() }
     }
 
     /// Those of IPv4 first, the latest first.
@@ -268,8 +286,8 @@ impl Machine {
         self.v4.iter().rev().chain(self.v6.iter().rev()).map(|&(addr, _)| addr)
     }
 
-    /// Notes an address that it claims, and whether these are too many for one machine.
-    fn take(&mut self, addr: Addr, at: Timestamp) {
+    /// Notes an address that it claims; answers whether these are too many for one machine.
+    fn take(&mut self, addr: Addr, at: Timestamp) -> bool {
         let is_v4 = addr.to_ip().is_ipv4();
         let (held, max) = if is_v4 { (&mut self.v4, V4_MAX) } else { (&mut self.v6, V6_MAX) };
         held.retain(|&mut (_, heard_at)| heard_at.plus(DAY) > at);
@@ -278,11 +296,12 @@ impl Machine {
         if let Some(place) = known {
             held.remove(place);
         }
-        if returns || held.len() >= max {
-            self.many_until = at.plus(DAY);
+        let are_many = returns || held.len() >= max;
+        if are_many {
             held.truncate(max - 1);
         }
         held.push((addr, at));
+        are_many
     }
 }
 
@@ -315,9 +334,9 @@ fn forget<K, V>(
     entries: &mut IndexMap<K, V, foldhash::fast::RandomState>,
     hand: &mut Hand,
     heard_at: impl Fn(&V) -> Timestamp,
-) {
+) -> Option<(K, V)> {
     let oldest = hand.next(entries.len()).min_by_key(|&place| heard_at(&entries[place]));
-    oldest.map(|place| entries.swap_remove_index(place));
+    oldest.and_then(|place| entries.swap_remove_index(place))
 }
 
 /// Groups, loopback and no address at all: nobody bears these.

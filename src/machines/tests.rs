@@ -155,6 +155,23 @@ fn floods_fill_no_memory() {
     assert_eq!(register.bearer(v4(1), at(0)), None);
 }
 
+/// A machine that is forgotten for want of room leaves its addresses alone; that a router is one is known for longer.
+#[test]
+fn who_is_forgotten_bears_nothing() {
+    let mut register = Register::new(Subnets::private(), 100);
+    let mut hear = |says| register.hear(&Claim { at: at(0), source: ClaimSource::Arp, says });
+    hear(bears(mac(1), v4(1)));
+    hear(bears(mac(2), v4(2)));
+    hear(Says::Routes(mac(2)));
+    for number in 0..200u8 {
+        hear(bears(Mac::of([2, 1, 0, 0, 0, number]).unwrap(), Addr::from_v4([10, 1, 0, number])));
+    }
+    assert_eq!(register.sizes().0, 100);
+    assert_eq!((register.names_of(mac(1)), register.bearer(v4(1), at(0))), (&[][..], None));
+    register.hear(&Claim { at: at(0), source: ClaimSource::Arp, says: bears(mac(2), v4(2)) });
+    assert!(register.is_router(mac(2)) && register.bearer(v4(2), at(0)).is_none());
+}
+
 #[test]
 fn arp_is_believed_of_the_sender_alone() {
     let packet = |operation: u8, hardware: [u8; 6], addr: [u8; 4]| {
