@@ -209,6 +209,8 @@ impl Host {
     /// Asks for what [`Host::send`] looks at.
     pub(super) fn prefetch(&self, at: Timestamp) {
         crate::arena::prefetch_whole(&self.key);
+        crate::arena::prefetch_whole(&self.addr);
+        crate::arena::prefetch(&self.total_in);
         crate::arena::prefetch_whole(&self.today);
         self.windows.prefetch(at);
     }

@@ -76,7 +76,8 @@ impl Windows {
 
     /// Asks for what adding bytes sent at `at` looks at, if that is no news.
     pub(super) fn prefetch(&self, at: Timestamp) {
-        prefetch_whole(&(self.newest, self.sums));
+        prefetch_whole(&self.newest);
+        prefetch_whole(&self.sums);
         for (slots, slot_nanos) in self.slots.iter().zip(SLOT_NANOS) {
             prefetch(&slots[slot_at(at.as_nanos() / slot_nanos)]);
         }

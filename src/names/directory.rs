@@ -54,9 +54,18 @@ pub struct Directory {
 
 /// What a flow told of itself: whose its server is, and what its client.
 #[derive(Debug, Default, Clone, Copy)]
-struct Said {
+pub struct Said {
     owned: Option<Owned>,
-    client: Option<Client>,
+    /// What its client said of itself.
+    pub client: Option<Client>,
+}
+
+impl Said {
+    /// The end of the flow that asks the other, as a proxy, to reach somebody; and whom.
+    pub fn asked(&self) -> Option<(Sender, Destination)> {
+        let owned = self.owned?;
+        owned.is_proxied.then_some((owned.client, owned.owner))
+    }
 }
 
 /// Whose the server of a flow is, and which end is the client.
@@ -280,31 +289,25 @@ impl Directory {
 
     /// Whose the other end of a flow is, for the `host` that is one of its ends, when the flow began at `at`:
     /// by what the flow said of itself where nothing disagrees, else by what the host was answered, else by
-    /// the autonomous system, else nobody knows more than its address. And what the flow's client is.
+    /// the autonomous system, else nobody knows more than its address.
     pub fn destination(
         &self,
-        flow: &FlowKey,
+        (flow, said): (&FlowKey, &Said),
         host: Sender,
         at: Timestamp,
-    ) -> (Destination, Option<Client>) {
-        let Said { owned, client } = self.said(flow);
-        if let Some(owned) = owned.filter(|owned| owned.client == host && !owned.is_proxied) {
-            return (owned.owner, client);
+    ) -> Destination {
+        if let Some(owned) = said.owned.filter(|owned| owned.client == host && !owned.is_proxied) {
+            return owned.owner;
         }
         let (host, peer) = (flow.end(host).addr, flow.end(host.other()).addr);
         let answered = self.book.called(host, peer).and_then(|called| called.owner_at(at));
-        (answered.unwrap_or_else(|| self.nameless(peer)), client)
+        answered.unwrap_or_else(|| self.nameless(peer))
     }
 
-    /// The end of a flow that asks the other, as a proxy, to reach somebody; and whom.
-    pub fn asked(&self, flow: &FlowKey) -> Option<(Sender, Destination)> {
-        let owned = self.said(flow).owned?;
-        owned.is_proxied.then_some((owned.client, owned.owner))
-    }
-
-    /// What the client of an open flow is.
-    pub fn client(&self, flow: &FlowKey) -> Option<Client> {
-        self.said(flow).client
+    /// What an open flow told of itself.
+    pub fn said(&self, flow: &FlowKey) -> Said {
+        let said = (!self.flows.is_empty()).then(|| self.flows.get(&self.hash(flow)));
+        said.flatten().copied().unwrap_or_default()
     }
 
     /// What a client program said of itself, unless that was forgotten.
@@ -409,11 +412,6 @@ impl Directory {
         let nameless = || self.nameless(flow.end(client.other()).addr);
         let from = before.or(answered).unwrap_or_else(nameless);
         (from != to).then_some(Turn { flow: *flow, client, from, to })
-    }
-
-    fn said(&self, flow: &FlowKey) -> Said {
-        let said = (!self.flows.is_empty()).then(|| self.flows.get(&self.hash(flow)));
-        said.flatten().copied().unwrap_or_default()
     }
 
     /// Where to note what a flow told, if there is room.

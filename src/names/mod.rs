@@ -58,7 +58,7 @@ use std::time::Duration;
 
 pub use book::{Book, Called};
 pub use destination::Destination;
-pub use directory::{Directory, Turn, Who};
+pub use directory::{Directory, Said, Turn, Who};
 pub(crate) use dns::address_owners;
 pub use echo::Echo;
 pub use facts::{Answer, Event, Facts, NameSource};

@@ -27,7 +27,7 @@ use crate::detect::{Bits, Case, EVERYBODY, Family, Finding, Measure, Subject, ju
 use crate::egress::{self, Crossing, Destination, Egress, Onward, Place, Relays};
 use crate::flow::FlowDelta;
 use crate::machines::{Identity, Register};
-use crate::names::{Directory, Event, Program, Registry, Turn, Usage, Who};
+use crate::names::{Directory, Event, Program, Registry, Said, Turn, Usage, Who};
 use crate::net::{Addr, Protocol};
 use crate::rules::{Role, RuleSet, Silence};
 use crate::time::{Day, PacketClock, Timestamp};
@@ -151,7 +151,7 @@ impl Analyst {
         }
         if let Event::Facts(flow, facts) = event
             && facts.asks_proxy
-            && let Some((client, destination)) = self.directory.asked(flow)
+            && let Some((client, destination)) = self.directory.said(flow).asked()
         {
             // From now on, and not from its first report on: the relay's own may come before that.
             let relay = flow.end(client.other()).addr;
@@ -176,27 +176,33 @@ impl Analyst {
     /// meanwhile. Before each `hear` is called with its place, and answers whether anything was learned.
     fn run<'d, P>(
         &mut self,
-        deltas: impl Iterator<Item = (P, &'d FlowDelta)>,
+        mut deltas: impl Iterator<Item = (P, &'d FlowDelta)>,
         mut hear: impl FnMut(&mut Self, P) -> bool,
     ) {
-        let mut deltas = deltas.peekable();
         let mut group = SmallVec::<[_; GROUP]>::new();
-        while deltas.peek().is_some() {
-            let some = deltas.by_ref().take(GROUP);
-            group.extend(some.map(|(place, delta)| {
-                let who = |addr| self.host_of(addr, delta.last_at);
-                let spot = self.egress.place(delta, |place| self.route(delta, place), who);
-                (place, delta, spot)
+        let mut spots = SmallVec::<[_; GROUP]>::new();
+        loop {
+            group.extend(deltas.by_ref().take(GROUP).map(|(place, delta)| {
+                let said = self.directory.said(&delta.key);
+                (place, delta, said)
             }));
-            for (_, delta, spot) in &mut group {
+            if group.is_empty() {
+                return;
+            }
+            spots.extend(group.iter().map(|(_, delta, said)| {
+                let who = |addr| self.host_of(addr, delta.last_at);
+                self.egress.place(delta, |place| self.route(delta, place, said), who)
+            }));
+            for ((_, delta, _), spot) in group.iter().zip(&mut spots) {
                 self.egress.approach(delta, spot);
             }
             let mut has_heard = false;
-            for (place, delta, mut spot) in group.drain(..) {
+            for ((place, delta, _), mut spot) in group.drain(..).zip(spots.drain(..)) {
                 has_heard |= hear(self, place);
                 // What relays may carry changes with every delta.
                 if has_heard || !self.relays.is_empty() {
-                    let route = |place| self.route(delta, place);
+                    let said = self.directory.said(&delta.key);
+                    let route = |place| self.route(delta, place, &said);
                     let who = |addr| self.host_of(addr, delta.last_at);
                     self.egress.reroute(delta, &mut spot, route, who);
                 }
@@ -210,13 +216,13 @@ impl Analyst {
     }
 
     /// Where a delta belongs by all that is known of its ends: to whom, and on whose behalf.
-    fn route(&self, delta: &FlowDelta, place: Place) -> Place {
+    fn route(&self, delta: &FlowDelta, place: Place, said: &Said) -> Place {
         let flow = &delta.key;
         match place {
             Place::Border(crossing) => {
-                let (destination, client) =
-                    self.directory.destination(flow, crossing.side, delta.started_at);
-                let crossing = Crossing { destination, client, ..crossing };
+                let destination =
+                    self.directory.destination((flow, said), crossing.side, delta.started_at);
+                let crossing = Crossing { destination, client: said.client, ..crossing };
                 let bytes = delta.sent_by(crossing.side).sent;
                 let onward = self.mails.onward(flow, destination);
                 if self.relays.is_asked(crossing.host, onward, bytes) {
@@ -225,16 +231,14 @@ impl Analyst {
                     Place::Border(crossing)
                 }
             }
-            Place::Inside => {
-                match self.directory.asked(flow).or_else(|| self.mails.submitted(flow)) {
-                    Some((side, destination)) if self.is_outside(destination) => {
-                        let (host, peer) = (flow.end(side).addr, flow.end(side.other()).addr);
-                        let client = self.directory.client(flow);
-                        Place::Border(Crossing { host, peer, destination, side, client })
-                    }
-                    Some(_) | None => place,
+            Place::Inside => match said.asked().or_else(|| self.mails.submitted(flow)) {
+                Some((side, destination)) if self.is_outside(destination) => {
+                    let (host, peer) = (flow.end(side).addr, flow.end(side.other()).addr);
+                    let client = said.client;
+                    Place::Border(Crossing { host, peer, destination, side, client })
                 }
-            }
+                Some(_) | None => place,
+            },
             Place::Outside | Place::Relayed(_) => place,
         }
     }
