@@ -325,24 +325,27 @@ impl Worker {
         group: &mut Group<'b>,
     ) {
         (group.heads, group.first) = (heads, first);
-        for ((&head, segment), spot) in heads.iter().zip(&mut group.segments).zip(&mut group.spots)
-        {
+        for ((&head, place), spot) in heads.iter().zip(&mut group.segments).zip(&mut group.spots) {
             let frame = batch.frame(head);
-            *segment = decode(&frame);
-            let Ok(known) = segment else { continue };
-            if known.tunnel.is_some_and(|tunnel| self.crosses_border(&tunnel)) {
-                *segment = outermost(&frame);
+            let mut decoded = decode(&frame);
+            if let Ok(Segment { tunnel: Some(tunnel), .. }) = &decoded
+                && self.crosses_border(tunnel)
+            {
+                decoded = outermost(&frame);
             }
-            let Ok(segment) = segment else { continue };
-            spot.shard = FlowKey::shard(segment);
-            if let Some(Shard { table, duplicates, .. }) = &self.shards[spot.shard] {
-                spot.fingerprint = fingerprints.of(segment);
-                if batch.effort.weight > 1 {
-                    segment.weigh(batch.effort.weight);
+            if let Ok(segment) = &mut decoded {
+                spot.shard = FlowKey::shard(segment);
+                if let Some(Shard { table, duplicates, .. }) = &self.shards[spot.shard] {
+                    spot.fingerprint = fingerprints.of(segment);
+                    if batch.effort.weight > 1 {
+                        segment.weigh(batch.effort.weight);
+                    }
+                    duplicates.prefetch(spot.fingerprint);
+                    spot.place = table.place(segment);
                 }
-                duplicates.prefetch(spot.fingerprint);
-                spot.place = table.place(segment);
             }
+            // Moved as late as can be: what was just written in small parts is slow to be read in large ones.
+            *place = decoded;
         }
     }
 
