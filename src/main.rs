@@ -33,7 +33,7 @@ use sekisho::engine::{self, Analyst, Reported, WhatIf};
 use sekisho::eval::grid::ramps::{self, RampsReport};
 use sekisho::eval::grid::{GridPlan, GridReport};
 use sekisho::eval::{self, EvalError, Labels, LabelsFile};
-use sekisho::evidence::{Evidence, Tap};
+use sekisho::evidence::{Evidence, Haste, Tap};
 use sekisho::flow::Reporting;
 use sekisho::machines::Claim;
 use sekisho::rules::{RuleSet, Style};
@@ -95,7 +95,8 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     }
     let mut sink = sink(common, settings.format)?;
     let progress = progress(common, source.total_bytes());
-    let evidence = settings.evidence.map(|options| Evidence::open(options, Vec::new()));
+    let evidence =
+        settings.evidence.map(|options| Evidence::open(options, Vec::new(), Haste::None));
     let mut source = Tap { source, evidence: evidence.transpose()? };
     let mut told = Ok(());
     let mut tell = |records: &[Record]| -> anyhow::Result<()> {

@@ -26,7 +26,7 @@ use sekisho::capture::live::{Interfaces, LiveSource, Options, Reach, privilege};
 use sekisho::capture::{Counters, Live};
 use sekisho::config::{Format, Keys, Settings};
 use sekisho::engine::{self, Analyst, Delays, Moment, Relief, WorkerCounters};
-use sekisho::evidence::{Evidence, Tap};
+use sekisho::evidence::{Evidence, Haste, Tap};
 use sekisho::metrics::{self, Attempt, Figures};
 use sekisho::sink::{Bulletin, JsonLines, Sink, printable};
 use sekisho::time::Timestamp;
@@ -54,7 +54,8 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     let board = keys.metrics.as_deref().map(|path| Board::create(path, &settings));
     let board = board.transpose()?;
     let source = LiveSource::open(options, Arc::clone(&signals.stop))?;
-    let evidence = settings.evidence.map(|options| Evidence::open(options, source.names()));
+    let evidence =
+        settings.evidence.map(|options| Evidence::open(options, source.names(), Haste::Live));
     let mut source = Tap { source: Relief::new(source), evidence: evidence.transpose()? };
     let (keeper, mut analyst) = watch.memory.open(Some(source.now()), &settings.analyst)?;
     // Before the first frame is looked at; all threads that look at frames are started after this.

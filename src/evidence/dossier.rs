@@ -1,10 +1,11 @@
 //! The file of one incident.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io;
+use std::sync::Arc;
 
 use super::folder::Folder;
+use super::scribe::{Pen, Sheet};
 use super::{Options, Packets};
 use crate::alert::{Alert, Kind};
 use crate::capture::PcapngWriter;
@@ -21,8 +22,10 @@ pub(super) struct Dossier {
     pub(super) pairs: Vec<(Addr, Addr)>,
     /// It gets no frame after so many of the input.
     pub(super) ends_after: Option<u64>,
+    /// What becomes of the file.
+    pub(super) sheet: Arc<Sheet>,
     /// `None` once it cannot be written.
-    writer: Option<PcapngWriter<BufWriter<File>>>,
+    writer: Option<PcapngWriter<Pen>>,
     bytes_max: u64,
     is_full: bool,
     is_over: bool,
@@ -47,7 +50,7 @@ pub(super) enum Outcome {
 
 impl Dossier {
     pub(super) fn begin(
-        file: File,
+        pen: Pen,
         name: String,
         alert: &Alert,
         (options, ports): (&Options, &[String]),
@@ -61,9 +64,9 @@ impl Dossier {
             "{}\nKept: {what} between these hosts, from up to {before} s before the first alert on.",
             told(alert)
         );
-        let out = BufWriter::with_capacity(BUFFER, file);
-        let mut writer = PcapngWriter::new(out, SNAP_LEN, ports.to_vec(), &about)?;
-        // Whether there is any room shows now.
+        let sheet = pen.sheet();
+        let mut writer = PcapngWriter::new(pen, SNAP_LEN, ports.to_vec(), &about)?;
+        // Whether there is any room shows now, unless a thread of its own writes.
         writer.flush()?;
         Ok(Self {
             incident: alert.incident.clone(),
@@ -71,6 +74,7 @@ impl Dossier {
             pairs: Vec::new(),
             ends_after: None,
             counted: writer.written(),
+            sheet,
             writer: Some(writer),
             bytes_max: options.incident_bytes_max,
             is_full: false,
@@ -112,8 +116,7 @@ impl Dossier {
         let is_last = writer.written() + 2 * room + LAST_WORD > self.bytes_max;
         if self.is_full || !folder.make_room(room + LAST_WORD) {
             self.is_full = true;
-            self.left_out += 1;
-            return Outcome::Full;
+            return self.leave_out();
         }
         if is_last {
             self.is_full = true;
@@ -129,6 +132,12 @@ impl Dossier {
         self.counted += written;
         folder.grow(&self.name, written);
         Outcome::Kept(written)
+    }
+
+    /// Does without a frame.
+    pub(super) fn leave_out(&mut self) -> Outcome {
+        self.left_out += 1;
+        Outcome::Full
     }
 
     /// Answers why the file is not whole, when that is new.
@@ -147,6 +156,11 @@ impl Dossier {
         self.attempt(PcapngWriter::flush)
     }
 
+    /// Could all be handed over?
+    pub(super) fn is_whole(&self) -> bool {
+        self.writer.is_some()
+    }
+
     pub(super) fn written(&self) -> u64 {
         self.writer.as_ref().map_or(self.counted, PcapngWriter::written)
     }
@@ -158,7 +172,7 @@ impl Dossier {
 
     fn attempt(
         &mut self,
-        write: impl FnOnce(&mut PcapngWriter<BufWriter<File>>) -> io::Result<()>,
+        write: impl FnOnce(&mut PcapngWriter<Pen>) -> io::Result<()>,
     ) -> Option<String> {
         let error = write(self.writer.as_mut()?).err()?;
         self.writer = None;
@@ -177,8 +191,6 @@ fn told(alert: &Alert) -> String {
     }
     text
 }
-
-const BUFFER: usize = 16 << 10;
 
 /// As the files say it: no packet is cut at a length of its own.
 const SNAP_LEN: u32 = 1 << 18;

@@ -1,9 +1,9 @@
 //! The folder that evidence lies in: what files are called, and which go when there are too many.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,13 +50,11 @@ impl Folder {
         self.dir.join(name)
     }
 
-    /// Makes a file, anew if it is there, that only its owner may read.
-    pub(super) fn create(&mut self, name: &str) -> io::Result<File> {
-        let path = self.path(name);
+    /// Makes way for a file of this name, and answers where it is to be.
+    pub(super) fn enter(&mut self, name: &str) -> io::Result<PathBuf> {
         self.remove(name)?;
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         self.files.insert(name.to_owned(), Kept { bytes: 0, is_open: true });
-        Ok(file)
+        Ok(self.path(name))
     }
 
     /// Nothing more is added to a file: it may go when room is needed.
@@ -173,13 +171,13 @@ mod tests {
         let mut folder = Folder::open(dir.path(), 300, Duration::from_secs(1000)).unwrap();
         let names: Vec<String> = (1..=4).map(|n| name(at(n * 100), ID).unwrap()).collect();
         for name in &names[..3] {
-            folder.create(name).unwrap();
+            fs::write(folder.enter(name).unwrap(), "").unwrap();
             assert!(folder.make_room(100));
             folder.grow(name, 100);
         }
         assert!(!folder.make_room(1), "all are being written");
         folder.close(&names[1]);
-        folder.create(&names[3]).unwrap();
+        fs::write(folder.enter(&names[3]).unwrap(), "").unwrap();
         assert!(folder.make_room(100));
         folder.grow(&names[3], 100);
         assert_eq!(files(dir.path()), [&names[0], &names[2], &names[3], "notes.pcapng"]);

@@ -6,6 +6,7 @@
 mod delay;
 mod dossier;
 mod folder;
+mod scribe;
 mod tap;
 
 pub use tap::Tap;
@@ -13,6 +14,7 @@ pub use tap::Tap;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -23,6 +25,7 @@ use thiserror::Error;
 use self::delay::Delay;
 use self::dossier::{Dossier, Outcome};
 use self::folder::Folder;
+use self::scribe::{Pen, Scribe, Sheet};
 use crate::alert::{Alert, EvidenceTally, Kind, Record, Summary, share};
 use crate::decode::{decode, outermost};
 use crate::frame::{Batch, Frame, FrameHead};
@@ -74,6 +77,15 @@ pub enum Packets {
     Whole,
 }
 
+/// Who is waiting while files are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// Nobody: what is read waits.
+    None,
+    /// Packets come meanwhile: they wait for no disk.
+    Live,
+}
+
 /// Why there can be no evidence.
 #[derive(Debug, Error)]
 #[error("{}: evidence cannot be kept there", dir.display())]
@@ -116,12 +128,16 @@ pub struct Evidence {
 struct Shelf {
     options: Options,
     folder: Folder,
+    scribe: Scribe,
+    haste: Haste,
     /// What the source's interfaces are called, by number.
     ports: Vec<String>,
     dossiers: BTreeMap<u32, Dossier>,
     /// The dossier of an incident.
     numbers: BTreeMap<String, u32>,
     next: u32,
+    /// Files that are told to the end, as long as some of it waits for the disk.
+    closing: Vec<Closing>,
     /// By the inside address and the outside one. Never walked through, so that no order follows from it.
     wanted: HashMap<(Addr, Addr), SmallVec<[u32; 2]>, foldhash::fast::RandomState>,
     tally: EvidenceTally,
@@ -129,12 +145,20 @@ struct Shelf {
     notices: Vec<Notice>,
 }
 
+/// A file to which nothing is added any more.
+#[derive(Debug)]
+struct Closing {
+    sheet: Arc<Sheet>,
+    name: String,
+    incident: String,
+}
+
 impl Evidence {
     /// Opens the folder. `ports` are the names of the source's interfaces by number, and may be none.
     ///
     /// # Errors
     /// When it cannot be made or read.
-    pub fn open(options: Options, ports: Vec<String>) -> Result<Self, EvidenceError> {
+    pub fn open(options: Options, ports: Vec<String>, haste: Haste) -> Result<Self, EvidenceError> {
         let folder = Folder::open(&options.dir, options.bytes_max, options.kept_for);
         let folder = folder.map_err(|source| EvidenceError { dir: options.dir.clone(), source })?;
         let frame_max = match options.packets {
@@ -146,10 +170,13 @@ impl Evidence {
             shelf: Shelf {
                 options,
                 folder,
+                scribe: Scribe::default(),
+                haste,
                 ports,
                 dossiers: BTreeMap::new(),
                 numbers: BTreeMap::new(),
                 next: 0,
+                closing: Vec::new(),
                 wanted: HashMap::default(),
                 tally: EvidenceTally::default(),
                 has_said_too_many: false,
@@ -199,6 +226,7 @@ impl Evidence {
         self.let_go(true);
         self.shelf.end_after(self.delay.judged());
         self.shelf.end(u64::MAX, self.delay.now());
+        self.shelf.finish();
     }
 
     /// Fills in what was kept and what could not be. What is still to be said becomes a warning.
@@ -256,9 +284,9 @@ impl Shelf {
             }
             return None;
         }
-        let dossier = self.folder.create(&name).and_then(|file| {
-            Dossier::begin(file, name.clone(), alert, (&self.options, &self.ports))
-        });
+        let dossier = self
+            .pen(&name)
+            .and_then(|pen| Dossier::begin(pen, name.clone(), alert, (&self.options, &self.ports)));
         match dossier {
             Ok(dossier) => {
                 self.next += 1;
@@ -276,6 +304,15 @@ impl Shelf {
                 None
             }
         }
+    }
+
+    /// Makes a file.
+    fn pen(&mut self, name: &str) -> io::Result<Pen> {
+        // Not sooner: a thread has the privileges that there were when it began.
+        if self.haste == Haste::Live && !self.scribe.is_started() {
+            self.scribe.start()?;
+        }
+        Ok(self.scribe.begin(self.folder.enter(name)?))
     }
 
     /// Keeps a frame for those who want it.
@@ -300,7 +337,11 @@ impl Shelf {
         };
         for number in numbers {
             let Some(dossier) = self.dossiers.get_mut(&number) else { continue };
-            match dossier.keep(head, bytes, &mut self.folder) {
+            let outcome = match self.scribe.has_room() {
+                true => dossier.keep(head, bytes, &mut self.folder),
+                false => dossier.leave_out(),
+            };
+            match outcome {
                 Outcome::Kept(written) => {
                     self.tally.packets += 1;
                     self.tally.bytes += written;
@@ -309,16 +350,16 @@ impl Shelf {
                 Outcome::Failed(reason) => {
                     self.tally.packets_lost += 1;
                     if let Some(reason) = reason {
-                        self.say_unwritten(number, reason);
+                        let (name, incident) = (dossier.name.clone(), dossier.incident.clone());
+                        self.say_unwritten(&name, incident, reason);
                     }
                 }
             }
         }
     }
 
-    fn say_unwritten(&mut self, number: u32, reason: String) {
-        let Some(Dossier { name, incident, .. }) = self.dossiers.get(&number) else { return };
-        let (path, incident) = (self.folder.path(name), incident.clone());
+    fn say_unwritten(&mut self, name: &str, incident: String, reason: String) {
+        let path = self.folder.path(name);
         self.tally.files_incomplete += 1;
         self.notices.push(Notice::Unwritten { path, reason, incident });
     }
@@ -337,10 +378,16 @@ impl Shelf {
             self.dossiers.iter().filter(|(_, dossier)| is_done(dossier) || frames == u64::MAX);
         let done: Vec<u32> = done.map(|(&number, _)| number).collect();
         for number in done {
-            if let Some(reason) = self.dossiers.get_mut(&number).and_then(|one| one.finish(now)) {
-                self.say_unwritten(number, reason);
+            let Some(mut dossier) = self.dossiers.remove(&number) else { continue };
+            let (name, incident) = (dossier.name.clone(), dossier.incident.clone());
+            match dossier.finish(now) {
+                Some(reason) => self.say_unwritten(&name, incident, reason),
+                None if dossier.is_whole() => {
+                    let sheet = Arc::clone(&dossier.sheet);
+                    self.closing.push(Closing { sheet, name, incident });
+                }
+                None => {}
             }
-            let Some(dossier) = self.dossiers.remove(&number) else { continue };
             self.numbers.remove(&dossier.incident);
             self.folder.grow(&dossier.name, dossier.uncounted());
             self.folder.close(&dossier.name);
@@ -357,11 +404,29 @@ impl Shelf {
 
     fn flush(&mut self) {
         let mut failed = Vec::new();
-        for (&number, dossier) in &mut self.dossiers {
-            failed.extend(dossier.flush().map(|reason| (number, reason)));
+        for dossier in self.dossiers.values_mut() {
+            if let Some(reason) = dossier.flush() {
+                failed.push((dossier.name.clone(), dossier.incident.clone(), reason));
+            }
         }
-        for (number, reason) in failed {
-            self.say_unwritten(number, reason);
+        let is_done = |one: &mut Closing| one.sheet.is_done();
+        for Closing { sheet, name, incident } in self.closing.extract_if(.., is_done) {
+            failed.extend(sheet.trouble().map(|reason| (name, incident, reason.to_owned())));
+        }
+        for (name, incident, reason) in failed {
+            self.say_unwritten(&name, incident, reason);
+        }
+    }
+
+    /// Waits for the disk, but not for ever where somebody wants to end.
+    fn finish(&mut self) {
+        self.scribe.finish(match self.haste {
+            Haste::None => Duration::MAX,
+            Haste::Live => LAST_WAIT,
+        });
+        self.flush();
+        for Closing { name, incident, .. } in std::mem::take(&mut self.closing) {
+            self.say_unwritten(&name, incident, "the disk does not answer".to_owned());
         }
     }
 
@@ -386,6 +451,9 @@ const OPEN_MAX: usize = 256;
 
 /// Pairs of addresses of an incident at most.
 const PAIRS_MAX: usize = 4096;
+
+/// How long the disk is waited for in the end.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// How long what is kept waits until it is handed to the system.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! Live capture, of real clients and servers in network namespaces. Needs root.
 
+mod disk;
 mod kept;
 mod lab;
 mod metrics;
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use crate::cli::sekisho;
 use crate::support;
+use disk::Disk;
 use lab::{Lab, Namespace, OUTSIDE, Watch};
 
 fn is_paging(record: &Value) -> bool {
@@ -131,6 +133,37 @@ fn what_came_before_the_alert_is_kept() {
     assert!(lines[0].ends_with('1') || lines[0].ends_with("True"), "{}", lines[0]);
     let evidence = &told.last().unwrap()["evidence"];
     assert_eq!(count(evidence, "packets"), lines.len() as u64);
+}
+
+/// The disk for evidence may stand still, as a network drive does whose server is away: no verdict waits for it, no
+/// packet is lost, and what was to be kept is there when it goes on.
+#[test]
+fn no_packet_waits_for_a_disk() {
+    let Some(lab) = Lab::new() else { return };
+    let Some(disk) = Disk::mount() else { return };
+    let dir = disk.path().join("evidence");
+    let _server = lab.server();
+    let arguments = ["-i", "tap0", "--evidence", dir.to_str().unwrap()];
+    let mut watch = Watch::start(&lab.outside, &arguments);
+    watch.hears("tap0: capturing");
+    let frozen = disk.freeze();
+    let upload = lab.upload(Path::new("/dev/zero"), 20);
+    let alert = watch.tells(is_paging);
+    let late = seconds_now() - seconds(&alert["time"]);
+    assert!((0.0..2.0).contains(&late), "{late} s after the bytes that justify it");
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    let more = watch.tells(|record| record["kind"] == "update");
+    assert_eq!((&more["incident"], &more["health"]["dropped"]), (&alert["incident"], &0.0.into()));
+    drop(frozen);
+    drop(upload);
+    watch.process.signal("-TERM");
+    let (status, told, logged) = watch.ends();
+    assert!(status.success(), "{logged:#?}");
+    let evidence = &told.last().unwrap()["evidence"];
+    assert!(count(evidence, "packets") > 20);
+    assert_eq!((count(evidence, "packets_lost"), count(evidence, "files_incomplete")), (0, 0));
+    let kept = replayed(Path::new(alert["evidence"].as_str().unwrap()));
+    assert_eq!(count(kept.last().unwrap(), "packets"), count(evidence, "packets"));
 }
 
 /// A sensor runs for months: cables are pulled, drivers reloaded, interfaces renamed at boot. Each is said
