@@ -47,6 +47,8 @@ pub struct Register {
     hands: (Hand, Hand),
     forgotten: u64,
     disputes: u64,
+    #[serde(skip)]
+    changes: u64,
 }
 
 /// What is known of a machine.
@@ -99,6 +101,7 @@ impl Register {
             hands: Default::default(),
             forgotten: 0,
             disputes: 0,
+            changes: 0,
         }
     }
 
@@ -161,6 +164,11 @@ impl Register {
         self.disputes
     }
 
+    /// How often it may have become another's whose an address is.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Is it a router's?
     pub fn is_router(&self, mac: Mac) -> bool {
         self.many.get(&mac) == Some(&Timestamp::MAX)
@@ -216,6 +224,7 @@ impl Register {
             None => {
                 (address.mac, address.since, address.heard_at) = (Some(mac), at, at);
                 address.lease_until = lease_until;
+                self.changes += 1;
             }
             Some(_) => {
                 let has_run_out = |until| until <= at && address.heard_at <= until;
@@ -230,6 +239,7 @@ impl Register {
                     address.disputed_until = at.plus(DAY);
                     self.disputes += u64::from(is_new);
                 }
+                self.changes += 1;
             }
         }
     }
@@ -241,6 +251,7 @@ impl Register {
                 self.release(mac, &machine);
             }
             self.forgotten += 1;
+            self.changes += 1;
         }
         let machine = self.machines.entry(mac).or_insert_with(|| Machine::new(at));
         machine.heard_at = at;
@@ -261,8 +272,10 @@ impl Register {
         if self.many.len() >= self.machines_max && !self.many.contains_key(&mac) {
             forget(&mut self.many, &mut self.hands.0, |&until| until);
             self.forgotten += 1;
+            self.changes += 1;
         }
-        let known = self.many.entry(mac).or_insert(until);
+        let known = self.many.entry(mac).or_insert(Timestamp::EPOCH);
+        self.changes += u64::from(*known < until);
         *known = until.max(*known);
     }
 
@@ -271,6 +284,7 @@ impl Register {
         if self.addresses.len() >= addresses_max && !self.addresses.contains_key(&addr) {
             forget(&mut self.addresses, &mut self.hands.1, |address| address.heard_at);
             self.forgotten += 1;
+            self.changes += 1;
         }
         self.addresses.entry(addr).or_insert_with(|| Address::new(at))
     }

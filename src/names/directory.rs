@@ -392,6 +392,11 @@ impl Directory {
         self.evicted + self.book.evicted()
     }
 
+    /// Names of addresses that were forgotten for want of room.
+    pub fn answers_evicted(&self) -> u64 {
+        self.book.evicted()
+    }
+
     /// Notes whose the server of a flow is, where that flow itself tells: by the name that the client asked
     /// for, or by the certificate; and whom a proxy is asked to reach, who is not the proxy.
     fn own(

@@ -4,6 +4,7 @@ mod hosts;
 mod kept;
 mod mail;
 mod messages;
+mod news;
 
 pub use kept::Outgrown;
 
@@ -16,6 +17,7 @@ use smallvec::SmallVec;
 use self::hosts::{group, host_of, machine, role};
 use self::mail::Mails;
 use self::messages::CovertHabits;
+use self::news::News;
 use super::worker::Reports;
 use crate::alert::{
     self, Alert, ClosedBecause, Incidents, Labels, MachineFacts, RankingEntry, Record, Silenced,
@@ -118,17 +120,18 @@ impl Analyst {
         let mut events = reports.events.iter().peekable();
         let mut claims = reports.claims.iter().peekable();
         let deltas = reports.deltas.iter().map(|(position, delta)| (position, delta));
-        self.run(deltas, |analyst, position| {
-            let mut has_heard = false;
+        self.run(deltas, |analyst, position, news| {
             while let Some((_, claim)) = claims.next_if(|(at, _)| at < position) {
                 analyst.hear_claim(claim);
-                has_heard = true;
             }
             while let Some((_, event)) = events.next_if(|(at, _)| at < position) {
                 analyst.hear(event);
-                has_heard |= matches!(event, Event::Facts(..) | Event::Answer(_));
+                match event {
+                    Event::Facts(flow, _) => news.note(flow.low.addr),
+                    Event::Answer(answer) => news.note(answer.host),
+                    Event::Query(_) | Event::Echo(_) => {}
+                }
             }
-            has_heard
         });
         events.for_each(|(_, event)| self.hear(event));
         claims.for_each(|(_, claim)| self.hear_claim(claim));
@@ -169,15 +172,16 @@ impl Analyst {
 
     /// Adds deltas, in their order, and judges what each touched.
     pub fn fold<'d>(&mut self, deltas: impl IntoIterator<Item = &'d FlowDelta>) {
-        self.run(deltas.into_iter().map(|delta| ((), delta)), |_, ()| false);
+        self.run(deltas.into_iter().map(|delta| ((), delta)), |_, (), _| {});
     }
 
     /// Some deltas at a time ask for their memory together: what one waits for, the others wait for
-    /// meanwhile. Before each `hear` is called with its place, and answers whether anything was learned.
+    /// meanwhile. Before each `hear` is called with its place, and notes whom it learned of: what was found out
+    /// of them is found out again.
     fn run<'d, P>(
         &mut self,
         mut deltas: impl Iterator<Item = (P, &'d FlowDelta)>,
-        mut hear: impl FnMut(&mut Self, P) -> bool,
+        mut hear: impl FnMut(&mut Self, P, &mut News),
     ) {
         let mut group = SmallVec::<[_; GROUP]>::new();
         let mut spots = SmallVec::<[_; GROUP]>::new();
@@ -196,11 +200,14 @@ impl Analyst {
             for ((_, delta, _), spot) in group.iter().zip(&mut spots) {
                 self.egress.approach(delta, spot);
             }
-            let mut has_heard = false;
+            let (mut news, known) = (News::default(), self.knows());
             for ((place, delta, _), mut spot) in group.drain(..).zip(spots.drain(..)) {
-                has_heard |= hear(self, place);
+                hear(self, place, &mut news);
+                if self.knows() != known {
+                    news.note_all();
+                }
                 // What relays may carry changes with every delta.
-                if has_heard || !self.relays.is_empty() {
+                if news.concern(&delta.key) || !self.relays.is_empty() {
                     let said = self.directory.said(&delta.key);
                     let route = |place| self.route(delta, place, &said);
                     let who = |addr| self.host_of(addr, delta.last_at);
@@ -210,9 +217,15 @@ impl Analyst {
                 if delta.end.is_some() {
                     self.directory.end(&delta.key);
                     self.mails.end(&delta.key);
+                    news.note(delta.key.low.addr);
                 }
             }
         }
+    }
+
+    /// How often it has changed what any flow may go by: whose an address is, and what was forgotten of names.
+    fn knows(&self) -> (u64, u64) {
+        (self.register.changes(), self.directory.answers_evicted())
     }
 
     /// Where a delta belongs by all that is known of its ends: to whom, and on whose behalf.
