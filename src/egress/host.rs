@@ -215,6 +215,11 @@ impl Host {
         self.windows.prefetch(at);
     }
 
+    /// Asks for what [`Host::send`] of media looks at besides.
+    pub(super) fn prefetch_media(&self, at: Timestamp) {
+        self.media.iter().for_each(|windows| windows.prefetch(at));
+    }
+
     /// From now on the host's windows teach nothing more today.
     pub(super) fn mark(&mut self) {
         self.today.is_marked = true;

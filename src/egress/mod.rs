@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arena::{Arena, Hand, Index, NIL};
 use crate::flow::{FlowDelta, FlowKey};
-use crate::net::{Addr, Subnets};
+use crate::net::{Addr, Protocol, Subnets};
 use crate::time::{Calendar, Day, Timestamp};
 
 /// Hosts that are compared with one another: those of one declared role.
@@ -203,7 +203,7 @@ impl Egress {
     /// Says where a delta belongs, and asks for what [`Egress::approach`] looks at. `route` corrects its
     /// place by what is known of its ends, `who` says whose address the inside one is.
     ///
-    /// The two steps before [`Egress::fold`] only bring memory nearer. To be called for some deltas
+    /// The three steps before [`Egress::fold`] only bring memory nearer. To be called for some deltas
     /// each, so that their cache misses overlap.
     pub fn place(
         &self,
@@ -249,6 +249,15 @@ impl Egress {
                 host.prefetch(delta.last_at);
             }
             spot.numbers = (host, self.pairs.guess(spot.hashes.1));
+        }
+    }
+
+    /// Asks for what lies behind that: in a step of its own.
+    pub fn approach_media(&self, delta: &FlowDelta, spot: &Spot) {
+        if delta.key.protocol == Protocol::UDP
+            && let Some(host) = self.hosts.get(spot.numbers.0)
+        {
+            host.prefetch_media(delta.last_at);
         }
     }
 

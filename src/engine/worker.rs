@@ -251,7 +251,7 @@ impl Shard {
                         || segment.fragment.is_some_and(|fragment| fragment.more),
                     before: glimpse.shown,
                 };
-                names.look(&glimpse.key, &piece, tell)
+                names.look((glimpse.slot, &glimpse.key), &piece, tell)
             }
         };
         let shown = match gaze {
@@ -352,8 +352,11 @@ impl Worker {
     /// Asks for the memory that counting needs.
     fn approach(&self, group: &mut Group<'_>) {
         for (segment, spot) in group.segments[..group.heads.len()].iter().zip(&mut group.spots) {
-            if let (Ok(_), Some(shard)) = (segment, &self.shards[spot.shard]) {
+            if let (Ok(segment), Some(shard)) = (segment, &self.shards[spot.shard]) {
                 shard.table.approach(&mut spot.place);
+                if let Some(names) = shard.names.as_ref().filter(|_| segment.payload_len > 0) {
+                    names.approach(spot.place.slot);
+                }
             }
         }
     }
@@ -403,8 +406,8 @@ impl Worker {
         self.counters.duplicates += u64::from(is_copy);
         let position = Position { frame: number, is_own: true, shard, step: Step::Delta };
         let Shard { table, names, .. } = own;
-        let glimpse = table.observe(at, segment, spot.place, is_copy, |delta| {
-            hand_on(names.as_mut(), position, delta, outbox);
+        let glimpse = table.observe(at, segment, spot.place, is_copy, |slot, delta| {
+            hand_on(names.as_mut(), position, (slot, delta), outbox);
         });
         if let Some(glimpse) = glimpse.filter(|_| effort.looks) {
             let position = Position { step: Step::News, ..position };
@@ -462,8 +465,8 @@ impl Worker {
                     if let Some(Shard { table, names, .. }) = own {
                         let position =
                             Position { frame: number, is_own: false, shard, step: Step::Delta };
-                        table.tick(now, |delta| {
-                            hand_on(names.as_mut(), position, delta, outbox);
+                        table.tick(now, |slot, delta| {
+                            hand_on(names.as_mut(), position, (slot, delta), outbox);
                         });
                     }
                 }
@@ -479,7 +482,9 @@ impl Worker {
         for (shard, own) in self.shards.iter_mut().enumerate() {
             if let Some(Shard { table, names, .. }) = own {
                 let position = Position { frame: number, is_own: false, shard, step: Step::Delta };
-                table.end_all(now, end, |delta| hand_on(names.as_mut(), position, delta, outbox));
+                table.end_all(now, end, |slot, delta| {
+                    hand_on(names.as_mut(), position, (slot, delta), outbox);
+                });
                 names.iter_mut().for_each(Names::clear);
             }
         }
@@ -490,14 +495,14 @@ impl Worker {
 fn hand_on(
     names: Option<&mut Names>,
     position: Position,
-    delta: FlowDelta,
+    (slot, delta): (u32, FlowDelta),
     outbox: &mut impl Outbox,
 ) {
     if delta.end.is_some()
         && let Some(names) = names
     {
         let position = Position { step: Step::LastFacts, ..position };
-        names.close(&delta.key, |event| outbox.tell(position, event));
+        names.close(slot, |event| outbox.tell(position, event));
     }
     outbox.put(position, delta);
 }

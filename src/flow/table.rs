@@ -90,8 +90,8 @@ impl FlowCounters {
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     hash: u32,
-    /// The slot that probably holds it, or [`NIL`].
-    slot: u32,
+    /// The number of the slot that probably holds it, or [`NIL`].
+    pub slot: u32,
 }
 
 impl Place {
@@ -102,8 +102,8 @@ impl Place {
 /// Payload of a flow that somebody may still want to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Glimpse {
-    /// Whose it is: holds until the next call that changes the table.
-    slot: u32,
+    /// The number of the flow's slot.
+    pub slot: u32,
     /// The flow.
     pub key: FlowKey,
     /// The end that sent it.
@@ -176,7 +176,7 @@ impl FlowTable {
     }
 
     /// Counts one segment, whose place this is. Reports the flow at once when it has sent another
-    /// rung of bytes.
+    /// rung of bytes. All reports come with the number of the slot, which is the flow's until it ends.
     ///
     /// A copy that the mirror delivered again counts as that and as nothing else. Answers the segment's
     /// payload unless the flow is to be [shown no more](FlowTable::set_shown).
@@ -186,7 +186,7 @@ impl FlowTable {
         segment: &Segment<'_>,
         mut place: Place,
         is_copy: bool,
-        mut report: impl FnMut(FlowDelta),
+        mut report: impl FnMut(u32, FlowDelta),
     ) -> Option<Glimpse> {
         let mut tcp_seq = segment.tcp.map(|tcp| tcp.seq);
         let mut ends = (segment.source, segment.destination);
@@ -309,7 +309,7 @@ impl FlowTable {
         at: Timestamp,
         index: u32,
         sender: Sender,
-        report: &mut impl FnMut(FlowDelta),
+        report: &mut impl FnMut(u32, FlowDelta),
     ) {
         let slot = &mut self.slots[index];
         slot.last_at = slot.last_at.max(at);
@@ -323,7 +323,7 @@ impl FlowTable {
     }
 
     /// Reports what is new, and ends what has been idle, at `now`.
-    pub fn tick(&mut self, now: Timestamp, mut report: impl FnMut(FlowDelta)) {
+    pub fn tick(&mut self, now: Timestamp, mut report: impl FnMut(u32, FlowDelta)) {
         self.report_all(&mut report);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now.as_secs(), &mut due);
@@ -345,7 +345,12 @@ impl FlowTable {
     }
 
     /// Ends every flow: the input is over, or its clock was set back to `now`.
-    pub fn end_all(&mut self, now: Timestamp, end: FlowEnd, mut report: impl FnMut(FlowDelta)) {
+    pub fn end_all(
+        &mut self,
+        now: Timestamp,
+        end: FlowEnd,
+        mut report: impl FnMut(u32, FlowDelta),
+    ) {
         for index in 0..self.slots.len() as u32 {
             if self.slots[index].phase != Phase::Free {
                 self.conclude(index, self.ended(index).unwrap_or(end), &mut report);
@@ -403,7 +408,7 @@ impl FlowTable {
         (key, sender): (FlowKey, Sender),
         place: Place,
         segment: &Segment<'_>,
-        report: &mut impl FnMut(FlowDelta),
+        report: &mut impl FnMut(u32, FlowDelta),
     ) -> u32 {
         if self.index.len() >= (self.options.flows_max / SHARDS).max(1) {
             self.evict(report);
@@ -426,7 +431,7 @@ impl FlowTable {
     }
 
     /// Ends the flow that has been idle longest among the next few.
-    fn evict(&mut self, report: &mut impl FnMut(FlowDelta)) {
+    fn evict(&mut self, report: &mut impl FnMut(u32, FlowDelta)) {
         let victim = (0..self.slots.len())
             .map(|step| ((self.hand + step) % self.slots.len()) as u32)
             .filter(|&index| self.slots[index].phase != Phase::Free)
@@ -439,7 +444,7 @@ impl FlowTable {
         }
     }
 
-    fn end(&mut self, index: u32, end: FlowEnd, report: &mut impl FnMut(FlowDelta)) {
+    fn end(&mut self, index: u32, end: FlowEnd, report: &mut impl FnMut(u32, FlowDelta)) {
         self.conclude(index, end, report);
         let slot = &mut self.slots[index];
         slot.phase = Phase::Free;
@@ -454,7 +459,7 @@ impl FlowTable {
     }
 
     /// Says the last of a flow.
-    fn conclude(&mut self, index: u32, end: FlowEnd, report: &mut impl FnMut(FlowDelta)) {
+    fn conclude(&mut self, index: u32, end: FlowEnd, report: &mut impl FnMut(u32, FlowDelta)) {
         let (has_carried, is_one_sided) = match self.slots[index].wide {
             NIL => self.slots[index].has_carried(),
             wide => {
@@ -530,13 +535,18 @@ impl FlowTable {
     }
 
     /// Reports what is new of a flow.
-    fn report(&mut self, index: u32, end: Option<FlowEnd>, report: &mut impl FnMut(FlowDelta)) {
+    fn report(
+        &mut self,
+        index: u32,
+        end: Option<FlowEnd>,
+        report: &mut impl FnMut(u32, FlowDelta),
+    ) {
         let slot = &mut self.slots[index];
         let wide = (slot.wide != NIL).then(|| &mut self.wide[slot.wide]);
-        report(slot.take_delta(wide, end));
+        report(index, slot.take_delta(wide, end));
     }
 
-    fn report_all(&mut self, report: &mut impl FnMut(FlowDelta)) {
+    fn report_all(&mut self, report: &mut impl FnMut(u32, FlowDelta)) {
         let mut listed = std::mem::take(&mut self.listed);
         for (at, &index) in listed.iter().enumerate() {
             if let Some(slot) = listed.get(at + AHEAD).and_then(|&ahead| self.slots.get(ahead)) {
@@ -546,7 +556,7 @@ impl FlowTable {
             slot.listing.set_listed(false);
             let wide = (slot.wide != NIL).then(|| &mut self.wide[slot.wide]);
             if slot.phase != Phase::Free && slot.has_news(wide.as_deref()) {
-                report(slot.take_delta(wide, None));
+                report(index, slot.take_delta(wide, None));
             }
         }
         listed.clear();
@@ -564,9 +574,9 @@ impl FlowTable {
 }
 
 /// Memory that a flow takes, in bytes: its slot, its cell in the index when that has just doubled, its
-/// places in the wheel and among those that report. One whose account is not simple takes three times
-/// as much.
-pub const FLOW_BYTES: usize = size_of::<Slot>() + 21 + 12 + 4;
+/// places in the wheel and among those that report, and where its look is, in a list that has just doubled. One whose
+/// account is not simple takes three times as much.
+pub const FLOW_BYTES: usize = size_of::<Slot>() + 21 + 12 + 4 + 8;
 
 /// Flows that are brought into the cache ahead of the one that reports.
 const AHEAD: usize = 8;
@@ -584,8 +594,8 @@ mod tests {
         let mut table = FlowTable::new(Options::default(), Subnets::private());
         let (now, mut told) = (Timestamp::from_secs_nanos(1_000_000, 0), None);
         let place = table.place(segment);
-        table.observe(now, segment, place, false, &mut |_| {});
-        table.end_all(now, FlowEnd::Eof, &mut |delta| told = Some(delta));
+        table.observe(now, segment, place, false, &mut |_, _| {});
+        table.end_all(now, FlowEnd::Eof, &mut |_, delta| told = Some(delta));
         told.unwrap()
     }
 
@@ -666,7 +676,7 @@ mod tests {
         );
         let end = |addr: u32| Endpoint { addr: Addr::from_v4(addr.to_be_bytes()), port: 7 };
         let (mut packets, now) = (0, Timestamp::from_secs_nanos(1_000_000, 0));
-        let mut add = |delta: FlowDelta| packets += delta.low.packets + delta.high.packets;
+        let mut add = |_, delta: FlowDelta| packets += delta.low.packets + delta.high.packets;
         for n in 0..20_000 {
             let segment = Segment {
                 source: end(n),
@@ -721,11 +731,13 @@ mod tests {
             let now = Timestamp::from_secs_nanos(second, 0);
             for segment in segments {
                 let place = table.place(segment);
-                table.observe(now, segment, place, false, |delta| at_once.push(sent(delta)));
+                table.observe(now, segment, place, false, |_, delta| {
+                    at_once.push(sent(delta));
+                });
             }
             second += 1;
             let now = Timestamp::from_secs_nanos(second, 0);
-            table.tick(now, |delta| at_tick.push(sent(delta)));
+            table.tick(now, |_, delta| at_tick.push(sent(delta)));
             (at_once, at_tick)
         };
 
@@ -737,7 +749,7 @@ mod tests {
         assert_eq!(pass(&[segment(back, 9)]), (vec![], vec![]));
         let mut last = None;
         let now = Timestamp::from_secs_nanos(1_000_100, 0);
-        table.end_all(now, FlowEnd::Eof, |delta| last = Some((delta.low.sent, delta.high.sent)));
+        table.end_all(now, FlowEnd::Eof, |_, delta| last = Some((delta.low.sent, delta.high.sent)));
         assert_eq!(last, Some((0, 9)));
     }
 }

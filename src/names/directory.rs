@@ -252,16 +252,15 @@ impl Directory {
                 let answered = called.and_then(|called| called.owner_at(facts.seen_at));
                 let turn = facts.named_by.and_then(|client| self.own(flow, client, answered, &met));
                 let ends = (flow.low.addr, flow.high.addr);
-                let before = self.met.get_mut(&ends);
-                let is_new = before.is_none();
-                met.speak(flow, before.map(|met| mem::take(&mut met.spoken)).unwrap_or_default());
-                if is_new && self.met.len() >= Self::MET_MAX {
-                    let sample = self.hand.next(self.met.len());
-                    let oldest = sample.min_by_key(|&place| self.met[place].at);
-                    self.evicted += u64::from(oldest.is_some());
-                    oldest.map(|place| self.met.swap_remove_index(place));
+                if let Some(known) = self.met.get_mut(&ends) {
+                    met.speak(flow, mem::take(&mut known.spoken));
+                    *known = met;
+                } else {
+                    met.speak(flow, Spoken::new());
+                    let gone =
+                        self.hand.put(&mut self.met, Self::MET_MAX, (ends, met), |met| met.at);
+                    self.evicted += u64::from(gone.is_some());
                 }
-                self.met.insert(ends, met);
                 if let Some(text) = &facts.client {
                     self.note_client(flow, text, facts.seen_at);
                 }
@@ -493,12 +492,9 @@ fn keep_text<K: Hash + Eq>(
         known.at = at;
         return;
     }
-    let Some(text) = text() else { return };
-    if texts.len() >= max {
-        let oldest = hand.next(texts.len()).min_by_key(|&place| texts[place].at);
-        oldest.map(|place| texts.swap_remove_index(place));
+    if let Some(text) = text() {
+        hand.put(texts, max, (key, Text { at, text }), |known| known.at);
     }
-    texts.insert(key, Text { at, text });
 }
 
 fn no_latest() -> Box<[(u64, Destination)]> {

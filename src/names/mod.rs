@@ -177,28 +177,39 @@ impl Names {
         }
     }
 
-    /// Looks at a piece of a flow, tells what is new, and says whether to show more of it.
-    pub fn look(&mut self, key: &FlowKey, piece: &Piece<'_>, mut tell: impl FnMut(Event)) -> Gaze {
+    /// Looks at a piece of a flow, tells what is new, and says whether to show more of it. The flow has a number of its
+    /// own until it is [closed](Names::close).
+    pub fn look(
+        &mut self,
+        flow @ (number, key): (u32, &FlowKey),
+        piece: &Piece<'_>,
+        mut tell: impl FnMut(Event),
+    ) -> Gaze {
         if piece.bytes.is_empty() && !piece.is_cut {
             return if piece.before == Gaze::KEPT { Gaze::Kept } else { Gaze::On };
         }
         let gaze = match key.protocol {
-            Protocol::TCP => self.look_at_stream(key, piece, &mut tell),
-            Protocol::UDP => self.look_at_datagram(key, piece, &mut tell),
+            Protocol::TCP => self.look_at_stream(flow, piece, &mut tell),
+            Protocol::UDP => self.look_at_datagram(flow, piece, &mut tell),
             _ => Gaze::Done,
         };
         if gaze == Gaze::On && piece.before + 1 >= Gaze::PIECES_MAX {
-            self.close(key, tell);
+            self.close(number, tell);
             return Gaze::Done;
         }
         gaze
     }
 
     /// Ends the look at a flow that has ended, or is not to be looked at any more; tells what it has.
-    pub fn close(&mut self, key: &FlowKey, mut tell: impl FnMut(Event)) {
-        if let Some(place) = self.watch.find(key) {
+    pub fn close(&mut self, flow: u32, mut tell: impl FnMut(Event)) {
+        if let Some(place) = self.watch.find(flow) {
             self.end(place, &mut tell);
         }
+    }
+
+    /// Asks for what [`Names::look`] looks at.
+    pub fn approach(&self, flow: u32) {
+        self.watch.approach(flow);
     }
 
     /// Ends all looks without a word, when all flows have ended.
@@ -219,11 +230,11 @@ impl Names {
 
     fn look_at_stream(
         &mut self,
-        key: &FlowKey,
+        flow @ (number, key): (u32, &FlowKey),
         piece: &Piece<'_>,
         tell: &mut impl FnMut(Event),
     ) -> Gaze {
-        let place = self.find(key, piece);
+        let place = self.find(number, piece);
         if piece.before == Gaze::KEPT {
             self.hear_announcements(key, piece);
             if place.is_none() {
@@ -269,7 +280,7 @@ impl Names {
             self.hear_announcements(key, piece);
         }
         if let Some(look) = kept {
-            self.keep(key, place, look, tell);
+            self.keep(flow, place, look, tell);
         }
         match (service, next) {
             (Service::Ftp | Service::Dns, _) => Gaze::Kept,
@@ -280,7 +291,7 @@ impl Names {
 
     fn look_at_datagram(
         &mut self,
-        key: &FlowKey,
+        flow @ (number, key): (u32, &FlowKey),
         piece: &Piece<'_>,
         tell: &mut impl FnMut(Event),
     ) -> Gaze {
@@ -291,7 +302,7 @@ impl Names {
             }
             return Gaze::Kept;
         }
-        let place = self.find(key, piece);
+        let place = self.find(number, piece);
         let kept = place.map(|place| self.watch.lend(place).whole());
         let sign = match &kept {
             Some(look) if matches!(look.facts.service, Service::Quic | Service::Dtls) => {
@@ -333,21 +344,21 @@ impl Names {
             }
             Next::Keep => {
                 tell_news(key, &mut look, tell);
-                self.keep(key, place, look, tell);
+                self.keep(flow, place, look, tell);
                 Gaze::On
             }
         }
     }
 
     /// Where the look of a flow is. Before its first piece there is none.
-    fn find(&self, key: &FlowKey, piece: &Piece<'_>) -> Option<u32> {
-        if piece.before == 0 { None } else { self.watch.find(key) }
+    fn find(&self, flow: u32, piece: &Piece<'_>) -> Option<u32> {
+        if piece.before == 0 { None } else { self.watch.find(flow) }
     }
 
     /// Keeps a look for the next piece, at its place if it has one; makes room for it where there is none.
     fn keep(
         &mut self,
-        key: &FlowKey,
+        (number, key): (u32, &FlowKey),
         place: Option<u32>,
         look: Box<Look>,
         tell: &mut impl FnMut(Event),
@@ -358,7 +369,7 @@ impl Names {
                 self.watch.put_back(place, held);
                 place
             }
-            None => self.watch.insert(*key, held),
+            None => self.watch.insert(number, *key, held),
         };
         while self.watch.bytes() > self.bytes_max {
             self.counters.evicted += 1;

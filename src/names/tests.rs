@@ -121,7 +121,7 @@ impl Flow {
             is_cut,
             before: self.before,
         };
-        let gaze = self.names.look(&self.key, &piece, |event| self.events.push(event));
+        let gaze = self.names.look((0, &self.key), &piece, |event| self.events.push(event));
         match gaze {
             Gaze::On => self.before = (self.before + 1).min(Gaze::PIECES_MAX),
             Gaze::Kept => self.before = Gaze::KEPT,
@@ -140,7 +140,7 @@ impl Flow {
 
     /// What is known once the flow has ended.
     fn facts(mut self) -> Facts {
-        self.names.close(&self.key, |event| self.events.push(event));
+        self.names.close(0, |event| self.events.push(event));
         assert_eq!(self.names.bytes(), 0, "an ended flow leaves nothing");
         let told = self.events.into_iter().rev().find_map(|event| match event {
             Event::Facts(_, facts) => Some(Arc::unwrap_or_clone(facts)),
@@ -540,12 +540,12 @@ fn ftp_is_known_by_both_sides_and_announces_its_data() {
         before: 0,
     };
     let mut told = Vec::new();
-    assert_eq!(flow.names.look(&data(50_000), &piece, |event| told.push(event)), Gaze::Done);
+    assert_eq!(flow.names.look((1, &data(50_000)), &piece, |event| told.push(event)), Gaze::Done);
     let [Event::Facts(key, facts)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((*key, facts.service), (data(50_000), Service::FtpData));
     assert_eq!(facts.control.as_deref(), Some(&control));
     // One announcement is one connection.
-    flow.names.look(&data(50_000), &piece, |event| told.push(event));
+    flow.names.look((1, &data(50_000)), &piece, |event| told.push(event));
     let Some(Event::Facts(_, facts)) = told.last() else { panic!("{told:?}") };
     assert_eq!(facts.service, Service::Http);
 }
@@ -618,7 +618,7 @@ fn memory_is_bounded() {
     let mut names = Names::new(Options { bytes_max: bytes_max * SHARDS, ..Options::default() });
     let hello = record(&client_hello("files.example", 3000));
     let mut told = 0;
-    for port in 1..2000 {
+    for port in 1..2000u16 {
         let piece = Piece {
             at: Timestamp::EPOCH,
             sender: Sender::Low,
@@ -628,15 +628,15 @@ fn memory_is_bounded() {
             is_cut: false,
             before: 0,
         };
-        names.look(&key(Protocol::TCP, port), &piece, |_| told += 1);
+        names.look((port.into(), &key(Protocol::TCP, port)), &piece, |_| told += 1);
         assert!(names.bytes() <= bytes_max);
         let held: usize = names.watch.held().map(|held| held.bytes() + ENTRY_BYTES).sum();
         assert_eq!(names.bytes(), held);
     }
     assert_eq!(names.counters().evicted as usize, 1999 - names.watch.held().count());
     assert!(told >= 1999);
-    for port in 1..2000 {
-        names.close(&key(Protocol::TCP, port), |_| {});
+    for port in 1..2000u32 {
+        names.close(port, |_| {});
     }
     assert_eq!((names.bytes(), names.watch.held().count()), (0, 0));
 }

@@ -1,17 +1,16 @@
 //! The flows of a shard that are looked at over several packets, in the order in which that began.
 
-use std::hash::BuildHasher;
 use std::mem;
 
 use super::look::Held;
-use crate::arena::{Arena, Index, NIL};
+use crate::arena::{Arena, NIL, prefetch_whole};
 use crate::flow::FlowKey;
 
-/// Looks by flow. One that goes on stays in its place, and is edited there.
+/// Looks by the numbers of their flows. One that goes on stays in its place, and is edited there.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
-    index: Index,
-    hasher: foldhash::fast::RandomState,
+    /// Where the look of each flow is, or [`NIL`].
+    places: Vec<u32>,
     entries: Arena<Entry>,
     oldest: u32,
     newest: u32,
@@ -20,6 +19,7 @@ pub(super) struct Watch {
 
 #[derive(Debug, Clone)]
 struct Entry {
+    flow: u32,
     key: FlowKey,
     held: Held,
     /// What `held` took when it was put there.
@@ -30,14 +30,7 @@ struct Entry {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Self {
-            index: Index::new(),
-            hasher: foldhash::fast::RandomState::default(),
-            entries: Arena::new(),
-            oldest: NIL,
-            newest: NIL,
-            bytes: 0,
-        }
+        Self { places: Vec::new(), entries: Arena::new(), oldest: NIL, newest: NIL, bytes: 0 }
     }
 
     /// Memory that the looks take, in bytes.
@@ -46,20 +39,27 @@ impl Watch {
     }
 
     /// Where the look of a flow is, if there is one.
-    pub(super) fn find(&self, key: &FlowKey) -> Option<u32> {
-        // A flow that ends asks too, and most had none.
-        if self.index.is_empty() {
-            return None;
+    pub(super) fn find(&self, flow: u32) -> Option<u32> {
+        self.places.get(flow as usize).copied().filter(|&place| place != NIL)
+    }
+
+    /// Asks for the look of a flow.
+    pub(super) fn approach(&self, flow: u32) {
+        if let Some(place) = self.find(flow) {
+            prefetch_whole(&self.entries[place]);
         }
-        self.index.find(self.hash(key), |place| self.entries[place].key == *key)
     }
 
     /// Takes in the look of a flow that has none; answers where it is.
-    pub(super) fn insert(&mut self, key: FlowKey, held: Held) -> u32 {
-        let entry = Entry { key, bytes: held.bytes() as u32, held, older: self.newest, newer: NIL };
-        self.bytes += entry.bytes as usize + ENTRY_BYTES;
+    pub(super) fn insert(&mut self, flow: u32, key: FlowKey, held: Held) -> u32 {
+        let bytes = held.bytes() as u32;
+        let entry = Entry { flow, key, bytes, held, older: self.newest, newer: NIL };
+        self.bytes += bytes as usize + ENTRY_BYTES;
         let place = self.entries.insert(entry);
-        self.index.insert(self.hash(&key), place);
+        if self.places.len() <= flow as usize {
+            self.places.resize(flow as usize + 1, NIL);
+        }
+        self.places[flow as usize] = place;
         match mem::replace(&mut self.newest, place) {
             NIL => self.oldest = place,
             older => self.entries[older].newer = place,
@@ -89,7 +89,7 @@ impl Watch {
     /// Takes out the look of a flow, and answers it with whose it was.
     pub(super) fn remove(&mut self, place: u32) -> (FlowKey, Held) {
         let entry = &mut self.entries[place];
-        let (key, held) = (entry.key, mem::take(&mut entry.held));
+        let (flow, key, held) = (entry.flow, entry.key, mem::take(&mut entry.held));
         let (bytes, older, newer) = (entry.bytes, entry.older, entry.newer);
         self.bytes -= bytes as usize + ENTRY_BYTES;
         match older {
@@ -100,7 +100,7 @@ impl Watch {
             NIL => self.newest = older,
             _ => self.entries[newer].older = older,
         }
-        self.index.remove(self.hash(&key), place);
+        self.places[flow as usize] = NIL;
         self.entries.free(place);
         (key, held)
     }
@@ -113,13 +113,9 @@ impl Watch {
 
     /// Takes everything out.
     pub(super) fn clear(&mut self) {
-        self.index.clear();
+        self.places.clear();
         self.entries.clear();
         (self.oldest, self.newest, self.bytes) = (NIL, NIL, 0);
-    }
-
-    fn hash(&self, key: &FlowKey) -> u32 {
-        (self.hasher.hash_one(key) >> 32) as u32
     }
 
     #[cfg(test)]
@@ -133,5 +129,5 @@ impl Watch {
     }
 }
 
-/// Memory of a look's place, in bytes, with its cell in an index that has just doubled.
-pub(super) const ENTRY_BYTES: usize = size_of::<Entry>() + 21;
+/// Memory of a look's place, in bytes.
+pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();

@@ -200,6 +200,9 @@ impl Analyst {
             for ((_, delta, _), spot) in group.iter().zip(&mut spots) {
                 self.egress.approach(delta, spot);
             }
+            for ((_, delta, _), spot) in group.iter().zip(&spots) {
+                self.egress.approach_media(delta, spot);
+            }
             let (mut news, known) = (News::default(), self.knows());
             for ((place, delta, _), mut spot) in group.drain(..).zip(spots.drain(..)) {
                 hear(self, place, &mut news);
