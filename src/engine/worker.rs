@@ -233,6 +233,7 @@ impl Shard {
         glimpse: &Glimpse,
         mut tell: impl FnMut(names::Event),
     ) {
+        let mut is_passed_on = false;
         let gaze = match &mut self.names {
             None => Gaze::Done,
             Some(_) if segment.protocol.is_icmp() => {
@@ -251,9 +252,17 @@ impl Shard {
                         || segment.fragment.is_some_and(|fragment| fragment.more),
                     before: glimpse.shown,
                 };
-                names.look((glimpse.slot, &glimpse.key), &piece, tell)
+                names.look((glimpse.slot, &glimpse.key), &piece, |event| {
+                    if let names::Event::Facts(_, facts) = &event {
+                        is_passed_on |= facts.is_passed_on();
+                    }
+                    tell(event);
+                })
             }
         };
+        if is_passed_on {
+            self.table.hasten(glimpse);
+        }
         let shown = match gaze {
             Gaze::Done if machines::is_heard(&glimpse.key) => SHOWN_ALWAYS,
             Gaze::On => glimpse.shown + 1,

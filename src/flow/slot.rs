@@ -43,32 +43,58 @@ pub(super) struct Slot {
     pub(super) listing: Listing,
 }
 
-/// Is a slot among those that report at the next tick, and which ends' sending puts it there? The first
-/// also of one that holds no flow any more.
+/// How soon a flow reports what its inside ends have sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// At the next tick.
+    Soon,
+    /// With others whose both ends are inside, every few seconds.
+    Later,
+}
+
+impl Pace {
+    pub(super) const BOTH: [Self; 2] = [Self::Soon, Self::Later];
+}
+
+/// Is a slot among those that report at either pace, which is its own, and which ends' sending puts it there? The
+/// first also of one that holds no flow any more.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Listing(u8);
 
 impl Listing {
-    const LISTED: u8 = 4;
+    const LATER: u8 = 4;
+    const LISTED: u8 = 8;
 
     /// Is on no list; what the ends send that are `inside`, the lesser first, puts it there.
     pub(super) fn of(inside: [bool; 2]) -> Self {
-        Self(u8::from(inside[0]) | u8::from(inside[1]) << 1)
+        let later = if inside[0] && inside[1] { Self::LATER } else { 0 };
+        Self(u8::from(inside[0]) | u8::from(inside[1]) << 1 | later)
     }
 
-    /// Does it report at the next tick what `side` sends?
+    /// Does it report what `side` sends?
     #[inline]
     fn awaits(self, side: Sender) -> bool {
         self.0 >> side as u8 & 1 == 1
     }
 
     #[inline]
-    pub(super) fn is_listed(self) -> bool {
-        self.0 & Self::LISTED != 0
+    pub(super) fn pace(self) -> Pace {
+        if self.0 & Self::LATER == 0 { Pace::Soon } else { Pace::Later }
     }
 
-    pub(super) fn set_listed(&mut self, is_listed: bool) {
-        self.0 = if is_listed { self.0 | Self::LISTED } else { self.0 & !Self::LISTED };
+    /// From now on it reports soon.
+    pub(super) fn hasten(&mut self) {
+        self.0 &= !Self::LATER;
+    }
+
+    #[inline]
+    pub(super) fn is_on(self, list: Pace) -> bool {
+        self.0 & Self::LISTED << list as u8 != 0
+    }
+
+    pub(super) fn set_on(&mut self, list: Pace, is_on: bool) {
+        let bit = Self::LISTED << list as u8;
+        self.0 = if is_on { self.0 | bit } else { self.0 & !bit };
     }
 }
 

@@ -8,7 +8,7 @@ use crate::flow::delta::{FlowDelta, FlowEnd, TunnelEnds};
 use crate::flow::fragments::Fragments;
 use crate::flow::hash::FlowHasher;
 use crate::flow::key::{FlowKey, SHARDS, Sender};
-use crate::flow::slot::{Listing, Phase, SHOWN_NO_MORE, Slot, Wide};
+use crate::flow::slot::{Listing, Pace, Phase, SHOWN_NO_MORE, Slot, Wide};
 use crate::flow::stream::Reach;
 use crate::flow::wheel::Wheel;
 use crate::net::{Endpoint, Protocol, Subnets};
@@ -128,8 +128,10 @@ pub struct FlowTable {
     wide: Arena<Wide>,
     wheel: Wheel,
     fragments: Fragments,
-    /// Slots that have something to report at the next tick, each once, or had before their flow ended.
-    listed: Vec<u32>,
+    /// Slots that have something to report at either pace, each once, or had before their flow ended.
+    listed: [Vec<u32>; 2],
+    /// How many times [`LATER`] had gone by when those were told that report later.
+    later: u64,
     due: Vec<u32>,
     /// Where the search for a flow to evict goes on.
     hand: usize,
@@ -149,7 +151,8 @@ impl FlowTable {
             wide: Arena::new(),
             wheel: Wheel::new(),
             fragments: Fragments::new(),
-            listed: Vec::new(),
+            listed: Default::default(),
+            later: 0,
             due: Vec::new(),
             hand: 0,
             counters: FlowCounters::default(),
@@ -292,6 +295,13 @@ impl FlowTable {
         self.slots[glimpse.slot].set_shown(shown);
     }
 
+    /// From now on the flow reports at the next tick what inside ends have sent, also when both are: it is asked to be
+    /// passed on.
+    pub fn hasten(&mut self, glimpse: &Glimpse) {
+        self.slots[glimpse.slot].listing.hasten();
+        self.list(glimpse.slot);
+    }
+
     /// Do these ports now carry another connection? Then answers what was known of the old one.
     fn is_restarted(&mut self, index: u32, sender: Sender, tcp: &Tcp) -> Option<Reach> {
         let slot = &self.slots[index];
@@ -324,7 +334,11 @@ impl FlowTable {
 
     /// Reports what is new, and ends what has been idle, at `now`.
     pub fn tick(&mut self, now: Timestamp, mut report: impl FnMut(u32, FlowDelta)) {
-        self.report_all(&mut report);
+        self.report_all(Pace::Soon, &mut report);
+        let later = now.as_secs() / LATER.as_secs();
+        if std::mem::replace(&mut self.later, later) != later {
+            self.report_all(Pace::Later, &mut report);
+        }
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now.as_secs(), &mut due);
         for at in 0..due.len() {
@@ -360,7 +374,7 @@ impl FlowTable {
         self.slots.clear();
         self.wide.clear();
         self.index.clear();
-        self.listed.clear();
+        self.listed.iter_mut().for_each(Vec::clear);
         self.wheel.reset(now.as_secs());
     }
 
@@ -416,7 +430,10 @@ impl FlowTable {
         let mut slot = Slot::start(at, key, sender, segment);
         let free = self.slots.next_free();
         slot.listing = Listing::of([key.low, key.high].map(|end| self.internal.contains(end.addr)));
-        slot.listing.set_listed(free.is_some_and(|index| self.slots[index].listing.is_listed()));
+        for list in Pace::BOTH {
+            let is_on = free.is_some_and(|index| self.slots[index].listing.is_on(list));
+            slot.listing.set_on(list, is_on);
+        }
         let deadline = at.plus(self.idle_timeout(&slot)).as_secs() + 1;
         let index = self.slots.insert(slot);
         self.index.insert(place.hash, index);
@@ -512,16 +529,17 @@ impl FlowTable {
         }
     }
 
-    /// Takes note that the flow reports at the next tick, if it has sent what does not wait.
+    /// Takes note that the flow has something to report at its pace, if it has sent what does not wait for more.
     #[inline]
     fn list(&mut self, index: u32) {
         let slot = &mut self.slots[index];
-        if slot.listing.is_listed() || self.options.reporting == Reporting::AtEnd {
+        let pace = slot.listing.pace();
+        if slot.listing.is_on(pace) || self.options.reporting == Reporting::AtEnd {
             return;
         }
         if slot.awaits_tick((slot.wide != NIL).then(|| &self.wide[slot.wide])) {
-            slot.listing.set_listed(true);
-            self.listed.push(index);
+            slot.listing.set_on(pace, true);
+            self.listed[pace as usize].push(index);
         }
     }
 
@@ -546,21 +564,21 @@ impl FlowTable {
         report(index, slot.take_delta(wide, end));
     }
 
-    fn report_all(&mut self, report: &mut impl FnMut(u32, FlowDelta)) {
-        let mut listed = std::mem::take(&mut self.listed);
+    fn report_all(&mut self, pace: Pace, report: &mut impl FnMut(u32, FlowDelta)) {
+        let mut listed = std::mem::take(&mut self.listed[pace as usize]);
         for (at, &index) in listed.iter().enumerate() {
             if let Some(slot) = listed.get(at + AHEAD).and_then(|&ahead| self.slots.get(ahead)) {
                 prefetch_whole(slot);
             }
             let slot = &mut self.slots[index];
-            slot.listing.set_listed(false);
+            slot.listing.set_on(pace, false);
             let wide = (slot.wide != NIL).then(|| &mut self.wide[slot.wide]);
             if slot.phase != Phase::Free && slot.has_news(wide.as_deref()) {
                 report(index, slot.take_delta(wide, None));
             }
         }
         listed.clear();
-        self.listed = listed;
+        self.listed[pace as usize] = listed;
     }
 
     fn idle_timeout(&self, slot: &Slot) -> Duration {
@@ -577,6 +595,9 @@ impl FlowTable {
 /// places in the wheel and among those that report, and where its look is, in a list that has just doubled. One whose
 /// account is not simple takes three times as much.
 pub const FLOW_BYTES: usize = size_of::<Slot>() + 21 + 12 + 4 + 8;
+
+/// How often flows report that do not leave: what inside hosts copy is news, but not one to act on within a second.
+const LATER: Duration = Duration::from_secs(10);
 
 /// Flows that are brought into the cache ahead of the one that reports.
 const AHEAD: usize = 8;
@@ -701,12 +722,8 @@ mod tests {
         assert_eq!(packets, 20_000);
     }
 
-    /// What leaves is reported every second; a download is not news until it is large, or over.
-    #[test]
-    fn what_inside_ends_send_is_reported_at_the_tick() {
-        let inside = Endpoint { addr: Addr::from_v4([10, 0, 0, 1]), port: 50_000 };
-        let outside = Endpoint { addr: Addr::from_v4([203, 0, 113, 9]), port: 443 };
-        let segment = |(source, destination), payload_len| Segment {
+    fn datagram((source, destination): (Endpoint, Endpoint), payload_len: u32) -> Segment<'static> {
+        Segment {
             source,
             destination,
             protocol: Protocol::UDP,
@@ -720,7 +737,47 @@ mod tests {
             header_len: 8,
             tcp: None,
             fragment: None,
-        };
+        }
+    }
+
+    /// What stays inside is told seldom, unless it is asked to be passed on; and a place in the table that such a flow
+    /// left keeps no other waiting.
+    #[test]
+    fn what_stays_inside_is_reported_every_ten_seconds() {
+        let end = |addr, port| Endpoint { addr: Addr::from_v4(addr), port };
+        let (host, server) = (end([10, 0, 0, 1], 50_000), end([10, 0, 9, 9], 3128));
+        let segment = datagram((host, server), 500);
+        let mut table = FlowTable::new(Options::default(), Subnets::private());
+        let mut told = Vec::new();
+        for second in 0..25_u64 {
+            let at = |second| Timestamp::from_secs_nanos(1_000_000 + second, 0);
+            let place = table.place(&segment);
+            let glimpse = table.observe(at(second), &segment, place, false, |_, _| {}).unwrap();
+            if second == 22 {
+                table.hasten(&glimpse);
+            }
+            table.tick(at(second + 1), |_, delta| told.push((second + 1, delta.low.sent)));
+        }
+        assert_eq!(told, [(1, 500), (10, 4500), (20, 5000), (23, 1500), (24, 500), (25, 500)]);
+
+        let mut table =
+            FlowTable::new(Options { flows_max: 1, ..Options::default() }, Subnets::private());
+        let leaves = datagram((host, end([203, 0, 113, 9], 443)), 700);
+        let at = |secs| Timestamp::from_secs_nanos(secs, 0);
+        table.tick(at(1_000_001), |_, _| {});
+        for segment in [&segment, &leaves] {
+            table.observe(at(1_000_002), segment, table.place(segment), false, |_, _| {});
+        }
+        let mut told = Vec::new();
+        table.tick(at(1_000_003), |_, delta| told.push(delta.low.sent));
+        assert_eq!((table.len(), told), (1, vec![700]));
+    }
+
+    /// What leaves is reported every second; a download is not news until it is large, or over.
+    #[test]
+    fn what_inside_ends_send_is_reported_at_the_tick() {
+        let inside = Endpoint { addr: Addr::from_v4([10, 0, 0, 1]), port: 50_000 };
+        let outside = Endpoint { addr: Addr::from_v4([203, 0, 113, 9]), port: 443 };
         let (out, back) = ((inside, outside), (outside, inside));
         let mut table = FlowTable::new(Options::default(), Subnets::private());
         let mut second = 1_000_000;
@@ -741,12 +798,12 @@ mod tests {
             (at_once, at_tick)
         };
 
-        assert_eq!(pass(&[segment(out, 500)]), (vec![], vec![(500, 0)]));
-        assert_eq!(pass(&[segment(back, 1400)]), (vec![], vec![]));
-        assert_eq!(pass(&[segment(back, 1400), segment(out, 0)]), (vec![], vec![]));
-        assert_eq!(pass(&[segment(out, 7)]), (vec![], vec![(7, 2800)]));
-        assert_eq!(pass(&[segment(back, 1 << 20)]), (vec![(0, 1 << 20)], vec![]));
-        assert_eq!(pass(&[segment(back, 9)]), (vec![], vec![]));
+        assert_eq!(pass(&[datagram(out, 500)]), (vec![], vec![(500, 0)]));
+        assert_eq!(pass(&[datagram(back, 1400)]), (vec![], vec![]));
+        assert_eq!(pass(&[datagram(back, 1400), datagram(out, 0)]), (vec![], vec![]));
+        assert_eq!(pass(&[datagram(out, 7)]), (vec![], vec![(7, 2800)]));
+        assert_eq!(pass(&[datagram(back, 1 << 20)]), (vec![(0, 1 << 20)], vec![]));
+        assert_eq!(pass(&[datagram(back, 9)]), (vec![], vec![]));
         let mut last = None;
         let now = Timestamp::from_secs_nanos(1_000_100, 0);
         table.end_all(now, FlowEnd::Eof, |_, delta| last = Some((delta.low.sent, delta.high.sent)));

@@ -69,6 +69,11 @@ impl Facts {
         self.is_certificate_whole.then_some(false)
     }
 
+    /// Is the server asked to pass on what it is sent?
+    pub fn is_passed_on(&self) -> bool {
+        self.asks_proxy || self.mail_by.is_some()
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         let names = self.certificate.iter().chain(self.name.as_ref().map(|(name, _)| name));
         names.map(|name| name.as_str().len() + size_of::<Name>()).sum::<usize>()
