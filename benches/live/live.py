@@ -27,10 +27,11 @@ ROOT = HERE.parent.parent
 SENDER, RECEIVER = f"sekisho-send-{os.getpid()}", f"sekisho-take-{os.getpid()}"
 RING_MIB = 64
 
-# name: what to write, as arguments of `sekisho synth`
+# name: what to write, as arguments of `sekisho synth`. More packets than are sent: what is sent twice is a retransmission,
+# and costs more.
 TRAFFIC = {
-    "min": ["min", "--packets", "500000", "--flows", "50000"],
-    "mix": ["mix", "--packets", "500000", "--flows", "20000"],
+    "min": ["min", "--packets", "6000000", "--flows", "120000"],
+    "mix": ["mix", "--packets", "3000000", "--flows", "77000"],
 }
 
 

@@ -1,5 +1,6 @@
-/* Sends the packets of a capture over and over, from memory, at a rate:
+/* Sends the packets of a capture from memory, at a rate:
  *   send IFACE FILE PACKETS_PER_SECOND SECONDS      0: as fast as it goes
+ * At the end of the file it begins anew: a file that is too short makes retransmissions of all that follows.
  * Only for a veth that the measuring script made. Prints how many it sent. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -14,7 +15,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { AT_ONCE = 64, PACKETS_MAX = 500000, BYTES_MAX = 1600 };
+enum { AT_ONCE = 64, BYTES_MAX = 1600 };
 
 static double seconds(void)
 {
@@ -23,7 +24,17 @@ static double seconds(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-static size_t load(const char *path, struct iovec *packets)
+static void *grown(void *at, size_t bytes)
+{
+	void *more = realloc(at, bytes);
+	if (!more) {
+		perror("realloc");
+		exit(1);
+	}
+	return more;
+}
+
+static size_t load(const char *path, struct iovec **packets)
 {
 	char error[PCAP_ERRBUF_SIZE];
 	pcap_t *file = pcap_open_offline(path, error);
@@ -33,13 +44,16 @@ static size_t load(const char *path, struct iovec *packets)
 	}
 	struct pcap_pkthdr *header;
 	const u_char *bytes;
-	size_t count = 0;
-	while (count < PACKETS_MAX && pcap_next_ex(file, &header, &bytes) == 1) {
+	size_t count = 0, room = 0;
+	while (pcap_next_ex(file, &header, &bytes) == 1) {
 		if (header->caplen < ETH_HLEN || header->caplen > BYTES_MAX)
 			continue;
-		packets[count].iov_base = memcpy(malloc(header->caplen), bytes, header->caplen);
-		packets[count++].iov_len = header->caplen;
+		if (count == room)
+			*packets = grown(*packets, (room = room ? 2 * room : 1 << 16) * sizeof **packets);
+		(*packets)[count].iov_base = memcpy(grown(NULL, header->caplen), bytes, header->caplen);
+		(*packets)[count++].iov_len = header->caplen;
 	}
+	pcap_close(file);
 	return count;
 }
 
@@ -49,8 +63,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "send IFACE FILE PACKETS_PER_SECOND SECONDS\n");
 		return 2;
 	}
-	struct iovec *packets = calloc(PACKETS_MAX, sizeof *packets);
-	size_t count = load(argv[2], packets), next = 0;
+	struct iovec *packets = NULL;
+	size_t count = load(argv[2], &packets), next = 0;
 	double rate = atof(argv[3]), length = atof(argv[4]);
 	int out = socket(AF_PACKET, SOCK_RAW, 0), on = 1;
 	/* The queueing discipline would drop what it has no room for. */
