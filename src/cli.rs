@@ -201,7 +201,7 @@ pub(crate) struct Common {
     /// What makes a host [default: machine]
     #[arg(long, value_enum, env = "SEKISHO_IDENTITY")]
     identity: Option<IdentityArg>,
-    /// Worker threads, or auto [default: auto; bench: 1]
+    /// Threads, or auto: one reads and judges, the others count [default: auto; bench: 1]
     #[arg(long, env = "SEKISHO_WORKERS", value_name = "N|auto")]
     workers: Option<String>,
     /// Where to tell it [default: standard output]

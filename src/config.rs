@@ -52,7 +52,7 @@ pub struct Keys {
     pub mmdb: Option<Vec<PathBuf>>,
     /// Alerts a day that the operator wants to see.
     pub budget: Option<f64>,
-    /// Worker threads, or `auto`.
+    /// Threads, or `auto`.
     pub workers: Option<String>,
     /// How to tell.
     pub format: Option<Format>,

@@ -25,7 +25,7 @@ pub struct Report {
     pub machine: Machine,
     /// The traffic.
     pub input: Input,
-    /// Worker threads; reading and decoding alone are measured on one.
+    /// Threads; reading and decoding alone are measured on one.
     pub workers: usize,
     /// How often each pass was run.
     pub loops: usize,

@@ -1,12 +1,10 @@
 //! Replay: a source, some workers, and one who takes what they counted. The same reports in the same
 //! order for any number of workers.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::analyst::Analyst;
+use super::crew;
 use super::worker::{Outbox, Position, Reports, Run, Worker, WorkerCounters};
 use crate::alert::{ClosedBecause, Record};
 use crate::capture::{Polled, Source};
@@ -14,7 +12,6 @@ use crate::flow::FlowDelta;
 use crate::frame::Batch;
 use crate::machines::Claim;
 use crate::names;
-use crate::time::Timestamp;
 
 /// Replays `source` to its end, closes all incidents, and hands `tell` every record as it comes.
 ///
@@ -56,7 +53,7 @@ pub fn count<S: Source>(
     let (counters, outcome) = if run.workers <= 1 {
         on_this_thread(source, run, &mut take)
     } else {
-        on_workers(source, run, &mut take)
+        crew::count(source, run, &mut take)
     };
     outcome.map(|()| counters)
 }
@@ -75,8 +72,12 @@ fn on_this_thread<S: Source>(
             Ok(polled) => polled,
             Err(error) => break Err(error),
         };
-        let mut portions =
-            Portions { reports, take: |reports: &_| take(source, reports), is_over: false };
+        let mut is_over = false;
+        let hand_over = |reports: &mut Reports| {
+            is_over |= take(source, reports).is_break();
+            reports.clear();
+        };
+        let mut portions = Portions { reports, hand_over };
         match polled {
             Polled::Frames => worker.run(&batch, first, &mut portions),
             Polled::Idle(now) => {
@@ -87,201 +88,62 @@ fn on_this_thread<S: Source>(
         }
         first += batch.heads.len() as u64;
         portions.reports.counted = worker.counters();
-        portions.hand_over();
-        let is_over = portions.is_over;
-        reports = portions.reports;
+        reports = portions.finish();
         source.settle(first);
         if is_over {
             break Ok(());
         }
     };
     // There is nothing left to stop.
-    let mut portions =
-        Portions { reports, take: |reports: &_| take(source, reports), is_over: false };
+    let hand_over = |reports: &mut Reports| {
+        let _ = take(source, reports);
+        reports.clear();
+    };
+    let mut portions = Portions { reports, hand_over };
     worker.finish(&mut portions);
     portions.reports.counted = worker.counters();
-    portions.hand_over();
+    portions.finish();
     (worker.counters(), outcome)
 }
 
 /// Hands reports over some at a time: when a million flows report in one packet, they need not all be
 /// held at once.
-struct Portions<F> {
-    reports: Reports,
-    take: F,
-    is_over: bool,
+pub(super) struct Portions<F> {
+    pub(super) reports: Reports,
+    /// Takes what there is, and leaves nothing.
+    pub(super) hand_over: F,
 }
 
-impl<F: FnMut(&Reports) -> ControlFlow<()>> Portions<F> {
-    fn hand_over(&mut self) {
-        self.is_over |= (self.take)(&self.reports).is_break();
-        self.reports.clear();
+impl<F: FnMut(&mut Reports)> Portions<F> {
+    /// Hands over the rest.
+    pub(super) fn finish(mut self) -> Reports {
+        (self.hand_over)(&mut self.reports);
+        self.reports
+    }
+
+    fn hand_over_if(&mut self, is_full: bool) {
+        if is_full {
+            (self.hand_over)(&mut self.reports);
+        }
     }
 }
 
-impl<F: FnMut(&Reports) -> ControlFlow<()>> Outbox for Portions<F> {
+impl<F: FnMut(&mut Reports)> Outbox for Portions<F> {
     fn put(&mut self, position: Position, delta: FlowDelta) {
         self.reports.put(position, delta);
-        if self.reports.deltas.len() == PORTION {
-            self.hand_over();
-        }
+        self.hand_over_if(self.reports.deltas.len() == PORTION);
     }
 
     fn tell(&mut self, position: Position, event: names::Event) {
         self.reports.tell(position, event);
-        if self.reports.events.len() == PORTION {
-            self.hand_over();
-        }
+        self.hand_over_if(self.reports.events.len() == PORTION);
     }
 
     fn claim(&mut self, position: Position, claim: Claim) {
         self.reports.claim(position, claim);
-        if self.reports.claims.len() == PORTION {
-            self.hand_over();
-        }
+        self.hand_over_if(self.reports.claims.len() == PORTION);
     }
-}
-
-/// What is on its way through the workers.
-#[derive(Clone)]
-enum Load {
-    /// A batch, and the number of its first frame in the input.
-    Frames(u64, Arc<Batch>),
-    /// Nothing came until then; the number is that of the frame that comes next.
-    Idle(u64, Timestamp),
-}
-
-impl Load {
-    /// The batch, once no worker has it any more.
-    fn into_batch(self) -> Option<Batch> {
-        match self {
-            Self::Frames(_, batch) => Arc::into_inner(batch),
-            Self::Idle(..) => None,
-        }
-    }
-
-    /// Frames of the input up to its end.
-    fn frames(&self) -> u64 {
-        match self {
-            Self::Frames(first, batch) => first + batch.heads.len() as u64,
-            Self::Idle(next, _) => *next,
-        }
-    }
-}
-
-/// Every worker reads every batch and keeps the flows of its own shards; the caller's thread reads
-/// the source and takes the reports, batch by batch, in the order of the input.
-fn on_workers<S: Source>(
-    source: &mut S,
-    run: &Run,
-    take: &mut impl FnMut(&mut S, &Reports) -> ControlFlow<()>,
-) -> (WorkerCounters, Result<(), S::Error>) {
-    std::thread::scope(|scope| {
-        let mut crew = Vec::new();
-        for number in 0..run.workers {
-            let (to_worker, loads) = sync_channel::<Load>(IN_FLIGHT);
-            let (reports, from_worker) = sync_channel::<Reports>(IN_FLIGHT + 1);
-            let worker = Worker::new(run, number);
-            let thread = scope.spawn(move || work(worker, &loads, &reports));
-            crew.push((to_worker, from_worker, thread));
-        }
-        let (mut under_way, mut spare, mut first) = (VecDeque::new(), Vec::new(), 0);
-        let collect = |under_way: &mut VecDeque<Load>| {
-            let outbox = joined(crew.iter().map(|(_, from_worker, _)| from_worker));
-            let load = under_way.pop_front();
-            let frames = load.as_ref().map_or(0, Load::frames);
-            (outbox, frames, load.and_then(Load::into_batch))
-        };
-        let outcome = loop {
-            let mut batch: Batch = spare.pop().unwrap_or_default();
-            batch.clear();
-            let load = match source.poll(&mut batch) {
-                Ok(Polled::Frames) => {
-                    let number = first;
-                    first += batch.heads.len() as u64;
-                    Load::Frames(number, Arc::new(batch))
-                }
-                Ok(Polled::Idle(now)) => {
-                    spare.push(batch);
-                    Load::Idle(first, now)
-                }
-                Ok(Polled::End) => break Ok(()),
-                Err(error) => break Err(error),
-            };
-            // While no more waits, nothing is held back.
-            let ahead = match &load {
-                Load::Frames(_, batch) if !batch.is_all => IN_FLIGHT - 1,
-                Load::Frames(..) | Load::Idle(..) => 0,
-            };
-            for (to_worker, _, _) in &crew {
-                // A worker hangs up only by panicking, and the scope hands that on.
-                let _ = to_worker.send(load.clone());
-            }
-            under_way.push_back(load);
-            let mut flow = ControlFlow::Continue(());
-            while under_way.len() > ahead && flow.is_continue() {
-                let (reports, frames, batch) = collect(&mut under_way);
-                spare.extend(batch);
-                flow = take(source, &reports);
-                source.settle(frames);
-            }
-            if flow.is_break() {
-                break Ok(());
-            }
-        };
-        while !under_way.is_empty() {
-            let (reports, frames, _) = collect(&mut under_way);
-            let _ = take(source, &reports);
-            source.settle(frames);
-        }
-        let mut from_workers = Vec::new();
-        for (to_worker, from_worker, thread) in crew {
-            drop(to_worker);
-            from_workers.push((from_worker, thread));
-        }
-        let last = joined(from_workers.iter().map(|(from_worker, _)| from_worker));
-        for (_, thread) in from_workers {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        }
-        let _ = take(source, &last);
-        (last.counted, outcome)
-    })
-}
-
-/// What each worker reports next, in the order of the input.
-fn joined<'r>(from_workers: impl Iterator<Item = &'r Receiver<Reports>>) -> Reports {
-    // All have read all frames: what the first counted of them is what all did.
-    let mut reported = from_workers.filter_map(|from_worker| from_worker.recv().ok());
-    let mut reports = reported.next().unwrap_or_default();
-    reported.for_each(|other| reports.join(other));
-    reports.sort();
-    reports
-}
-
-fn work(mut worker: Worker, loads: &Receiver<Load>, reports: &SyncSender<Reports>) {
-    for load in loads {
-        let mut outbox = Reports::default();
-        match load {
-            Load::Frames(first, batch) => worker.run(&batch, first, &mut outbox),
-            Load::Idle(next, now) => {
-                worker.idle(now, next, &mut outbox);
-                outbox.idle_at = Some(now);
-            }
-        }
-        outbox.counted = worker.counters();
-        if reports.send(outbox).is_err() {
-            break;
-        }
-    }
-    let mut outbox = Reports::default();
-    worker.finish(&mut outbox);
-    outbox.counted = worker.counters();
-    // Nobody listens any more only when the analyst's thread is unwinding.
-    let _ = reports.send(outbox);
 }
 
 /// Reports of a kind handed over at a time: they stay in the second-level cache.
-const PORTION: usize = 1024;
-
-/// Batches read ahead of who takes the reports.
-const IN_FLIGHT: usize = 4;
+pub(super) const PORTION: usize = 1024;

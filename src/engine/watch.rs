@@ -11,6 +11,8 @@ use super::replay::count;
 use super::worker::{Reports, Run, WorkerCounters};
 use crate::alert::{ClosedBecause, Record, share};
 use crate::capture::{Counters, Live};
+use crate::egress::Place;
+use crate::net::Subnets;
 use crate::time::Timestamp;
 
 /// A moment between two batches, or in silence: many a second.
@@ -40,9 +42,11 @@ impl Delays {
         Self(Histogram::new_with_max(3_600_000_000, 2).expect("these bounds are in order"))
     }
 
-    fn note(&mut self, now: Timestamp, reports: &Reports) {
+    /// What stays inside is not judged.
+    fn note(&mut self, now: Timestamp, reports: &Reports, internal: &Subnets) {
         for (_, delta) in &reports.deltas {
-            if delta.low.packets + delta.high.packets > 0 {
+            let is_border = Place::of(internal, &delta.key) != Place::Inside;
+            if is_border && delta.low.packets + delta.high.packets > 0 {
                 let micros = now.since(delta.last_at).as_micros();
                 self.0.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX));
             }
@@ -84,7 +88,7 @@ pub fn watch<S: Live>(
     let (mut losses, mut delays) = (Losses::default(), Delays::new());
     let outcome = count(source, run, |source, reports| {
         analyst.take(reports);
-        delays.note(source.clock(), reports);
+        delays.note(source.clock(), reports, analyst.egress().internal());
         losses.note(source.now(), source.counters());
         let records = analyst.drain().map(|record| losses.mark(record)).collect();
         let counted = &reports.counted;

@@ -22,7 +22,7 @@ pub struct Run {
     pub names: Option<names::Options>,
     /// Networks that are ours.
     pub internal: Subnets,
-    /// Worker threads; 1 does everything on the caller's thread.
+    /// Threads. A single one does everything; of more, the caller's reads and judges, and the others count.
     pub workers: usize,
 }
 
@@ -120,20 +120,9 @@ impl Reports {
         })
     }
 
-    /// Adds what another worker reported of the same frames.
-    pub(super) fn join(&mut self, other: Self) {
-        self.deltas.extend(other.deltas);
-        self.events.extend(other.events);
-        self.claims.extend(other.claims);
-        self.counted.join(&other.counted);
-        self.idle_at = self.idle_at.max(other.idle_at);
-    }
-
-    /// Puts what several workers reported in the order of the input.
-    pub(super) fn sort(&mut self) {
-        self.deltas.sort_by_key(|&(position, _)| position);
-        self.events.sort_by_key(|&(position, _)| position);
-        self.claims.sort_by_key(|&(position, _)| position);
+    /// The kind of which there is most.
+    pub(super) fn len(&self) -> usize {
+        self.deltas.len().max(self.events.len()).max(self.claims.len())
     }
 
     /// Forgets what was reported; what was counted stays.
@@ -287,7 +276,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Worker `number` of `count`.
+    /// Of as many workers as `run` says, the one with this number.
     pub fn new(run: &Run, number: usize) -> Self {
         let shard = |shard| {
             (shard % run.workers.max(1) == number).then(|| Shard {

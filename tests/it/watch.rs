@@ -502,7 +502,8 @@ fn privileges_are_given_up() {
         assert_eq!(line("Seccomp:"), "2", "{name} may call all of the kernel");
         threads += 1;
     }
-    assert!(threads >= 5, "{threads}");
+    // One reads and judges, one opens, two count.
+    assert!(threads >= 4, "{threads}");
 }
 
 const NET_RAW: u64 = 1 << 13;
