@@ -454,7 +454,7 @@ impl Incidents {
     }
 
     /// Closes what has been quiet until `now`.
-    pub fn advance(&mut self, now: Timestamp, tell: &mut Vec<Alert>) {
+    pub fn advance(&mut self, now: Timestamp, tell: impl FnMut(Alert)) {
         if now < self.next_close {
             return;
         }
@@ -466,19 +466,16 @@ impl Incidents {
             .filter(|key| self.incidents.get(key).is_some_and(is_quiet))
             .copied()
             .collect();
-        for key in quiet {
-            tell.extend(self.close(&key, ClosedBecause::Quiet));
-        }
+        quiet.iter().filter_map(|key| self.close(key, ClosedBecause::Quiet)).for_each(tell);
         let open = self.open.iter().filter_map(|key| self.incidents.get(key));
         let next = open.map(|incident| incident.facts.last.plus(quiet_after)).min();
         self.next_close = next.unwrap_or(Timestamp::MAX);
     }
 
     /// Closes everything: there is no more input.
-    pub fn close_all(&mut self, because: ClosedBecause, tell: &mut Vec<Alert>) {
-        for key in std::mem::take(&mut self.open) {
-            tell.extend(self.close(&key, because));
-        }
+    pub fn close_all(&mut self, because: ClosedBecause, tell: impl FnMut(Alert)) {
+        let open = std::mem::take(&mut self.open);
+        open.iter().filter_map(|key| self.close(key, because)).for_each(tell);
     }
 
     /// Ends a day: its peaks teach the budget, its ranking is handed out, old incidents are let go.

@@ -19,20 +19,20 @@ impl Hand {
     }
 
     /// Puts something new into a table that may have `max` entries: when it is full, into the place of the least of the
-    /// next few, which it answers.
+    /// next few. Answers where it stands, and what made room.
     pub fn put<K: Hash + Eq, V, S: BuildHasher, R: Ord>(
         &mut self,
         table: &mut IndexMap<K, V, S>,
         max: usize,
         (key, value): (K, V),
         rank: impl Fn(&V) -> R,
-    ) -> Option<V> {
+    ) -> (usize, Option<V>) {
         let least = (table.len() >= max)
             .then(|| self.next(table.len()).min_by_key(|&place| rank(&table[place])))
             .flatten();
-        let Some(least) = least else { return table.insert(key, value) };
+        let Some(least) = least else { return table.insert_full(key, value) };
         let place = table.replace_index(least, key).map_or_else(|(known, _)| known, |_| least);
-        Some(std::mem::replace(&mut table[place], value))
+        (place, Some(std::mem::replace(&mut table[place], value)))
     }
 }
 
@@ -58,11 +58,12 @@ mod tests {
     fn the_least_of_a_few_gives_way() {
         let (mut hand, mut table) = (Hand::default(), IndexMap::<u32, u32>::new());
         for key in 0..16 {
-            assert_eq!(hand.put(&mut table, 16, (key, 100 - key), |&value| value), None);
+            let put = hand.put(&mut table, 16, (key, 100 - key), |&value| value);
+            assert_eq!(put, (key as usize, None));
         }
         // The first eight, then the next; in the place of who goes stands who comes.
-        assert_eq!(hand.put(&mut table, 16, (50, 1), |&value| value), Some(93));
-        assert_eq!(hand.put(&mut table, 16, (51, 2), |&value| value), Some(85));
+        assert_eq!(hand.put(&mut table, 16, (50, 1), |&value| value), (7, Some(93)));
+        assert_eq!(hand.put(&mut table, 16, (51, 2), |&value| value), (15, Some(85)));
         assert_eq!((table.get_index(7), table.get_index(15)), (Some((&50, &1)), Some((&51, &2))));
         assert_eq!((table.len(), table.get(&7), table.get(&6)), (16, None, Some(&94)));
     }

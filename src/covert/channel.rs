@@ -277,13 +277,15 @@ impl<D: Default> Channels<D> {
             channel.addr = addr;
             return (channel, false);
         }
-        if self.channels.len() >= self.max {
-            let sample = self.hand.next(self.channels.len());
-            let least = sample.min_by_key(|&place| self.channels[place].told());
-            self.evicted += u64::from(least.is_some());
-            least.map(|place| self.remove(place));
+        let channel = Channel::new((host, addr), destination, at);
+        let Self { channels, marks, max, hand, evicted } = self;
+        let (place, gone) = hand.put(channels, *max, (key, channel), Channel::told);
+        *evicted += u64::from(gone.is_some());
+        match marks.get_mut(place) {
+            Some(known) => *known = mark(host),
+            None => marks.push(mark(host)),
         }
-        (self.add(Channel::new((host, addr), destination, at)), true)
+        (&mut channels[place], true)
     }
 
     fn add(&mut self, channel: Channel<D>) -> &mut Channel<D> {

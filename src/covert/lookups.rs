@@ -237,16 +237,11 @@ impl Lookups {
         let shared = match self.domains.get_index_of(&owner) {
             Some(known) => &mut self.domains[known],
             None => {
-                if self.domains.len() >= Self::DOMAINS_MAX {
-                    let sample = self.hand.next(self.domains.len());
-                    // As of channels: a flood of domains hides none that is told more.
-                    let worth = |shared: &Shared| (shared.told(), shared.last_at);
-                    let least = sample.min_by_key(|&place| worth(&self.domains[place]));
-                    least.map(|place| self.domains.swap_remove_index(place));
-                }
-                self.domains
-                    .entry(owner)
-                    .or_insert_with(|| Shared { first_at: at, ..Shared::default() })
+                // As of channels: a flood of domains hides none that is told more.
+                let worth = |shared: &Shared| (shared.told(), shared.last_at);
+                let new = (owner, Shared { first_at: at, ..Shared::default() });
+                let (place, _) = self.hand.put(&mut self.domains, Self::DOMAINS_MAX, new, worth);
+                &mut self.domains[place]
             }
         };
         shared.last_at = at;

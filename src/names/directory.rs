@@ -257,7 +257,7 @@ impl Directory {
                     *known = met;
                 } else {
                     met.speak(flow, Spoken::new());
-                    let gone =
+                    let (_, gone) =
                         self.hand.put(&mut self.met, Self::MET_MAX, (ends, met), |met| met.at);
                     self.evicted += u64::from(gone.is_some());
                 }

@@ -442,17 +442,13 @@ impl Analyst {
 
     /// Lets time pass: closes incidents that have been quiet.
     pub fn advance(&mut self, now: Timestamp) {
-        let mut alerts = Vec::new();
-        self.incidents.advance(now, &mut alerts);
-        self.records.extend(alerts.into_iter().map(record));
+        self.incidents.advance(now, |alert| self.records.push(record(alert)));
     }
 
     /// Closes all incidents: the run ends. What is to be kept of it is written after this, and before the day
     /// is ranked: another run may go on with it.
     pub fn close(&mut self, because: ClosedBecause) {
-        let mut alerts = Vec::new();
-        self.incidents.close_all(because, &mut alerts);
-        self.records.extend(alerts.into_iter().map(record));
+        self.incidents.close_all(because, |alert| self.records.push(record(alert)));
     }
 
     /// Ends the day, as midnight does: ranks it and learns from it.
