@@ -98,7 +98,7 @@ fuzz_target!(|input: ([u32; 2], Vec<(u8, u16, u16)>)| {
             tcp: Some(tcp),
             fragment: None,
         };
-        let mut add = |delta| add(counted, &delta);
+        let mut add = |_, delta: FlowDelta| add(counted, &delta);
         let place = table.place(&segment);
         table.observe(now, &segment, place, false, &mut add);
         table.tick(now, &mut add);
@@ -165,7 +165,7 @@ fuzz_target!(|input: ([u32; 2], Vec<(u8, u16, u16)>)| {
         }
     }
     // What came in, and what was acknowledged, is told at the end at the latest.
-    table.end_all(now, FlowEnd::Eof, |delta| add(&mut counted, &delta));
+    table.end_all(now, FlowEnd::Eof, |_, delta| add(&mut counted, &delta));
     for (model, [payload, acked]) in model.iter().zip(&counted) {
         assert_eq!(*payload, model.seen_count);
         // The last number acknowledged but not seen may be a FIN's.
