@@ -25,7 +25,7 @@ pub(crate) use bench::Bench;
 pub(crate) use census::{Census, CensusFormatArg, Whom};
 pub(crate) use eval::Eval;
 pub(crate) use incidents::Incidents;
-pub(crate) use memory::{Keeper, Memory};
+pub(crate) use memory::{Diary, Keeper, Memory};
 pub(crate) use synth::Synth;
 pub(crate) use watch::{ListFormatArg, ListInterfaces, Watch};
 

@@ -6,7 +6,7 @@
 //! bytes what the outside end is called, and [`machines`] hears which addresses inside are one machine.
 //! [`detect`] judges the sums against the [`baseline`] of finished days, [`alert`] makes incidents of the
 //! verdicts, and a [`sink`] tells them; [`metrics`] tell how a sensor stands. A [`census`] lists who is there, without a verdict. The [`engine`]
-//! puts the stages on threads, [`state`] keeps what was learned between runs; [`config`] and [`rules`] say how they work. [`mod@bench`] measures what all
+//! puts the stages on threads, [`state`] keeps what was learned between runs, a [`scribe`] writes so that no packet waits for a disk; [`config`] and [`rules`] say how they work. [`mod@bench`] measures what all
 //! of it costs, on recorded traffic or on what [`synth`] makes up, and [`mod@eval`] what it finds, in
 //! labelled captures.
 
@@ -32,6 +32,7 @@ pub mod names;
 pub mod net;
 mod plot;
 pub mod rules;
+pub mod scribe;
 pub mod sink;
 pub mod state;
 pub mod synth;

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     }
     let outcome = match mode {
         Mode::Replay(replay) => self::replay(&replay),
-        Mode::Watch(watch) => watch::watch(&watch),
+        Mode::Watch(watch) => watch::watch(&Arc::from(watch)),
         Mode::Interfaces(list) => watch::interfaces(&list),
         Mode::Flows(flows) => self::flows(&flows),
         Mode::Hosts(census) => self::census(&census, Whom::Hosts),
@@ -89,7 +89,7 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     }
     let source = FileSource::open(&replay.files, settings.capture.clone())?;
     let first = source.first_at().max(settings.capture.since);
-    let (mut keeper, mut analyst) = replay.memory.open(first, &settings.analyst)?;
+    let (keeper, mut diary, mut analyst) = replay.memory.open(first, &settings.analyst)?;
     if let Some(dir) = &replay.what_if {
         return what_if(replay, &settings, (source, analyst), dir);
     }
@@ -101,7 +101,7 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     let mut told = Ok(());
     let mut tell = |records: &[Record]| -> anyhow::Result<()> {
         // What is told can be looked up.
-        keeper.keep(records)?;
+        diary.keep(records)?;
         records.iter().try_for_each(|record| sink.write(record))?;
         Ok(sink.flush()?)
     };
@@ -619,7 +619,7 @@ fn sink(common: &Common, format: Format) -> anyhow::Result<Box<dyn Sink>> {
     })
 }
 
-fn output(common: &Common) -> anyhow::Result<Box<dyn Write>> {
+fn output(common: &Common) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match &common.output {
         Some(path) => Box::new(BufWriter::new(
             File::create(path).with_context(|| format!("{}: cannot be written", path.display()))?,

@@ -21,6 +21,8 @@ pub struct Figures<'a> {
     pub tables: &'a [Table],
     /// Incidents that are open.
     pub open_incidents: usize,
+    /// Bytes of what is to be told or kept and is not yet, about.
+    pub untold_bytes: u64,
     /// Rules, as read last.
     pub rules: Attempt,
     /// What was learned, as written last, where it is.
@@ -94,6 +96,8 @@ pub fn page(figures: &Figures<'_>) -> String {
     page.one("sekisho_incidents_open", "gauge", "Incidents that are open.", open);
     let text = "Incidents of medium severity or above.";
     page.one("sekisho_incidents_total", "counter", text, summary.alerts);
+    let text = "Bytes of what is to be told or kept and waits for a reader or the disk, about.";
+    page.one("sekisho_untold_bytes", "gauge", text, figures.untold_bytes);
     page.delays(figures.delays);
     attempt(&mut page, "rules_reload", "Rules read", figures.rules);
     if let Some(state) = figures.state {

@@ -2,6 +2,7 @@
 
 mod board;
 mod checkpoint;
+mod desk;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,7 +20,8 @@ use signal_hook::flag;
 
 use self::board::Board;
 use self::checkpoint::Checkpoint;
-use crate::cli::{Common, Keeper, ListFormatArg, ListInterfaces, Watch};
+use self::desk::{Desk, Word};
+use crate::cli::{Common, Diary, Keeper, ListFormatArg, ListInterfaces, Watch};
 use crate::{ALERTED, explained, is_seen, keys, output};
 use sekisho::alert::{Record, Summary};
 use sekisho::capture::live::{Interfaces, LiveSource, Options, Reach, privilege};
@@ -32,7 +34,7 @@ use sekisho::sink::{Bulletin, JsonLines, Sink, printable};
 use sekisho::time::Timestamp;
 
 /// Watches interfaces until somebody ends it.
-pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
+pub(crate) fn watch(watch: &Arc<Watch>) -> anyhow::Result<ExitCode> {
     let common = &watch.common;
     let keys = keys(watch.keys(), common)?;
     if common.print_config {
@@ -57,30 +59,30 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     let evidence =
         settings.evidence.map(|options| Evidence::open(options, source.names(), Haste::Live));
     let mut source = Tap { source: Relief::new(source), evidence: evidence.transpose()? };
-    let (keeper, mut analyst) = watch.memory.open(Some(source.now()), &settings.analyst)?;
+    let (keeper, diary, mut analyst) = watch.memory.open(Some(source.now()), &settings.analyst)?;
     // Before the first frame is looked at; all threads that look at frames are started after this.
     let reach = reach(watch, &keys);
     let confinement = privilege::give_up(&reach).context("privileges cannot be given up")?;
 
-    let mut post = Post::new((sink, keeper), common, source.now());
+    let mut post = Post::new((sink, diary), keeper, common, source.now());
     post.board = board;
     post.log(source.now(), &confinement.to_string());
     post.tell_service(&[NotifyState::Ready]);
     let outcome = engine::watch(&mut source, &settings.run, &mut analyst, |mut moment| {
         if signals.reload.swap(false, Ordering::Relaxed) {
-            post.reload(watch, moment.analyst, moment.source.now());
+            post.desk.reload(Arc::clone(watch));
         }
         post.attend(&mut moment)
     });
     source.finish();
     post.tell_service(&[NotifyState::Stopping]);
     post.bar.finish_and_clear();
-    std::mem::replace(&mut post.told, Ok(()))?;
+    post.settle(&mut analyst, source.now())?;
     let counted = outcome?;
     post.keeper.save(&analyst)?;
     post.saved = Attempt::good(source.now());
     analyst.rank_day();
-    analyst.drain().try_for_each(|record| post.sink.write(&record))?;
+    post.desk.tell(analyst.drain().collect());
     let mut summary = engine::summarize_watch(&source, &counted, &analyst);
     if let Some(evidence) = &mut source.evidence {
         let now = source.source.now();
@@ -90,8 +92,11 @@ pub(crate) fn watch(watch: &Watch) -> anyhow::Result<ExitCode> {
     let (counted, delays) = &counted;
     post.show(&summary, (counted, delays), &source.source.source, &analyst);
     let has_alerts = summary.alerts > 0;
-    post.sink.write(&Record::Summary(Box::new(summary)))?;
-    post.sink.flush()?;
+    post.desk.tell(vec![Record::Summary(Box::new(summary))]);
+    post.settle(&mut analyst, source.source.now())?;
+    if let Some(board) = &post.board {
+        board.finish();
+    }
     let is_failure = watch.verdict.fail_on_alert && has_alerts;
     Ok(if is_failure { ExitCode::from(ALERTED) } else { ExitCode::SUCCESS })
 }
@@ -109,7 +114,7 @@ fn reach(watch: &Watch, keys: &Keys) -> Reach {
 }
 
 /// Where alerts go.
-fn sink(common: &Common, format: Format) -> anyhow::Result<Box<dyn Sink>> {
+fn sink(common: &Common, format: Format) -> anyhow::Result<Box<dyn Sink + Send>> {
     let to = append(common)?;
     Ok(match format {
         Format::Text => Box::new(Bulletin::new(to)),
@@ -118,7 +123,7 @@ fn sink(common: &Common, format: Format) -> anyhow::Result<Box<dyn Sink>> {
 }
 
 /// As [`output`], but a sensor that starts again adds to what it told before.
-fn append(common: &Common) -> anyhow::Result<Box<dyn Write>> {
+fn append(common: &Common) -> anyhow::Result<Box<dyn Write + Send>> {
     let Some(path) = &common.output else { return output(common) };
     let file = File::options().create(true).append(true).open(path);
     let file = file.with_context(|| format!("{}: cannot be written", path.display()))?;
@@ -175,9 +180,9 @@ impl Signals {
     }
 }
 
-/// Tells records to the sink, what happens to the log, and how things stand to whoever looks.
+/// Hands records to the desk, and tells what happens to the log, and how things stand to whoever looks.
 struct Post {
-    sink: Box<dyn Sink>,
+    desk: Desk,
     keeper: Keeper,
     checkpoint: Checkpoint,
     /// How that went, and reading the rules.
@@ -205,7 +210,12 @@ struct Standing {
 }
 
 impl Post {
-    fn new((sink, keeper): (Box<dyn Sink>, Keeper), common: &Common, now: Timestamp) -> Self {
+    fn new(
+        (sink, diary): (Box<dyn Sink + Send>, Diary),
+        keeper: Keeper,
+        common: &Common,
+        now: Timestamp,
+    ) -> Self {
         let bar = if is_seen(common) { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
@@ -214,7 +224,7 @@ impl Post {
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
         }
         Self {
-            sink,
+            desk: Desk::new(sink, diary, is_seen(common).then(|| bar.clone())),
             keeper,
             checkpoint: Checkpoint::new(now),
             saved: Attempt::good(Timestamp::EPOCH),
@@ -243,24 +253,18 @@ impl Post {
         for notice in said.into_iter().flatten() {
             self.log(now, &notice.to_string());
         }
-        let Self { sink, keeper, bar, checkpoint, .. } = self;
-        checkpoint.note(&moment.records);
-        if !moment.records.is_empty() && self.told.is_ok() {
-            self.told = bar.suspend(|| {
-                // What is told can be looked up.
-                keeper.keep(&moment.records)?;
-                moment.records.iter().try_for_each(|record| sink.write(record))?;
-                Ok(sink.flush()?)
-            });
+        self.checkpoint.note(&moment.records);
+        if !moment.records.is_empty() {
+            self.desk.tell(std::mem::take(&mut moment.records));
         }
+        self.hear(moment.analyst, now);
         if self.keeper.learns() && self.checkpoint.is_due(now) {
             let from = moment.source.clock();
-            let outcome = self.keeper.save(moment.analyst);
-            self.checkpoint.done(from, moment.source.clock());
-            self.saved.note(now, outcome.is_ok());
-            if let Err(error) = outcome {
-                self.log(now, &format!("{error:#}; tried again in an hour"));
-            }
+            self.desk.save(&self.keeper, moment.analyst);
+            self.checkpoint.begun(from, moment.source.clock());
+        }
+        if let Some(trouble) = self.board.as_mut().and_then(Board::trouble) {
+            self.log(now, &trouble);
         }
         self.tell_standing(moment, now);
         if self.board.as_mut().is_some_and(|board| board.is_due(now)) {
@@ -289,27 +293,50 @@ impl Post {
             ports: &ports,
             tables: &board.tables(counted.held, analyst),
             open_incidents: analyst.open_incidents(),
+            untold_bytes: self.desk.waiting(),
             rules: self.rules_read,
             state: self.keeper.learns().then_some(self.saved),
             process: board.process(),
         };
-        if let Some(trouble) = board.write(&metrics::page(&figures)) {
-            self.log(live.now(), &trouble);
+        board.write(metrics::page(&figures));
+    }
+
+    /// Hears how things went at the desk.
+    fn hear(&mut self, analyst: &mut Analyst, now: Timestamp) {
+        while let Some(word) = self.desk.hear() {
+            match word {
+                Word::Broken(error) => self.told = Err(error),
+                Word::Saved(outcome) => {
+                    self.checkpoint.done();
+                    self.saved.note(now, outcome.is_ok());
+                    if let Err(error) = outcome {
+                        self.log(now, &format!("{error:#}; tried again in an hour"));
+                    }
+                }
+                Word::Unopened(error) => {
+                    self.log(now, &format!("{error:#}; the old one stays open"));
+                }
+                Word::Read(outcome) => self.take(outcome, analyst, now),
+            }
         }
     }
 
-    /// Reads the rules folder again, and opens the output anew: it may have been moved away. Bad rules change
-    /// nothing, and an output that cannot be opened leaves the old one.
-    fn reload(&mut self, watch: &Watch, analyst: &mut Analyst, now: Timestamp) {
-        let read = || Settings::of(&keys(watch.keys(), &watch.common)?).map_err(explained);
-        match self.bar.suspend(read) {
+    /// Waits until all that was told by now is; fails when it could not be.
+    fn settle(&mut self, analyst: &mut Analyst, now: Timestamp) -> anyhow::Result<()> {
+        self.desk.finish();
+        self.hear(analyst, now);
+        std::mem::replace(&mut self.told, Ok(()))
+    }
+
+    /// Goes by rules that were read again. Bad ones change nothing.
+    fn take(
+        &mut self,
+        outcome: anyhow::Result<Box<Settings>>,
+        analyst: &mut Analyst,
+        now: Timestamp,
+    ) {
+        match outcome {
             Ok(settings) => {
-                if watch.common.output.is_some() {
-                    match sink(&watch.common, settings.format) {
-                        Ok(sink) => self.sink = sink,
-                        Err(error) => self.log(now, &format!("{error:#}; the old one stays open")),
-                    }
-                }
                 let options = settings.analyst;
                 let differs = analyst.reload(options.rules, options.alert.config_digest);
                 self.rules_read.note(now, true);

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use sekisho::alert::{Alert, Record};
 use sekisho::engine::{Analyst, Options};
+use sekisho::scribe::Scribe;
 use sekisho::sink::printable;
 use sekisho::state::{State, StateError, Store};
 use sekisho::time::Timestamp;
@@ -21,8 +22,11 @@ pub(crate) struct Memory {
     learn: bool,
 }
 
-/// Where a run writes what is to outlive it, if it does.
-pub(crate) struct Keeper(Option<(State, Store)>);
+/// Where a run writes what it learned, if it does.
+pub(crate) struct Keeper(Option<State>);
+
+/// Where a run writes its alerts, if it does.
+pub(crate) struct Diary(Option<Store>);
 
 impl Memory {
     /// The folder, where there is one.
@@ -36,9 +40,9 @@ impl Memory {
         &self,
         first: Option<Timestamp>,
         options: &Options,
-    ) -> anyhow::Result<(Keeper, Analyst)> {
+    ) -> anyhow::Result<(Keeper, Diary, Analyst)> {
         let Some(dir) = &self.state else {
-            return Ok((Keeper(None), Analyst::new(options.clone())));
+            return Ok((Keeper(None), Diary(None), Analyst::new(options.clone())));
         };
         let mut state = if self.learn { State::write(dir)? } else { State::read(dir)? };
         let loaded = state.load(options);
@@ -58,7 +62,7 @@ impl Memory {
             None => return Err(StateError::Empty { dir: dir.clone() }.into()),
         };
         let store = self.learn.then(|| state.store()).transpose()?;
-        Ok((Keeper(store.map(|store| (state, store))), analyst))
+        Ok((Keeper(self.learn.then_some(state)), Diary(store), analyst))
     }
 }
 
@@ -68,18 +72,34 @@ impl Keeper {
         self.0.is_some()
     }
 
+    /// Writes what was learned.
+    pub(crate) fn save(&self, analyst: &Analyst) -> anyhow::Result<()> {
+        let Some(state) = &self.0 else { return Ok(()) };
+        state.save(analyst).context(LOST)
+    }
+
+    /// As [`Keeper::save`], but it is a scribe who writes, and hands the outcome on.
+    pub(crate) fn save_by(
+        &self,
+        scribe: &Scribe,
+        analyst: &Analyst,
+        done: impl FnOnce(anyhow::Result<()>) + Send + 'static,
+    ) {
+        if let Some(state) = &self.0 {
+            state.save_by(scribe, analyst, |outcome| done(outcome.context(LOST)));
+        }
+    }
+}
+
+impl Diary {
     /// Writes the alerts among these records.
     pub(crate) fn keep(&mut self, records: &[Record]) -> Result<(), StateError> {
-        let Some((_, store)) = &mut self.0 else { return Ok(()) };
+        let Some(store) = &mut self.0 else { return Ok(()) };
         store.add(records.iter().filter_map(|record| match record {
             Record::Alert(alert) | Record::Silenced(alert) => Some::<&Alert>(alert),
             Record::Ranking(_) | Record::Summary(_) => None,
         }))
     }
-
-    /// Writes what was learned.
-    pub(crate) fn save(&self, analyst: &Analyst) -> anyhow::Result<()> {
-        let Some((state, _)) = &self.0 else { return Ok(()) };
-        state.save(analyst).context("what was learned is lost")
-    }
 }
+
+const LOST: &str = "what was learned is lost";

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::Arc;
 
 use super::folder::Folder;
-use super::scribe::{Pen, Sheet};
 use super::{Options, Packets};
 use crate::alert::{Alert, Kind};
 use crate::capture::PcapngWriter;
 use crate::frame::FrameHead;
 use crate::net::Addr;
+use crate::scribe::{Pen, Sheet};
 use crate::time::Timestamp;
 
 /// What is written of one incident.

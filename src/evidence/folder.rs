@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use super::Options;
+use crate::scribe::Scribe;
 use crate::time::Timestamp;
 
 /// The files of a folder, oldest first by when their incidents were raised. Others' files are left alone.
@@ -20,6 +23,9 @@ pub(super) struct Folder {
     bytes: u64,
     /// Files that had to go.
     pub(super) removed: u64,
+    scribe: Scribe,
+    /// Files that could not be removed.
+    stuck: (Sender<(String, Kept)>, Receiver<(String, Kept)>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +36,8 @@ struct Kept {
 
 impl Folder {
     /// Makes the folder where it is missing, for its owner alone, and looks at what is in it.
-    pub(super) fn open(dir: &Path, bytes_max: u64, kept_for: Duration) -> io::Result<Self> {
+    pub(super) fn open(options: &Options, scribe: Scribe) -> io::Result<Self> {
+        let Options { dir, bytes_max, kept_for, .. } = options;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(dir)? {
@@ -43,18 +50,20 @@ impl Folder {
             }
         }
         let bytes = files.values().map(|kept| kept.bytes).sum();
-        Ok(Self { dir: dir.to_owned(), bytes_max, kept_for, files, bytes, removed: 0 })
+        let (dir, bytes_max, kept_for) = (dir.to_owned(), *bytes_max, *kept_for);
+        let stuck = channel();
+        Ok(Self { dir, bytes_max, kept_for, files, bytes, removed: 0, scribe, stuck })
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// Makes way for a file of this name, and answers where it is to be.
-    pub(super) fn enter(&mut self, name: &str) -> io::Result<PathBuf> {
-        self.remove(name)?;
-        self.files.insert(name.to_owned(), Kept { bytes: 0, is_open: true });
-        Ok(self.path(name))
+    /// Takes note of a new file of this name, in place of one that there may be; answers where it is to be.
+    pub(super) fn enter(&mut self, name: &str) -> PathBuf {
+        let before = self.files.insert(name.to_owned(), Kept { bytes: 0, is_open: true });
+        self.bytes -= before.map_or(0, |before| before.bytes);
+        self.path(name)
     }
 
     /// Nothing more is added to a file: it may go when room is needed.
@@ -69,10 +78,7 @@ impl Folder {
         while self.bytes + bytes > self.bytes_max {
             let oldest = self.files.iter().find(|(_, kept)| !kept.is_open);
             let Some(oldest) = oldest.map(|(name, _)| name.clone()) else { return false };
-            if self.remove(&oldest).is_err() {
-                return false;
-            }
-            self.removed += 1;
+            self.remove(oldest);
         }
         true
     }
@@ -85,27 +91,31 @@ impl Folder {
         }
     }
 
-    /// Removes what is too old.
+    /// Removes what is too old. What could not be removed counts again, and is left alone until the next start.
     pub(super) fn age(&mut self, now: Timestamp) {
+        for (name, kept) in self.stuck.1.try_iter() {
+            self.removed -= 1;
+            self.bytes += kept.bytes;
+            self.files.insert(name, Kept { is_open: true, ..kept });
+        }
         let last = stamp(now.minus(self.kept_for));
         let old = self.files.iter().take_while(|(name, _)| **name < last);
         let old: Vec<String> =
             old.filter(|(_, kept)| !kept.is_open).map(|(name, _)| name.clone()).collect();
-        for name in old {
-            // One that cannot be removed counts on, and is tried again.
-            self.removed += u64::from(self.remove(&name).is_ok());
-        }
+        old.into_iter().for_each(|name| self.remove(name));
     }
 
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        let Some(kept) = self.files.get(name) else { return Ok(()) };
-        match fs::remove_file(self.dir.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+    fn remove(&mut self, name: String) {
+        let Some(kept) = self.files.remove(&name) else { return };
         self.bytes -= kept.bytes;
-        self.files.remove(name);
-        Ok(())
+        self.removed += 1;
+        let (path, stuck) = (self.path(&name), self.stuck.0.clone());
+        self.scribe.tell(0, move || match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                stuck.send((name, kept)).unwrap_or_default();
+            }
+            Ok(()) | Err(_) => {}
+        });
     }
 }
 
@@ -136,6 +146,8 @@ const ENDING: &str = ".pcapng";
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const ID: &str = "00112233445566ff";
@@ -168,16 +180,22 @@ mod tests {
     fn the_oldest_goes_first() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("notes.pcapng"), [0; 5000]).unwrap();
-        let mut folder = Folder::open(dir.path(), 300, Duration::from_secs(1000)).unwrap();
+        let options = Options {
+            bytes_max: 300,
+            kept_for: Duration::from_secs(1000),
+            ..Options::new(dir.path())
+        };
+        let open = || Folder::open(&options, Scribe::at_once()).unwrap();
+        let mut folder = open();
         let names: Vec<String> = (1..=4).map(|n| name(at(n * 100), ID).unwrap()).collect();
         for name in &names[..3] {
-            fs::write(folder.enter(name).unwrap(), "").unwrap();
+            fs::write(folder.enter(name), "").unwrap();
             assert!(folder.make_room(100));
             folder.grow(name, 100);
         }
         assert!(!folder.make_room(1), "all are being written");
         folder.close(&names[1]);
-        fs::write(folder.enter(&names[3]).unwrap(), "").unwrap();
+        fs::write(folder.enter(&names[3]), "").unwrap();
         assert!(folder.make_room(100));
         folder.grow(&names[3], 100);
         assert_eq!(files(dir.path()), [&names[0], &names[2], &names[3], "notes.pcapng"]);
@@ -187,7 +205,15 @@ mod tests {
         folder.age(at(1101));
         assert_eq!(files(dir.path()), [&names[2], &names[3], "notes.pcapng"]);
         assert_eq!(folder.removed, 2);
-        let again = Folder::open(dir.path(), 300, Duration::from_secs(1000)).unwrap();
-        assert_eq!(again.files.len(), 2);
+        assert_eq!(open().files.len(), 2);
+        // A folder of that name cannot be removed as a file: it counts as before, and never makes room.
+        fs::remove_file(dir.path().join(&names[2])).unwrap();
+        fs::create_dir(dir.path().join(&names[2])).unwrap();
+        let before = (folder.bytes, folder.removed);
+        folder.close(&names[2]);
+        folder.age(at(2000));
+        folder.age(at(2000));
+        assert_eq!((folder.bytes, folder.removed), before);
+        assert!(!folder.make_room(300));
     }
 }

@@ -6,7 +6,6 @@
 mod delay;
 mod dossier;
 mod folder;
-mod scribe;
 mod tap;
 
 pub use tap::Tap;
@@ -25,11 +24,11 @@ use thiserror::Error;
 use self::delay::Delay;
 use self::dossier::{Dossier, Outcome};
 use self::folder::Folder;
-use self::scribe::{Pen, Scribe, Sheet};
 use crate::alert::{Alert, EvidenceTally, Kind, Record, Summary, share};
 use crate::decode::{decode, outermost};
 use crate::frame::{Batch, Frame, FrameHead};
 use crate::net::Addr;
+use crate::scribe::{Scribe, Sheet};
 use crate::time::Timestamp;
 
 /// What is kept, and where.
@@ -159,7 +158,11 @@ impl Evidence {
     /// # Errors
     /// When it cannot be made or read.
     pub fn open(options: Options, ports: Vec<String>, haste: Haste) -> Result<Self, EvidenceError> {
-        let folder = Folder::open(&options.dir, options.bytes_max, options.kept_for);
+        let scribe = match haste {
+            Haste::None => Scribe::at_once(),
+            Haste::Live => Scribe::on_thread("evidence"),
+        };
+        let folder = Folder::open(&options, scribe.clone());
         let folder = folder.map_err(|source| EvidenceError { dir: options.dir.clone(), source })?;
         let frame_max = match options.packets {
             Packets::Headers => HEADERS_MAX,
@@ -170,7 +173,7 @@ impl Evidence {
             shelf: Shelf {
                 options,
                 folder,
-                scribe: Scribe::default(),
+                scribe,
                 haste,
                 ports,
                 dossiers: BTreeMap::new(),
@@ -284,10 +287,8 @@ impl Shelf {
             }
             return None;
         }
-        let dossier = self
-            .pen(&name)
-            .and_then(|pen| Dossier::begin(pen, name.clone(), alert, (&self.options, &self.ports)));
-        match dossier {
+        let pen = self.scribe.create(self.folder.enter(&name), 0o600);
+        match Dossier::begin(pen, name.clone(), alert, (&self.options, &self.ports)) {
             Ok(dossier) => {
                 self.next += 1;
                 self.folder.grow(&name, dossier.written());
@@ -304,15 +305,6 @@ impl Shelf {
                 None
             }
         }
-    }
-
-    /// Makes a file.
-    fn pen(&mut self, name: &str) -> io::Result<Pen> {
-        // Not sooner: a thread has the privileges that there were when it began.
-        if self.haste == Haste::Live && !self.scribe.is_started() {
-            self.scribe.start()?;
-        }
-        Ok(self.scribe.begin(self.folder.enter(name)?))
     }
 
     /// Keeps a frame for those who want it.

@@ -13,8 +13,10 @@ pub use store::{IncidentRow, Remark, Said, Store};
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
 
 use crate::engine::{self, Analyst};
+use crate::scribe::Scribe;
 use crate::time::Timestamp;
 
 /// A state folder.
@@ -134,17 +136,35 @@ impl State {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, analyst: &Analyst) -> Result<(), StateError> {
-        let (path, before) = (self.dir.join(LEARNED), self.dir.join(BEFORE));
-        let new = self.dir.join(NEW);
-        snapshot::write(&new, analyst)?;
-        let moved = || {
-            if path.exists() {
-                fs::rename(&path, &before)?;
-            }
-            fs::rename(&new, &path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        moved().map_err(|source| StateError::unusable(&path, source))
+        let (done, outcome) = channel();
+        self.save_by(&Scribe::at_once(), analyst, move |told| done.send(told).unwrap_or_default());
+        outcome.recv().expect("who is told to do it at once has done it")
+    }
+
+    /// As [`State::save`], but it is a scribe who writes, and hands the outcome on.
+    pub fn save_by(
+        &self,
+        scribe: &Scribe,
+        analyst: &Analyst,
+        done: impl FnOnce(Result<(), StateError>) + Send + 'static,
+    ) {
+        let [path, before, new] = [LEARNED, BEFORE, NEW].map(|name| self.dir.join(name));
+        let mut pen = scribe.create(new.clone(), MODE);
+        let written = snapshot::write(&mut pen, analyst);
+        let (sheet, dir) = (pen.sheet(), self.dir.clone());
+        scribe.tell(0, move || {
+            let put = || {
+                sheet.sync()?;
+                if path.exists() {
+                    fs::rename(&path, before)?;
+                }
+                fs::rename(new, &path)?;
+                File::open(dir)?.sync_all()
+            };
+            done(
+                written.and_then(|()| put()).map_err(|source| StateError::unusable(&path, source)),
+            );
+        });
     }
 
     /// The alerts.
@@ -180,6 +200,9 @@ impl Header {
         Ok(())
     }
 }
+
+/// Who may read what was learned is for the folder, or the umask, to say.
+const MODE: u32 = 0o666;
 
 const LOCK: &str = "lock";
 const LEARNED: &str = "learned.state";

@@ -35,8 +35,8 @@ pub(super) struct Opened {
     rest: BufReader<File>,
 }
 
-/// Writes a file, and waits until it is on the disk.
-pub(super) fn write(path: &Path, analyst: &Analyst) -> Result<(), StateError> {
+/// Writes it to the end of `out`.
+pub(super) fn write(out: impl Write, analyst: &Analyst) -> io::Result<()> {
     let header = Header {
         schema: SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -44,21 +44,18 @@ pub(super) fn write(path: &Path, analyst: &Analyst) -> Result<(), StateError> {
         until: analyst.now(),
         host_days: analyst.baseline().host_days(),
     };
-    let write = || {
-        let line = [serde_json::to_string(&header)?.as_bytes(), b"\n"].concat();
-        let mut out = BufWriter::new(File::create(path)?);
-        out.write_all(&line)?;
-        let mut packed = zstd::Encoder::new(out, LEVEL)?;
-        packed.include_checksum(true)?;
-        // Once more, under the checksum.
-        packed.write_all(&line)?;
-        // Fields by name: what a later version adds is then missing, and not misread.
-        let mut serializer = rmp_serde::Serializer::new(BufWriter::new(packed)).with_struct_map();
-        analyst.serialize(&mut serializer).map_err(io::Error::other)?;
-        let packed = serializer.into_inner().into_inner().map_err(io::Error::from)?;
-        packed.finish()?.into_inner().map_err(io::Error::from)?.sync_all()
-    };
-    write().map_err(|source| StateError::unusable(path, source))
+    let line = [serde_json::to_string(&header)?.as_bytes(), b"\n"].concat();
+    let mut out = BufWriter::new(out);
+    out.write_all(&line)?;
+    let mut packed = zstd::Encoder::new(out, LEVEL)?;
+    packed.include_checksum(true)?;
+    // Once more, under the checksum.
+    packed.write_all(&line)?;
+    // Fields by name: what a later version adds is then missing, and not misread.
+    let mut serializer = rmp_serde::Serializer::new(BufWriter::new(packed)).with_struct_map();
+    analyst.serialize(&mut serializer).map_err(io::Error::other)?;
+    let packed = serializer.into_inner().into_inner().map_err(io::Error::from)?;
+    packed.finish()?.flush()
 }
 
 /// Reads a file's first line, and leaves it open at the rest; `None` where there is none.

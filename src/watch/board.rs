@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -14,6 +15,7 @@ use sekisho::config::Settings;
 use sekisho::egress;
 use sekisho::engine::Analyst;
 use sekisho::metrics::{Process, Table};
+use sekisho::scribe::Scribe;
 use sekisho::time::Timestamp;
 
 /// A file that is made anew again and again, so that a reader finds a whole page or none.
@@ -23,6 +25,8 @@ pub(super) struct Board {
     new: PathBuf,
     next: Timestamp,
     has_failed: bool,
+    scribe: Scribe,
+    outcomes: (Sender<io::Result<()>>, Receiver<io::Result<()>>),
     /// What the kernel says of this process: opened before the process is confined.
     proc: Option<(File, File)>,
     flows_max: usize,
@@ -44,36 +48,47 @@ impl Board {
             new,
             next: Timestamp::EPOCH,
             has_failed: false,
+            scribe: Scribe::on_thread("metrics"),
+            outcomes: channel(),
             proc,
             flows_max: settings.run.flow.flows_max,
             today: settings.analyst.egress.clone(),
             past: settings.analyst.baseline.clone(),
         };
         let place = || format!("{}: cannot be written", board.path.display());
-        board.replace("").with_context(place)?;
+        replace(&board.new, &board.path, "").with_context(place)?;
         Ok(board)
     }
 
-    /// Is it time for another page? The machine's clock may be set back.
+    /// Is it time for another page? Not while the one before is being written. The machine's clock may be set back.
     pub(super) fn is_due(&mut self, now: Timestamp) -> bool {
-        let is_due = now >= self.next || self.next > now.plus(EVERY);
+        let is_time = now >= self.next || self.next > now.plus(EVERY);
+        let is_due = is_time && self.scribe.waiting() == 0;
         if is_due {
             self.next = now.plus(EVERY);
         }
         is_due
     }
 
-    /// Puts a page in place of the one before. Says it once when that cannot be done.
-    pub(super) fn write(&mut self, page: &str) -> Option<String> {
-        let outcome = self.replace(page);
+    /// Puts a page in place of the one before, by and by.
+    pub(super) fn write(&self, page: String) {
+        let (new, path, told) = (self.new.clone(), self.path.clone(), self.outcomes.0.clone());
+        let bytes = page.len() as u64;
+        let write = move || told.send(replace(&new, &path, &page)).unwrap_or_default();
+        self.scribe.tell(bytes, write);
+    }
+
+    /// Says once when pages can no longer be written.
+    pub(super) fn trouble(&mut self) -> Option<String> {
+        let outcome = self.outcomes.1.try_recv().ok()?;
         let had_failed = std::mem::replace(&mut self.has_failed, outcome.is_err());
         let error = outcome.err().filter(|_| !had_failed)?;
         Some(format!("{}: cannot be written ({error}); tried again", self.path.display()))
     }
 
-    fn replace(&self, page: &str) -> io::Result<()> {
-        fs::write(&self.new, page)?;
-        fs::rename(&self.new, &self.path)
+    /// Waits until the last page is there, but not for long.
+    pub(super) fn finish(&self) {
+        self.scribe.finish(LAST_WAIT);
     }
 
     /// How full tables are.
@@ -105,6 +120,11 @@ impl Board {
     }
 }
 
+fn replace(new: &Path, path: &Path, page: &str) -> io::Result<()> {
+    fs::write(new, page)?;
+    fs::rename(new, path)
+}
+
 /// What the kernel says now.
 fn read(file: &File) -> Option<String> {
     let mut text = vec![0; 4096];
@@ -112,6 +132,9 @@ fn read(file: &File) -> Option<String> {
     text.truncate(len);
     Some(String::from_utf8_lossy(&text).into_owned())
 }
+
+/// How long the disk is waited for in the end.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// How often a page is written.
 const EVERY: Duration = Duration::from_secs(5);

@@ -9,14 +9,16 @@ use sekisho::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     last: Timestamp,
-    /// How long to wait after the last time, whatever was told: packets wait in the ring while it is written.
+    /// How long to wait after the last time, whatever was told: packets wait in the ring while it is put together.
     rest: Duration,
     has_news: bool,
+    /// The last time is not on the disk yet.
+    is_under_way: bool,
 }
 
 impl Checkpoint {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { last: now, rest: Duration::ZERO, has_news: false }
+        Self { last: now, rest: Duration::ZERO, has_news: false, is_under_way: false }
     }
 
     /// Notes what is told.
@@ -27,12 +29,18 @@ impl Checkpoint {
     /// Is it time? The machine's clock may be set back.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         let wait = if self.has_news { self.rest } else { EVERY };
-        now >= self.last.plus(wait) || now < self.last
+        !self.is_under_way && (now >= self.last.plus(wait) || now < self.last)
     }
 
-    /// Notes that it was written, from then until now.
-    pub(super) fn done(&mut self, from: Timestamp, now: Timestamp) {
-        *self = Self { last: now, rest: now.since(from) * REST, has_news: false };
+    /// Notes that it was put together, from then until now, and is being written.
+    pub(super) fn begun(&mut self, from: Timestamp, now: Timestamp) {
+        let rest = now.since(from) * REST;
+        *self = Self { last: now, rest, has_news: false, is_under_way: true };
+    }
+
+    /// Notes that it was written.
+    pub(super) fn done(&mut self) {
+        self.is_under_way = false;
     }
 }
 
@@ -60,7 +68,9 @@ mod tests {
         assert!(!checkpoint.is_due(at(10_000)));
         checkpoint.has_news = true;
         assert!(checkpoint.is_due(at(10_000)));
-        checkpoint.done(at(10_000), at(10_002));
+        checkpoint.begun(at(10_000), at(10_002));
+        assert!(!checkpoint.is_due(at(20_000)), "a slow disk is not asked twice");
+        checkpoint.done();
         assert!(!checkpoint.is_due(at(11_000)));
         checkpoint.has_news = true;
         assert!(!checkpoint.is_due(at(10_201)) && checkpoint.is_due(at(10_202)));

@@ -166,6 +166,46 @@ fn no_packet_waits_for_a_disk() {
     assert_eq!(count(kept.last().unwrap(), "packets"), count(evidence, "packets"));
 }
 
+/// As little do packets wait for the disk of the recording, or verdicts for that of what is told and learned. What is
+/// told waits, and can be seen to; when the disk goes on all of it is there, in the recording too.
+#[test]
+fn what_is_written_beside_waits_alone() {
+    let Some(lab) = Lab::new() else { return };
+    let Some(disk) = Disk::mount() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("sekisho.prom");
+    let path = |name: &str| disk.path().join(name).to_str().unwrap().to_owned();
+    let (told, recording, state) = (path("told"), path("recording.pcapng"), path("state"));
+    let _server = lab.server();
+    let options = ["-o", &told, "--write", &recording, "--state", &state, "--learn"];
+    let arguments = [&["-i", "tap0", "--metrics", page.to_str().unwrap()][..], &options].concat();
+    let mut watch = Watch::start(&lab.outside, &arguments);
+    watch.hears("tap0: capturing");
+    let frozen = disk.freeze();
+    let upload = lab.upload(Path::new("/dev/zero"), 20);
+    let shown = |name: &str| metrics::read(&page).get(name).copied().unwrap_or_default();
+    watch.sees(|| shown("sekisho_untold_bytes") > 0.0);
+    assert_eq!(fs::metadata(&told).unwrap().len(), 0);
+    let sent = shown("sekisho_packets_total");
+    watch.sees(|| shown("sekisho_packets_total") > sent + 1000.0);
+    drop(upload);
+    drop(frozen);
+    watch.sees(|| shown("sekisho_untold_bytes") == 0.0);
+    watch.process.signal("-TERM");
+    let (status, _, logged) = watch.ends();
+    assert!(status.success(), "{logged:#?}");
+    let told: Vec<Value> = fs::read_to_string(&told)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let summary = told.last().unwrap();
+    assert!(told.iter().any(is_paging) && count(summary, "packets_dropped") == 0);
+    let again = replayed(Path::new(&recording));
+    assert_eq!(count(again.last().unwrap(), "packets"), count(summary, "packets"));
+    assert_eq!(kept::on_record(Path::new(&state)), 1);
+}
+
 /// A sensor runs for months: cables are pulled, drivers reloaded, interfaces renamed at boot. Each is said
 /// once, and none of it needs a hand.
 #[test]

@@ -126,6 +126,12 @@ pub enum Notice {
         /// Bytes of the largest packet there may be.
         mtu: u32,
     },
+    /// The disk that a recording goes to is slower than what is captured.
+    #[error("{}: the disk is too slow: packets are missing from the recording from here on", path.display())]
+    Gap {
+        /// The file.
+        path: PathBuf,
+    },
     /// What was captured can no longer be written.
     #[error("{}: cannot be written ({reason}); capture goes on without recording", path.display())]
     Recording {

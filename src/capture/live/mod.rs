@@ -12,10 +12,9 @@ mod link;
 mod opener;
 mod port;
 pub mod privilege;
+mod recording;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::BufWriter;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,8 +31,8 @@ use self::error::{RING_MAX, RING_MIN};
 use self::opener::{Manner, Opener};
 use self::port::Port;
 pub use self::port::{Lost, PortStanding};
+use self::recording::Recording;
 use super::filter::Filter;
-use super::pcapng_writer::PcapngWriter;
 use super::reader::{BYTES_MAX, FRAMES_MAX};
 use super::{Counters, Live, Polled, Source};
 use crate::frame::Batch;
@@ -75,7 +74,7 @@ pub struct LiveSource {
     ports: Vec<Port>,
     opener: Opener,
     stop: Arc<AtomicBool>,
-    recording: Option<(PathBuf, PcapngWriter<BufWriter<File>>)>,
+    recording: Option<Recording>,
     counters: Counters,
     notices: Vec<Notice>,
     /// Packet time, as late as is known.
@@ -127,13 +126,9 @@ impl LiveSource {
         };
         source.open_all()?;
         if let Some(path) = record {
-            let create = || {
-                let out = BufWriter::with_capacity(BUFFER, File::create(&path)?);
-                PcapngWriter::new(out, snap_len, source.names(), "")
-            };
-            let recording =
-                create().map_err(|source| LiveError::Recording { path: path.clone(), source })?;
-            source.recording = Some((path, recording));
+            let recording = Recording::create(&path, snap_len, source.names());
+            let recording = recording.map_err(|source| LiveError::Recording { path, source })?;
+            source.recording = Some(recording);
         }
         Ok(source)
     }
@@ -230,7 +225,7 @@ impl LiveSource {
             }
         }
         self.backlog.lose(self.dropped());
-        self.record(PcapngWriter::flush);
+        self.record(Recording::flush);
     }
 
     /// Is it over? What is in the ring by then is still taken, unless there is no end of it.
@@ -250,22 +245,12 @@ impl LiveSource {
             port.tell_lost(clock::uptime(), Duration::ZERO, &mut |notice| notices.push(notice));
         }
         let (now, dropped) = (self.now, self.dropped());
-        self.record(|recording| recording.finish(now, Some(dropped), ""));
+        self.record(|recording| recording.finish(now, dropped));
         Polled::End
     }
 
-    /// Goes on without a recording that cannot be written.
-    fn record(
-        &mut self,
-        write: impl FnOnce(&mut PcapngWriter<BufWriter<File>>) -> std::io::Result<()>,
-    ) {
-        if let Some((path, recording)) = &mut self.recording
-            && let Err(error) = write(recording)
-        {
-            let (path, reason) = (path.clone(), error.to_string());
-            self.notices.push(Notice::Recording { path, reason });
-            self.recording = None;
-        }
+    fn record(&mut self, write: impl FnOnce(&mut Recording) -> Option<Notice>) {
+        self.notices.extend(self.recording.as_mut().and_then(write));
     }
 
     fn dropped(&self) -> u64 {
@@ -336,9 +321,6 @@ impl Live for LiveSource {
 
 /// Bytes of a frame that may be asked for: from what headers need to the most that there is.
 pub const SNAP_LENGTHS: RangeInclusive<u32> = 96..=1 << 18;
-
-/// Bytes of a recording that are handed to the system at once.
-const BUFFER: usize = 1 << 20;
 
 /// How long a silent link is waited on; longer than the kernel holds back a block of frames.
 const WAIT: Duration = Duration::from_millis(50);

@@ -8,6 +8,15 @@ use super::is_paging;
 use super::lab::{Lab, Watch};
 use crate::cli::sekisho;
 
+/// How many incidents a state folder has.
+pub(super) fn on_record(state: &Path) -> usize {
+    let mut command = sekisho();
+    let output = command.args(["incidents", "list", "--format", "json", "--state"]).arg(state);
+    let output = output.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().count()
+}
+
 /// Power fails in the middle of an upload. Who starts again goes on with the incident that was told: he is not woken for a
 /// new one, and it is on record once, with all that both have counted.
 #[test]
@@ -26,15 +35,7 @@ fn an_incident_outlives_a_kill() {
     watch.process.signal("-KILL");
     let (status, ..) = watch.ends();
     assert!(!status.success());
-    let on_record = || {
-        let output = sekisho()
-            .args(["incidents", "list", "--format", "json", "--state", dir])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().lines().count()
-    };
-    assert_eq!(on_record(), 1, "what was told can be looked up");
+    assert_eq!(on_record(&state), 1, "what was told can be looked up");
 
     let mut again = Watch::start(&lab.outside, &arguments);
     again.hears("tap0: capturing");
@@ -52,5 +53,5 @@ fn an_incident_outlives_a_kill() {
         assert!(later["kind"] == "update" || later["kind"] == "close", "{later}");
     }
     assert_eq!(alerts.last().unwrap()["kind"], "close");
-    assert_eq!(on_record(), 1);
+    assert_eq!(on_record(&state), 1);
 }

@@ -47,7 +47,7 @@ fn parsed(text: &str) -> BTreeMap<String, f64> {
     samples
 }
 
-fn read(file: &Path) -> BTreeMap<String, f64> {
+pub(super) fn read(file: &Path) -> BTreeMap<String, f64> {
     parsed(&fs::read_to_string(file).unwrap())
 }
 
