@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::mem;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -74,7 +74,7 @@ impl Scribe {
     pub fn create(&self, path: PathBuf, mode: u32) -> Pen {
         let sheet = Arc::new(Sheet::default());
         let made = Arc::clone(&sheet);
-        self.tell(0, move || made.make(path, mode));
+        self.tell(0, move || made.make(&path, mode));
         Pen { scribe: self.clone(), sheet, buffer: Vec::new() }
     }
 
@@ -146,13 +146,13 @@ impl Sheet {
         }
     }
 
-    fn make(&self, path: PathBuf, mode: u32) {
+    fn make(&self, path: &Path, mode: u32) {
         let make = || {
-            match fs::remove_file(&path) {
+            match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
         };
         let _ = match make() {
             Ok(file) => self.file.set(file).map_err(drop),
@@ -209,7 +209,6 @@ const BUFFER: usize = 16 << 10;
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
 

@@ -25,8 +25,11 @@ pub(super) struct Folder {
     pub(super) removed: u64,
     scribe: Scribe,
     /// Files that could not be removed.
-    stuck: (Sender<(String, Kept)>, Receiver<(String, Kept)>),
+    stuck: (Sender<Stuck>, Receiver<Stuck>),
 }
+
+/// A file and its name.
+type Stuck = (String, Kept);
 
 #[derive(Debug, Clone, Copy)]
 struct Kept {
