@@ -95,8 +95,8 @@ fn replay(replay: &Replay) -> anyhow::Result<ExitCode> {
     }
     let mut sink = sink(common, settings.format)?;
     let progress = progress(common, source.total_bytes());
-    let evidence =
-        settings.evidence.map(|options| Evidence::open(options, Vec::new(), Haste::None));
+    let ports = source.ports().clone();
+    let evidence = settings.evidence.map(|options| Evidence::open(options, ports, Haste::None));
     let mut source = Tap { source, evidence: evidence.transpose()? };
     let mut told = Ok(());
     let mut tell = |records: &[Record]| -> anyhow::Result<()> {

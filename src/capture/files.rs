@@ -8,7 +8,7 @@ use super::compress::is_standard_input;
 use super::error::{CaptureError, Notice};
 use super::filter::{Filter, FilterError};
 use super::merge::{Hold, Merge};
-use super::{Polled, Source};
+use super::{Polled, Ports, Source};
 use crate::frame::{Batch, Frame};
 use crate::time::Timestamp;
 
@@ -131,6 +131,11 @@ impl FileSource {
     /// The earliest time of any file's first packet, before anything is read; `None` where there is none.
     pub fn first_at(&self) -> Option<Timestamp> {
         self.merge.next_at()
+    }
+
+    /// The interfaces that were met so far, and those that will be.
+    pub fn ports(&self) -> &Ports {
+        self.merge.ports()
     }
 
     /// What was read so far.

@@ -14,10 +14,10 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Polled;
 use super::compress::{Input, Meter};
 use super::error::{CaptureError, Notice};
 use super::reader::{BYTES_MAX, FRAMES_MAX, Reader, Tally};
+use super::{Polled, Ports};
 use crate::frame::Batch;
 use crate::time::Timestamp;
 
@@ -25,6 +25,7 @@ use crate::time::Timestamp;
 #[derive(Default)]
 pub(super) struct Merge {
     members: Vec<Member>,
+    ports: Ports,
     /// The head of every file that has one, apart from `refill`.
     order: BinaryHeap<Reverse<Head>>,
     /// The file whose batch was handed out whole: what comes next in it is not known yet, and not
@@ -79,7 +80,7 @@ impl Merge {
             Hold::Closed => Meter::default(),
         };
         let input = Input::open(path, &meter).map_err(|error| self.explain(path, error))?;
-        let reader = Reader::new(path, input)?;
+        let reader = Reader::new(path, input, &self.ports)?;
         let was_done = self.members.len();
         self.add_reader(path, reader, hold)?;
         if hold == Hold::Closed && matches!(self.members[was_done].state, State::Done) {
@@ -95,7 +96,7 @@ impl Merge {
         pipe: impl io::Read + Send + 'static,
     ) -> Result<(), CaptureError> {
         let input = Input::of_pipe(name, pipe, &self.meter)?;
-        let reader = Reader::new(name, input)?;
+        let reader = Reader::new(name, input, &self.ports)?;
         self.add_reader(name, reader, Hold::Open)
     }
 
@@ -140,12 +141,17 @@ impl Merge {
         self.members.len()
     }
 
-    /// How many bytes were taken from disk and pipes.
+    /// The interfaces that were met so far, and those that will be.
+    pub(super) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
     /// The time of the first frame not handed out, as far as it is known.
     pub(super) fn next_at(&self) -> Option<Timestamp> {
         self.order.peek().map(|Reverse(head)| head.at)
     }
 
+    /// How many bytes were taken from disk and pipes.
     pub(super) fn consumed_bytes(&self) -> u64 {
         self.meter.bytes()
     }
@@ -237,7 +243,7 @@ impl Merge {
             if is_full {
                 break;
             }
-            out.push(batch.frame(*head));
+            out.push_from(batch.frame(*head), head.port);
             *next += 1;
         }
         match batch.heads.get(*next) {
@@ -259,7 +265,7 @@ impl Merge {
             _ => return Ok(()),
         };
         let input = Input::open(&path, &self.meter).map_err(|error| self.explain(&path, error))?;
-        let mut reader = Reader::new(&path, input)?;
+        let mut reader = Reader::new(&path, input, &self.ports)?;
         let mut batch = Batch::default();
         reader.fill(&mut batch, self.bytes_max());
         self.members[index].state = if batch.heads.is_empty() {
@@ -334,8 +340,9 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::Source;
     use super::super::files::{FileSource, Options};
-    use super::super::sample::{Packet, Pcap, drain, packet};
+    use super::super::sample::{Packet, Pcap, Pcapng, drain, packet};
     use super::*;
 
     /// The law: what a merge of single frames gives.
@@ -371,6 +378,39 @@ mod tests {
         packets
     }
 
+    /// An interface is one by its name, whatever its number in this file or that, and however frames get through.
+    #[test]
+    fn frames_keep_their_interface() {
+        let directory = tempfile::tempdir().unwrap();
+        let packet = packet(0, 1, 60);
+        let mut paths = Vec::new();
+        for (number, names) in [["in", "out"], ["out", "in"], ["in", "out"]].iter().enumerate() {
+            let mut pcapng = Pcapng::default();
+            for name in names {
+                let named = pcapng.option(2, name.as_bytes());
+                pcapng.interface(1, 0, &named);
+            }
+            let starts = if number == 2 { 1000 } else { 0 };
+            for (micros, name) in (starts..starts + 400).zip(["in", "out", "in"].iter().cycle()) {
+                let interface = u32::from(names[1] == *name);
+                pcapng.enhanced(interface, micros * 10 + number as u64, &packet);
+            }
+            paths.push(directory.path().join(format!("{number}.pcapng")));
+            fs::write(&paths[number], pcapng.file).unwrap();
+        }
+        let mut source = FileSource::open(&paths, Options::default()).unwrap();
+        let (mut batch, mut seen) = (Batch::default(), Vec::new());
+        while source.poll(&mut batch).unwrap() == Polled::Frames {
+            let ports = batch.heads.iter().map(|head| source.ports().name(head.port).unwrap());
+            seen.extend(ports);
+            batch.clear();
+        }
+        let turns = ["in", "out", "in"].iter().cycle().take(400);
+        let twice = turns.clone().flat_map(|&name| [name, name]);
+        let expected: Vec<&str> = twice.chain(turns.copied()).collect();
+        assert!(seen == expected);
+    }
+
     /// How many descriptors of this process lead into `directory`.
     fn open_files(directory: &Path) -> usize {
         let descriptors = fs::read_dir("/proc/self/fd").unwrap();
@@ -402,7 +442,7 @@ mod tests {
         let paths = [directory.path().to_owned()];
         let mut source = FileSource::open(&paths, Options::default()).unwrap();
         let (mut batch, mut seen) = (Batch::default(), 0);
-        while crate::capture::Source::poll(&mut source, &mut batch).unwrap() != Polled::End {
+        while source.poll(&mut batch).unwrap() != Polled::End {
             assert!(open_files(directory.path()) <= 2);
             seen += batch.heads.len();
             batch.clear();

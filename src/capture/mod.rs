@@ -17,12 +17,14 @@ mod merge;
 mod pcap_file;
 mod pcapng_file;
 mod pcapng_writer;
+mod ports;
 mod reader;
 #[cfg(test)]
 mod sample;
 
 pub use files::{Counters, FileSource, Options};
 pub use pcapng_writer::PcapngWriter;
+pub use ports::Ports;
 
 use crate::frame::Batch;
 use crate::time::Timestamp;

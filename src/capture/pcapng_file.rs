@@ -3,6 +3,7 @@
 //! Format: draft-ietf-opsawg-pcapng. Each section may have its own byte order, each interface its
 //! own link type and its own unit of time. Blocks that carry no packets are skipped unread.
 
+use super::Ports;
 use super::error::Damage;
 use super::pcap_file::link_type;
 use super::reader::{ByteOrder, Decoded, FRAMES_MAX, Stop, Tally, captured_len_max};
@@ -12,6 +13,7 @@ use crate::time::Timestamp;
 /// Decodes the blocks of one file.
 #[derive(Debug, Default)]
 pub(super) struct PcapngDecoder {
+    ports: Ports,
     /// Of the section at hand; none before the first.
     order: Option<ByteOrder>,
     interfaces: Vec<Interface>,
@@ -25,6 +27,7 @@ pub(super) struct PcapngDecoder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Interface {
     link: LinkType,
+    port: u16,
     captured_len_max: u32,
     snaplen: u32,
     unit: TimeUnit,
@@ -63,6 +66,11 @@ struct Block<'a> {
 }
 
 impl PcapngDecoder {
+    /// One whose interfaces are numbered with those of other files.
+    pub(super) fn new(ports: Ports) -> Self {
+        Self { ports, ..Self::default() }
+    }
+
     /// Does a file that begins like this belong here?
     pub(super) fn recognises(first: &[u8]) -> bool {
         let kind = &first[..first.len().min(4)];
@@ -190,6 +198,7 @@ impl PcapngDecoder {
         let link = link_type(block.order.u16([l0, l1]));
         let mut interface = Interface {
             link,
+            port: 0,
             captured_len_max: captured_len_max(link),
             snaplen: block.order.u32([s0, s1, s2, s3]),
             unit: TimeUnit::Nanos(1000),
@@ -198,6 +207,9 @@ impl PcapngDecoder {
         };
         while let Some((code, value)) = next_option(&mut options, block.order)? {
             match (code, value) {
+                (IF_NAME, name) => {
+                    interface.port = self.ports.number(&String::from_utf8_lossy(name));
+                }
                 (IF_TSRESOL, [unit]) => interface.unit = TimeUnit::of(*unit),
                 (IF_TSOFFSET, value) => {
                     let value = value.try_into().map_err(|_| Damage::Options)?;
@@ -257,7 +269,7 @@ impl PcapngDecoder {
             captured_len,
             wire_len: order.u32([w0, w1, w2, w3]),
             link: interface.link,
-            port: 0,
+            port: interface.port,
         })
     }
 
@@ -282,7 +294,7 @@ impl PcapngDecoder {
             captured_len,
             wire_len,
             link: interface.link,
-            port: 0,
+            port: interface.port,
         })
     }
 
@@ -363,6 +375,7 @@ const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
 const END_OF_OPTIONS: u16 = 0;
+const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
 const ISB_IFDROP: u16 = 5;
@@ -413,8 +426,15 @@ mod tests {
         let time = |unit, offset_secs, ticks| {
             let unit = TimeUnit::of(unit);
             let (link, captured_len_max) = (LinkType::ETHERNET, 0);
-            let interface =
-                Interface { link, captured_len_max, snaplen: 0, unit, offset_secs, dropped: 0 };
+            let interface = Interface {
+                link,
+                port: 0,
+                captured_len_max,
+                snaplen: 0,
+                unit,
+                offset_secs,
+                dropped: 0,
+            };
             interface.time(ticks).as_nanos()
         };
         assert_eq!(time(0, 0, 3), 3_000_000_000);

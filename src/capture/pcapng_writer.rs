@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::Ports;
 use crate::frame::{Batch, FrameHead, LinkType};
 use crate::time::Timestamp;
 
@@ -10,8 +11,8 @@ use crate::time::Timestamp;
 pub struct PcapngWriter<W> {
     out: W,
     snap_len: u32,
-    /// What the source's interfaces are called, by number.
-    names: Vec<String>,
+    /// What the source's interfaces are called.
+    ports: Ports,
     /// The interfaces described so far: as numbered by the source, one for each link type.
     interfaces: Vec<(u16, LinkType)>,
     block: Vec<u8>,
@@ -19,14 +20,13 @@ pub struct PcapngWriter<W> {
 }
 
 impl<W: Write> PcapngWriter<W> {
-    /// Begins a section. `names` are the source's interfaces by number, and may be none; `comment` is about all of
-    /// it, and may be empty.
+    /// Begins a section. `ports` are the source's interfaces; `comment` is about all of it, and may be empty.
     ///
     /// # Errors
     /// When it cannot be written, as of all here.
-    pub fn new(out: W, snap_len: u32, names: Vec<String>, comment: &str) -> io::Result<Self> {
+    pub fn new(out: W, snap_len: u32, ports: Ports, comment: &str) -> io::Result<Self> {
         let (interfaces, block) = (Vec::new(), Vec::new());
-        let mut writer = Self { out, snap_len, names, interfaces, block, written: 0 };
+        let mut writer = Self { out, snap_len, ports, interfaces, block, written: 0 };
         writer.words(&[BYTE_ORDER, 1, u32::MAX, u32::MAX]);
         writer.comment(comment);
         writer.option(APPLICATION, concat!("sekisho ", env!("CARGO_PKG_VERSION")).as_bytes());
@@ -105,8 +105,8 @@ impl<W: Write> PcapngWriter<W> {
 
     fn interface(&mut self, head: FrameHead) -> io::Result<usize> {
         self.words(&[u32::from(head.link.0), self.snap_len]);
-        if let Some(name) = self.names.get(usize::from(head.port)).cloned() {
-            self.option(NAME, name.as_bytes());
+        if let Some(name) = self.ports.name(head.port) {
+            self.option(NAME, inert(&name).as_bytes());
         }
         self.option(TIME_UNIT, &[NANOSECONDS]);
         self.words(&[0]);
@@ -124,14 +124,11 @@ impl<W: Write> PcapngWriter<W> {
         self.block.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     }
 
-    /// A text that a program shows as it is; what would steer a terminal is taken out.
     fn comment(&mut self, text: &str) {
         if text.is_empty() {
             return;
         }
-        let inert =
-            |c: char| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
-        let mut text: String = text.chars().map(inert).collect();
+        let mut text = inert(text);
         text.truncate(text.floor_char_boundary(COMMENT_MAX));
         self.option(COMMENT, text.as_bytes());
     }
@@ -161,6 +158,12 @@ impl<W: Write> PcapngWriter<W> {
         self.written += u64::from(len);
         outcome
     }
+}
+
+/// A text that a program shows as it is: what would steer a terminal is taken out.
+fn inert(text: &str) -> String {
+    let inert = |c: char| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(inert).collect()
 }
 
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -195,8 +198,8 @@ mod tests {
             packet.link = [LinkType::ETHERNET, LinkType::RAW, LinkType::LINUX_SLL2][number % 3];
         }
         let mut file = Vec::new();
-        let names = vec!["span0".to_owned(), "\u{1b}[31mspan1".to_owned()];
-        let mut writer = PcapngWriter::new(&mut file, 1 << 14, names, "of all").unwrap();
+        let ports = Ports::of(["span0".to_owned(), "\u{1b}[31mspan1".to_owned()]);
+        let mut writer = PcapngWriter::new(&mut file, 1 << 14, ports, "of all").unwrap();
         for (number, some) in packets.chunks(7).enumerate() {
             let mut batch = Batch::default();
             for packet in some {

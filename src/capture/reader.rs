@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::Ports;
 use super::compress::{Flow, Input};
 use super::error::{CaptureError, Damage, Notice, Place};
 use super::pcap_file::{PcapDecoder, PcapHeader};
@@ -125,12 +126,12 @@ impl Reader {
     ///
     /// # Errors
     /// When it is not a capture.
-    pub(super) fn new(path: &Path, input: Input) -> Result<Self, CaptureError> {
+    pub(super) fn new(path: &Path, input: Input, ports: &Ports) -> Result<Self, CaptureError> {
         let mut reader = Self {
             path: path.to_owned(),
             input,
             stream: Stream::Open,
-            decoder: Decoder::Pcapng(PcapngDecoder::default()),
+            decoder: Decoder::Pcapng(PcapngDecoder::new(ports.clone())),
             carry: Vec::new(),
             offset: 0,
             fit: BYTES_MAX,
@@ -318,7 +319,8 @@ mod tests {
 
     fn reader(bytes: impl Read + Send + 'static) -> Reader {
         let path = Path::new("sample");
-        Reader::new(path, Input::of_pipe(path, bytes, &Meter::default()).unwrap()).unwrap()
+        let input = Input::of_pipe(path, bytes, &Meter::default()).unwrap();
+        Reader::new(path, input, &Ports::default()).unwrap()
     }
 
     fn pcapng(packets: &[Packet]) -> Vec<u8> {

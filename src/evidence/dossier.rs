@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::folder::Folder;
 use super::{Options, Packets};
 use crate::alert::{Alert, Kind};
-use crate::capture::PcapngWriter;
+use crate::capture::{PcapngWriter, Ports};
 use crate::frame::FrameHead;
 use crate::net::Addr;
 use crate::scribe::{Pen, Sheet};
@@ -53,7 +53,7 @@ impl Dossier {
         pen: Pen,
         name: String,
         alert: &Alert,
-        (options, ports): (&Options, &[String]),
+        (options, ports): (&Options, &Ports),
     ) -> io::Result<Self> {
         let what = match options.packets {
             Packets::Headers => "headers of the packets",
@@ -65,7 +65,7 @@ impl Dossier {
             told(alert)
         );
         let sheet = pen.sheet();
-        let mut writer = PcapngWriter::new(pen, SNAP_LEN, ports.to_vec(), &about)?;
+        let mut writer = PcapngWriter::new(pen, SNAP_LEN, ports.clone(), &about)?;
         // Whether there is any room shows now, unless a thread of its own writes.
         writer.flush()?;
         Ok(Self {

@@ -25,6 +25,7 @@ use self::delay::Delay;
 use self::dossier::{Dossier, Outcome};
 use self::folder::Folder;
 use crate::alert::{Alert, EvidenceTally, Kind, Record, Summary, share};
+use crate::capture::Ports;
 use crate::decode::{decode, outermost};
 use crate::frame::{Batch, Frame, FrameHead};
 use crate::net::Addr;
@@ -129,8 +130,8 @@ struct Shelf {
     folder: Folder,
     scribe: Scribe,
     haste: Haste,
-    /// What the source's interfaces are called, by number.
-    ports: Vec<String>,
+    /// What the source's interfaces are called.
+    ports: Ports,
     dossiers: BTreeMap<u32, Dossier>,
     /// The dossier of an incident.
     numbers: BTreeMap<String, u32>,
@@ -153,11 +154,11 @@ struct Closing {
 }
 
 impl Evidence {
-    /// Opens the folder. `ports` are the names of the source's interfaces by number, and may be none.
+    /// Opens the folder, for frames of these interfaces.
     ///
     /// # Errors
     /// When it cannot be made or read.
-    pub fn open(options: Options, ports: Vec<String>, haste: Haste) -> Result<Self, EvidenceError> {
+    pub fn open(options: Options, ports: Ports, haste: Haste) -> Result<Self, EvidenceError> {
         let scribe = match haste {
             Haste::None => Scribe::at_once(),
             Haste::Live => Scribe::on_thread("evidence"),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sekisho::capture::{FileSource, Options, PcapngWriter, Polled, Source};
+use sekisho::capture::{FileSource, Options, PcapngWriter, Polled, Ports, Source};
 use sekisho::frame::{Batch, FrameHead};
 use serde_json::Value;
 
@@ -190,7 +190,7 @@ fn a_full_disk_is_said_and_the_run_goes_on() {
     assert_eq!(told, expected);
 }
 
-/// A mirror that comes in a tunnel: the packets wanted are those within.
+/// A mirror that comes in a tunnel, by two legs: the packets wanted are those within, and by which leg each came is kept.
 #[test]
 fn packets_within_tunnels_are_kept() {
     let Some(tshark) = support::tool("tshark") else { return };
@@ -209,16 +209,18 @@ fn packets_within_tunnels_are_kept() {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let alert = alerts(&records).last().unwrap();
     let wanted = alert["pivot"]["wireshark"].as_str().unwrap();
-    let shown = ["frame.time_epoch", "frame.len"];
+    let shown = ["frame.time_epoch", "frame.len", "frame.interface_name"];
     let kept = fields(&tshark, Path::new(alert["evidence"].as_str().unwrap()), "gre", &shown);
+    assert!(kept.iter().any(|line| line.ends_with("\tleg 1")), "{}", kept[0]);
     assert!(kept.len() > 1000 && kept == fields(&tshark, &tunnelled, wanted, &shown));
 }
 
-/// Puts the first packets of an Ethernet capture between two routers inside, in GRE (RFC 2784).
+/// Puts the first packets of an Ethernet capture between two routers inside, in GRE (RFC 2784), by two interfaces in turn.
 fn tunnel(from: &Path, to: &Path) {
     let mut source = FileSource::open(&[from.to_owned()], Options::default()).unwrap();
     let out = fs::File::create(to).unwrap();
-    let mut out = PcapngWriter::new(out, 1 << 18, Vec::new(), "").unwrap();
+    let ports = Ports::of(["leg 0".to_owned(), "leg 1".to_owned()]);
+    let mut out = PcapngWriter::new(out, 1 << 18, ports, "").unwrap();
     let (mut batch, mut written) = (Batch::default(), 0);
     while written < 30_000 && source.poll(&mut batch).unwrap() == Polled::Frames {
         for &head in &batch.heads {
@@ -228,7 +230,8 @@ fn tunnel(from: &Path, to: &Path) {
                 [&bytes[..14], &[0x45, 0, len[0], len[1], 0, 1, 0, 0, 64, 47, 0, 0]].concat();
             outer.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 8, 0]);
             outer.extend(&bytes[14..]);
-            let head = FrameHead { wire_len: head.wire_len + 24, ..head };
+            let port = written % 2;
+            let head = FrameHead { wire_len: head.wire_len + 24, port, ..head };
             out.packet(head, &outer, "").unwrap();
             written += 1;
         }

@@ -34,7 +34,7 @@ pub use self::port::{Lost, PortStanding};
 use self::recording::Recording;
 use super::filter::Filter;
 use super::reader::{BYTES_MAX, FRAMES_MAX};
-use super::{Counters, Live, Polled, Source};
+use super::{Counters, Live, Polled, Ports, Source};
 use crate::frame::Batch;
 use crate::time::Timestamp;
 
@@ -151,9 +151,9 @@ impl LiveSource {
         Ok(())
     }
 
-    /// The interfaces named; a frame's port is a place here.
-    pub fn names(&self) -> Vec<String> {
-        self.ports.iter().map(|port| port.name.clone()).collect()
+    /// The interfaces named.
+    pub fn names(&self) -> Ports {
+        Ports::of(self.ports.iter().map(|port| port.name.clone()))
     }
 
     /// How many of the interfaces named are captured from now, and how many there are.

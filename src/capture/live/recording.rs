@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::Notice;
-use crate::capture::PcapngWriter;
+use crate::capture::{PcapngWriter, Ports};
 use crate::frame::Batch;
 use crate::scribe::{Pen, Scribe};
 use crate::time::Timestamp;
@@ -22,10 +22,10 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn create(path: &Path, snap_len: u32, names: Vec<String>) -> io::Result<Self> {
+    pub(super) fn create(path: &Path, snap_len: u32, ports: Ports) -> io::Result<Self> {
         let scribe = Scribe::on_thread("recording");
         let pen = scribe.pen(File::create(path)?);
-        let writer = Some(PcapngWriter::new(pen, snap_len, names, "")?);
+        let writer = Some(PcapngWriter::new(pen, snap_len, ports, "")?);
         Ok(Self { path: path.to_owned(), writer, scribe, left_out: 0 })
     }
 
