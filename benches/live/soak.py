@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Churns flows, hosts and names over a veth pair for a while, and says what `sekisho watch` holds and how late it is.
 
-    benches/live/soak.py [--minutes 30] [--sekisho target/release/sekisho] [--memory 250MB] [--rate 10000]
+    benches/live/soak.py [--minutes 30] [--sekisho target/release/sekisho] [--memory 260MB] [--rate 10000]
 
 Every flow has a new name, asked for and answered, and is a whole conversation over TCP; every fiftieth has a new host. So
 all tables fill and go on being full; the least memory that there may be makes that soon. A line each ten seconds, of the metrics:
@@ -113,7 +113,7 @@ def main():
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--minutes", type=float, default=30)
     words.add_argument("--sekisho", default=str(ROOT / "target/release/sekisho"))
-    words.add_argument("--memory", default="250MB")
+    words.add_argument("--memory", default="260MB")
     words.add_argument("--rate", type=float, default=10000, help="packets a second, if the sender can")
     words.add_argument("--send", type=float, help=argparse.SUPPRESS)
     asked = words.parse_args()
