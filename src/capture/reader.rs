@@ -11,9 +11,9 @@ use super::pcapng_file::PcapngDecoder;
 use crate::frame::{Batch, FrameHead, LinkType};
 
 /// About how many bytes a batch holds; a larger packet still gets a batch of its own.
-pub(super) const BYTES_MAX: usize = 1 << 20;
+pub(super) const BYTES_MAX: usize = 512 << 10;
 /// How many frames a batch holds at most.
-pub(super) const FRAMES_MAX: usize = 8192;
+pub(super) const FRAMES_MAX: usize = 4096;
 
 /// Where a decoder stopped in the bytes it was given, and why.
 #[derive(Debug, PartialEq, Eq)]
