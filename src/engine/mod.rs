@@ -1,6 +1,7 @@
 //! The stages put together: workers that count, an analyst that judges.
 
 mod analyst;
+mod balance;
 mod crew;
 mod relief;
 mod replay;

@@ -262,6 +262,15 @@ impl Shard {
     }
 }
 
+/// A shard on its way from one worker to another that has read the same frames, or none of them.
+pub(super) struct Parting {
+    number: usize,
+    shard: Shard,
+    fingerprints: Option<Fingerprints>,
+    clock: PacketClock,
+    next_tick: Timestamp,
+}
+
 /// Counts the flows of some of the shards.
 #[derive(Debug, Clone)]
 pub struct Worker {
@@ -278,8 +287,17 @@ pub struct Worker {
 impl Worker {
     /// Of as many workers as `run` says, the one with this number.
     pub fn new(run: &Run, number: usize) -> Self {
+        Self::of(run, |shard| shard % run.workers.max(1) == number)
+    }
+
+    /// One that counts nothing before it is given shards.
+    pub(super) fn without_shards(run: &Run) -> Self {
+        Self::of(run, |_| false)
+    }
+
+    fn of(run: &Run, is_own: impl Fn(usize) -> bool) -> Self {
         let shard = |shard| {
-            (shard % run.workers.max(1) == number).then(|| Shard {
+            is_own(shard).then(|| Shard {
                 table: FlowTable::new(run.flow.clone(), run.internal.clone()),
                 duplicates: Duplicates::new(),
                 names: run.names.map(Names::new),
@@ -293,6 +311,25 @@ impl Worker {
             next_tick: Timestamp::EPOCH,
             counters: WorkerCounters::default(),
         }
+    }
+
+    /// Does it count anything? Else it need not read.
+    pub(super) fn has_shards(&self) -> bool {
+        self.shards.iter().any(Option::is_some)
+    }
+
+    /// Gives a shard away, with all that was counted of it.
+    pub(super) fn part_with(&mut self, number: usize) -> Option<Box<Parting>> {
+        let shard = self.shards[number].take()?;
+        let Self { fingerprints, ref clock, next_tick, .. } = *self;
+        Some(Box::new(Parting { number, shard, fingerprints, clock: clock.clone(), next_tick }))
+    }
+
+    /// Counts a shard from now on.
+    pub(super) fn adopt(&mut self, parting: Parting) {
+        let Parting { number, shard, fingerprints, clock, next_tick } = parting;
+        self.shards[number] = Some(shard);
+        (self.fingerprints, self.clock, self.next_tick) = (fingerprints, clock, next_tick);
     }
 
     /// Counts a batch whose first frame is number `first` of the input.
