@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test setup lint bench instructions deny fuzz corpus-table office-plot
+.PHONY: run test setup lint dist bench instructions deny fuzz corpus-table office-plot
 
 # Two ordinary office days to learn from, then the morning on which the contractor uploads the
 # customer database.
@@ -26,6 +26,10 @@ lint: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+# Builds target/dist/sekisho, what is shipped: optimised by a profile of what it does. Needs rustup.
+dist: setup
+	scripts/dist.sh
 
 bench: setup
 	$(CARGO) bench --locked

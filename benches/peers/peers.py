@@ -151,7 +151,7 @@ def main():
     parser.add_argument("--core", type=int, default=os.cpu_count() - 1)
     parser.add_argument("--only", default=",".join(TRAFFIC), help="these captures")
     parser.add_argument("--skip", default="", help="without these tools")
-    parser.add_argument("--sekisho", help="binary to measure; built with --profile dist if not given")
+    parser.add_argument("--sekisho", help="binary to measure; built by scripts/dist.sh if not given")
     parser.add_argument("--json", type=Path, help="write every single run there")
     args = parser.parse_args()
     if args.install:
@@ -161,7 +161,7 @@ def main():
         parser.error("--files is missing")
     sekisho = args.sekisho
     if sekisho is None:
-        subprocess.run(["cargo", "build", "--locked", "--profile", "dist"], cwd=ROOT, check=True)
+        subprocess.run([ROOT / "scripts/dist.sh"], cwd=ROOT, check=True)
         sekisho = str(ROOT / "target/dist/sekisho")
     all_rounds, packets = {}, {}
     with tempfile.TemporaryDirectory() as built:
