@@ -158,7 +158,7 @@ fn work(mut worker: Worker, bench: &Bench) {
     // Nobody listens any more only when the analyst's thread is unwinding.
     let send = |waited: &mut Duration, portion: Portion| {
         let portion = Portion { waited: *waited, ..portion };
-        let _ = waiting(waited, || portions.send(portion));
+        waiting(waited, || portions.send(portion).unwrap_or_default());
     };
     let hand_over = |waited: &mut Duration, reports: &mut Reports, is_last| {
         let empty = spares.try_recv().unwrap_or_default();
