@@ -21,6 +21,10 @@ missing() {
 	command -v ip >/dev/null || echo iproute2
 	command -v curl >/dev/null || echo curl
 	command -v iodine >/dev/null || echo iodine
+	command -v openssl >/dev/null || echo openssl
+	command -v sshd >/dev/null || [ -x /usr/sbin/sshd ] || echo openssh-server
+	command -v scp >/dev/null || echo openssh-client
+	command -v iperf3 >/dev/null || echo iperf3
 	command -v sysctl >/dev/null || echo procps
 }
 

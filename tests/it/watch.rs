@@ -4,6 +4,7 @@ mod disk;
 mod kept;
 mod lab;
 mod metrics;
+mod programs;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
