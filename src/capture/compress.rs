@@ -6,6 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::buffer::spare_capacity;
+use rustix::io::{read, retry_on_intr};
+
 use super::error::CaptureError;
 
 /// The bytes of one file, uncompressed.
@@ -73,18 +76,28 @@ impl Input {
         Ok(Self::Pipe { bytes: compression.undo(whole).map_err(unreadable)?, compressed })
     }
 
-    /// Appends up to `want` bytes. What came before an error is in `into`.
+    /// Appends up to about `want` bytes: of a plain file what there is room for. What came before an error is in `into`.
     pub(super) fn read(&mut self, into: &mut Vec<u8>, want: usize) -> io::Result<Flow> {
-        // `read_to_end` fills a vector's spare room without zeroing it first.
+        let room = into.len() + want.min(READ_MAX);
         match self {
             Self::Plain(file) => {
-                into.reserve(want.min(READ_MAX));
-                let read = (&mut file.inner).take(want as u64).read_to_end(into)?;
-                file.meter.add(read as u64);
-                Ok(if read < want { Flow::End } else { Flow::More })
+                into.reserve_exact(room - into.len());
+                // From a larger batch.
+                if into.capacity() > room + room / 4 {
+                    into.shrink_to(room);
+                }
+                // Not by `read_to_end`, which begins with a few kilobytes each time.
+                while into.len() < room {
+                    match retry_on_intr(|| read(&file.inner, spare_capacity(into)))? {
+                        0 => return Ok(Flow::End),
+                        some => file.meter.add(some as u64),
+                    }
+                }
+                Ok(Flow::More)
             }
             Self::Compressed(bytes) => {
-                into.reserve(want.min(READ_MAX));
+                into.reserve(room - into.len());
+                // Fills spare room without zeroing it first.
                 let read = bytes.take(want as u64).read_to_end(into)?;
                 Ok(if read < want { Flow::End } else { Flow::More })
             }
