@@ -137,7 +137,7 @@ mod tests {
         let mut balance = Balance::new(3);
         let shift = balance.decide(0.5, &[0.25, 0.1, 0.4]).unwrap();
         assert_eq!((shift.worker, shift.shard % 3, shift.is_return), (1, 1, false));
-        assert_eq!(balance.decide(0.3, &[0.25, 0.12, 0.4]), None);
+        assert_eq!(balance.decide(0.12 + UNEVEN, &[0.25, 0.12, 0.4]), None);
         let back = balance.decide(0.1, &[0.35, 0.5, 0.4]);
         assert_eq!(back, Some(Shift { is_return: true, ..shift }));
     }
