@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arena::{prefetch, prefetch_whole};
+use crate::arena::prefetch_whole;
 use crate::time::Timestamp;
 
 /// The windows that egress is summed in: 1 min, 10 min, 1 h and 24 h.
@@ -20,11 +20,17 @@ pub type WindowSums = [u64; WINDOWS.len()];
 
 /// Bytes in the last minute, ten minutes, hour and day, each in twenty slots: a sum spans between 19/20
 /// of its window and all of it.
+///
+/// Nearly all additions fall into the newest slots, whose latest bytes are kept apart, beside the sums: so these
+/// few bytes are all that an addition touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows {
     /// Numbers of the newest slots since the epoch.
     newest: [u64; WINDOWS.len()],
     sums: WindowSums,
+    /// What the newest slots hold beside what stands in `slots`.
+    #[serde(default)]
+    latest: [u64; WINDOWS.len()],
     slots: [[u64; SLOTS]; WINDOWS.len()],
 }
 
@@ -34,6 +40,7 @@ impl Windows {
         Self {
             newest: [0; WINDOWS.len()],
             sums: [0; WINDOWS.len()],
+            latest: [0; WINDOWS.len()],
             slots: [[0; SLOTS]; WINDOWS.len()],
         }
     }
@@ -47,7 +54,7 @@ impl Windows {
         for (window, slot_nanos) in SLOT_NANOS.into_iter().enumerate() {
             // Most additions fall into the newest slot, and a division is the dearest thing here.
             if nanos.wrapping_sub(self.newest[window] * slot_nanos) < slot_nanos {
-                self.slots[window][slot_at(self.newest[window])] += bytes;
+                self.latest[window] += bytes;
                 self.sums[window] += bytes;
             } else {
                 self.slide(window, nanos / slot_nanos, bytes);
@@ -61,7 +68,8 @@ impl Windows {
             let newest = other.newest[window];
             // The newest first: what is then left of the others is within one window of it.
             for slot in (newest.saturating_sub(SLOTS as u64 - 1)..=newest).rev() {
-                let bytes = other.slots[window][slot_at(slot)];
+                let latest = if slot == newest { other.latest[window] } else { 0 };
+                let bytes = other.slots[window][slot_at(slot)] + latest;
                 if bytes > 0 && slot + SLOTS as u64 > self.newest[window] {
                     self.slide(window, slot, bytes);
                 }
@@ -74,18 +82,17 @@ impl Windows {
         self.sums
     }
 
-    /// Asks for what adding bytes sent at `at` looks at, if that is no news.
-    pub(super) fn prefetch(&self, at: Timestamp) {
+    /// Asks for what an addition to the newest slots looks at.
+    pub(super) fn prefetch(&self) {
         prefetch_whole(&self.newest);
         prefetch_whole(&self.sums);
-        for (slots, slot_nanos) in self.slots.iter().zip(SLOT_NANOS) {
-            prefetch(&slots[slot_at(at.as_nanos() / slot_nanos)]);
-        }
+        prefetch_whole(&self.latest);
     }
 
     fn slide(&mut self, window: usize, slot: u64, bytes: u64) {
         let (newest, sum) = (&mut self.newest[window], &mut self.sums[window]);
         let slots = &mut self.slots[window];
+        slots[slot_at(*newest)] += std::mem::take(&mut self.latest[window]);
         if slot + 2 * (SLOTS as u64) < *newest {
             (*newest, *sum, *slots) = (slot, 0, [0; SLOTS]);
         }
