@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, Hash};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::prefetch_whole;
+
 /// Goes round over the places of a table, a few at a time: of these the caller forgets one. So a full table
 /// loses what matters least of a few, at a cost that does not grow with it.
 #[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ impl Hand {
             .then(|| self.next(table.len()).min_by_key(|&place| rank(&table[place])))
             .flatten();
         let Some(least) = least else { return table.insert_full(key, value) };
+        // A full table stays full: those that are looked at the next time are there by then.
+        let mut ahead = *self;
+        ahead.next(table.len()).for_each(|place| prefetch_whole(&table[place]));
         let place = table.replace_index(least, key).map_or_else(|(known, _)| known, |_| least);
         (place, Some(std::mem::replace(&mut table[place], value)))
     }
