@@ -16,11 +16,11 @@ static IS_COUNTING: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
 
-/// Gives memory back as soon as it is free, where the usual is a second later: what is asked for in
-/// between would come from other pages.
-pub(crate) fn give_back_at_once() {
+/// Gives memory back 5 ms after it is free, where the usual is a second: what is asked for in between comes from
+/// other pages, and what is given back at once is asked for again by the next batch.
+pub(crate) fn give_back_soon() {
     // SAFETY: sets a number within mimalloc, which knows this option.
-    unsafe { sys::mi_option_set(PURGE_DELAY, 0) };
+    unsafe { sys::mi_option_set(PURGE_DELAY, 5) };
 }
 
 /// What runs for seconds pays more for clearing huge pages than it gains by them.

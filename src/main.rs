@@ -47,7 +47,7 @@ use serde::Serialize;
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 fn main() -> ExitCode {
-    allocator::give_back_at_once();
+    allocator::give_back_soon();
     let mode = Cli::parse().mode;
     if !matches!(mode, Mode::Watch(_)) {
         allocator::go_without_huge_pages();
