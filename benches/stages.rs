@@ -76,7 +76,7 @@ fn judge_one(c: &mut Criterion, settings: &Settings) {
         egress.close_day(Day::default(), |host_day| baseline.learn(&host_day));
     }
     sum(&mut egress, &deltas);
-    let host = egress.hosts().max_by_key(|host| host.total_out().sent).unwrap();
+    let host = egress.hosts().max_by_key(|host| host.total_out()).unwrap();
     let pair = egress.pairs().of(host).max_by_key(|pair| pair.out.sent).unwrap();
     let case = Case {
         host,
@@ -123,9 +123,7 @@ fn sum(egress: &mut Egress, deltas: &[FlowDelta]) {
             .iter()
             .map(|delta| egress.place(delta, |place| place, HostKey::Address))
             .collect();
-        for (delta, spot) in group.iter().zip(&mut spots) {
-            egress.approach(delta, spot);
-        }
+        spots.iter_mut().for_each(|spot| egress.approach(spot));
         for (delta, spot) in group.iter().zip(spots) {
             black_box(egress.fold(delta, spot, |_| Group::UNDECLARED, |_, _| false));
         }

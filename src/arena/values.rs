@@ -73,8 +73,12 @@ impl<T> Arena<T> {
     /// The values whose numbers were not taken back.
     pub fn held(&self) -> impl Iterator<Item = (u32, &T)> {
         let free: HashSet<u32> = self.free.iter().copied().collect();
-        let numbered = self.chunks.iter().flatten().zip(0..).map(|(value, number)| (number, value));
-        numbered.filter(move |(number, _)| !free.contains(number))
+        self.numbered().filter(move |(number, _)| !free.contains(number))
+    }
+
+    /// All values, also what is left of those whose numbers were taken back.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.chunks.iter().flatten().zip(0..).map(|(value, number)| (number, value))
     }
 
     /// The same, to change.

@@ -200,9 +200,7 @@ impl Sums {
         for group in deltas.chunks(GROUP) {
             let place = |(_, delta): &_| self.egress.place(delta, |place| place, HostKey::Address);
             let mut spots: SmallVec<[_; GROUP]> = group.iter().map(place).collect();
-            for ((_, delta), spot) in group.iter().zip(&mut spots) {
-                self.egress.approach(delta, spot);
-            }
+            spots.iter_mut().for_each(|spot| self.egress.approach(spot));
             for ((_, delta), spot) in group.iter().zip(spots) {
                 self.add(delta, spot);
             }

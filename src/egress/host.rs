@@ -8,7 +8,7 @@ use super::key::HostKey;
 use super::pairs::{List, Moved, Pair, next_look};
 use super::window::{WindowSums, Windows};
 use super::{Destination, Group};
-use crate::flow::{Counters, FlowDelta};
+use crate::flow::FlowDelta;
 use crate::net::Addr;
 use crate::time::{Day, Timestamp};
 
@@ -20,7 +20,7 @@ pub struct Host {
     group: Group,
     /// Of this run.
     #[serde(skip)]
-    total_out: Counters,
+    total_out: u64,
     #[serde(skip)]
     total_in: u64,
     /// The most it sent to one destination in a day of this run that is over.
@@ -121,7 +121,7 @@ impl Host {
             key,
             addr,
             group,
-            total_out: Counters::default(),
+            total_out: 0,
             total_in: 0,
             largest: None,
             list: List::default(),
@@ -151,9 +151,9 @@ impl Host {
         self.group = group;
     }
 
-    /// All it sent to the outside.
-    pub fn total_out(&self) -> &Counters {
-        &self.total_out
+    /// All it sent to the outside, in bytes.
+    pub fn total_out(&self) -> u64 {
+        self.total_out
     }
 
     /// All it received from the outside, in bytes.
@@ -163,7 +163,7 @@ impl Host {
 
     /// Was anything of it seen in this run?
     pub fn was_seen(&self) -> bool {
-        self.total_out.packets > 0 || self.total_in > 0
+        self.total_out > 0 || self.total_in > 0
     }
 
     /// Is there anything that would be missed?
@@ -207,17 +207,17 @@ impl Host {
     }
 
     /// Asks for what [`Host::send`] looks at.
-    pub(super) fn prefetch(&self, at: Timestamp) {
+    pub(super) fn prefetch(&self) {
         crate::arena::prefetch_whole(&self.key);
         crate::arena::prefetch_whole(&self.addr);
         crate::arena::prefetch(&self.total_in);
         crate::arena::prefetch_whole(&self.today);
-        self.windows.prefetch(at);
+        self.windows.prefetch();
     }
 
     /// Asks for what [`Host::send`] of media looks at besides.
-    pub(super) fn prefetch_media(&self, at: Timestamp) {
-        self.media.iter().for_each(|windows| windows.prefetch(at));
+    pub(super) fn prefetch_media(&self) {
+        self.media.iter().for_each(|windows| windows.prefetch());
     }
 
     /// From now on the host's windows teach nothing more today.
@@ -241,7 +241,7 @@ impl Host {
     ) -> bool {
         let side = crossing.side;
         let out = delta.sent_by(side);
-        self.total_out.add(out);
+        self.total_out += out.sent;
         let today = &mut self.today;
         today.bytes_out += out.sent;
         let initiator = pair.add(delta, crossing);
@@ -297,7 +297,7 @@ impl Host {
 
     /// Takes all that was counted of another, but for its pairs.
     pub(super) fn absorb(&mut self, other: &Self) {
-        self.total_out.add(&other.total_out);
+        self.total_out += other.total_out;
         self.total_in += other.total_in;
         self.largest = self.largest.into_iter().chain(other.largest).max_by_key(|&(_, most)| most);
         let (today, theirs) = (&mut self.today, &other.today);

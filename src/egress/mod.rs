@@ -242,11 +242,11 @@ impl Egress {
     }
 
     /// Asks for what [`Egress::fold`] looks at.
-    pub fn approach(&self, delta: &FlowDelta, spot: &mut Spot) {
+    pub fn approach(&self, spot: &mut Spot) {
         if let Place::Border(_) = spot.place {
             let host = self.index.find(spot.hashes.0, |_| true).unwrap_or(NIL);
             if let Some(host) = self.hosts.get(host) {
-                host.prefetch(delta.last_at);
+                host.prefetch();
             }
             spot.numbers = (host, self.pairs.guess(spot.hashes.1));
         }
@@ -257,7 +257,7 @@ impl Egress {
         if delta.key.protocol == Protocol::UDP
             && let Some(host) = self.hosts.get(spot.numbers.0)
         {
-            host.prefetch_media(delta.last_at);
+            host.prefetch_media();
         }
     }
 
@@ -453,6 +453,17 @@ impl Egress {
         self.active.iter().copied().filter_map(is_it)
     }
 
+    /// The same hosts, each with the pair on which it sent most today.
+    pub fn largest_today(&self) -> impl Iterator<Item = (&Host, &Pair)> {
+        let largest = self.pairs.largest(self.hosts.len());
+        let of = move |&(number, key): &(u32, HostKey)| {
+            let host = Some(&self.hosts[number]).filter(|host| host.key() == key)?;
+            (largest[number as usize] != NIL)
+                .then(|| (host, self.pairs.get(largest[number as usize])))
+        };
+        self.active.iter().filter_map(of)
+    }
+
     /// The destination a host sent most to in one day, and how much.
     pub fn largest(&self, host: &Host) -> Option<(Destination, u64)> {
         let today = self.pairs.of(host).map(|pair| (pair.destination, pair.out.sent));
@@ -508,7 +519,7 @@ impl Egress {
     /// Makes room for a host: of the next few, the one that sent least goes, and its day is handed on.
     fn forget_host(&mut self) {
         let sample = self.hand.next(self.hosts.len()).map(|place| place as u32);
-        let Some(number) = sample.min_by_key(|&number| self.hosts[number].total_out().sent) else {
+        let Some(number) = sample.min_by_key(|&number| self.hosts[number].total_out()) else {
             return;
         };
         let list = self.hosts[number].list;

@@ -303,6 +303,21 @@ impl Pairs {
         std::iter::successors(self.pairs.get(list.first), |pair| self.pairs.get(pair.next))
     }
 
+    /// Of each of so many hosts the number of the pair on which it sent most, or [`NIL`]: in one pass over all of
+    /// them as they lie in memory, where the list of each host would be a cache miss a pair.
+    pub(super) fn largest(&self, hosts: usize) -> Vec<u32> {
+        let mut largest = vec![(0, NIL); hosts];
+        for (number, pair) in self.pairs.numbered() {
+            // None is of a pair that was forgotten.
+            if let Some(most) = largest.get_mut(pair.host as usize)
+                && pair.out.sent >= most.0
+            {
+                *most = (pair.out.sent, number);
+            }
+        }
+        largest.into_iter().map(|(_, number)| number).collect()
+    }
+
     /// Pairs held.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {

@@ -101,7 +101,7 @@ impl Link {
     }
 
     fn sent(&self, host: HostKey) -> u64 {
-        self.analyst.egress().host(host).map_or(0, |host| host.total_out().sent)
+        self.analyst.egress().host(host).map_or(0, |host| host.total_out())
     }
 
     fn pages(&self) -> Vec<&Alert> {
@@ -348,7 +348,7 @@ impl Link {
         let pairs = |host| egress.pairs().of(host).map(|pair| pair.out.sent).sum::<u64>();
         egress
             .hosts()
-            .fold((0, 0), |(all, today), host| (all + host.total_out().sent, today + pairs(host)))
+            .fold((0, 0), |(all, today), host| (all + host.total_out(), today + pairs(host)))
     }
 }
 

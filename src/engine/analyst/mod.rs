@@ -197,9 +197,7 @@ impl Analyst {
                 let who = |addr| self.host_of(addr, delta.last_at);
                 self.egress.place(delta, |place| self.route(delta, place, said), who)
             }));
-            for ((_, delta, _), spot) in group.iter().zip(&mut spots) {
-                self.egress.approach(delta, spot);
-            }
+            spots.iter_mut().for_each(|spot| self.egress.approach(spot));
             for ((_, delta, _), spot) in group.iter().zip(&spots) {
                 self.egress.approach_media(delta, spot);
             }
@@ -596,15 +594,14 @@ impl Analyst {
     /// Hosts that sent most, largest first.
     pub(super) fn top_senders(&self) -> Vec<TopSender> {
         let mut hosts: Vec<&egress::Host> =
-            self.egress.hosts().filter(|host| host.total_out().sent > 0).collect();
-        let place = |host: &egress::Host| {
-            (std::cmp::Reverse(host.total_out().sent), host.addr(), host.key())
-        };
+            self.egress.hosts().filter(|host| host.total_out() > 0).collect();
+        let place =
+            |host: &egress::Host| (std::cmp::Reverse(host.total_out()), host.addr(), host.key());
         hosts.sort_by_key(|host| place(host));
         let sender = |host: &&egress::Host| TopSender {
             host: host.addr(),
             mac: host.key().mac().map(|mac| mac.to_string()),
-            bytes_out: host.total_out().sent,
+            bytes_out: host.total_out(),
             bytes_in: host.total_in(),
             destination: self.egress.largest(host).map(|(to, _)| self.directory.text(to)),
             destination_bytes: self.egress.largest(host).map_or(0, |(_, bytes)| bytes),
@@ -615,13 +612,11 @@ impl Analyst {
     /// Ranks the hosts of the day as it stands.
     pub fn rank_day(&mut self) {
         let day = self.egress.day();
-        for host in self.egress.active() {
-            // The last look may lie a tenth of the bytes back, and small hosts had none.
-            if let Some(pair) = self.egress.pairs().of(host).max_by_key(|pair| pair.out.sent) {
-                let case = case(&self.egress, &self.baseline, self.floor_bytes, (host, pair));
-                let case = self.with_speech(case);
-                self.incidents.note(&case, &self.finding(case), None);
-            }
+        // The last look may lie a tenth of the bytes back, and small hosts had none.
+        for largest in self.egress.largest_today() {
+            let case = case(&self.egress, &self.baseline, self.floor_bytes, largest);
+            let case = self.with_speech(case);
+            self.incidents.note(&case, &self.finding(case), None);
         }
         let ranking = self.incidents.close_day(day, |destination| self.directory.text(destination));
         if std::mem::take(&mut self.has_counted_today) {
