@@ -119,16 +119,33 @@ impl Held {
         }
     }
 
-    /// Does a further piece change nothing but how many there were? Then that is noted.
-    pub(super) fn takes_briefly(&mut self, piece: &Piece<'_>, offset: usize) -> bool {
+    /// The look at a flow whose first piece is nothing known: there is no more to remember of it.
+    pub(super) fn begun(piece: &Piece<'_>, offset: usize) -> Option<Self> {
+        let &Piece { at: seen_at, initiator, sender: done, bytes, is_cut, .. } = piece;
+        let bytes = &bytes[..bytes.len().min(START_MAX)];
+        let is_nothing = offset == 0 && service::of_stream(bytes, is_cut) == Guess::Nothing;
+        is_nothing.then_some(Self::Brief(Brief { seen_at, initiator, done, extra: 0 }))
+    }
+
+    /// What a further piece of a stream changes, where nothing but how many there were: that is noted. With one too
+    /// many the look is done.
+    pub(super) fn takes_briefly(&mut self, piece: &Piece<'_>, offset: usize) -> Option<Next> {
+        let Self::Brief(Brief { done, extra, .. }) = self else { return None };
+        if offset >= START_MAX || *done == piece.sender && *extra >= EXTRA_UNKNOWN_MAX {
+            return Some(Next::Done);
+        }
+        if *done != piece.sender {
+            return None;
+        }
+        *extra += 1;
+        Some(Next::Keep)
+    }
+
+    /// What it has found.
+    pub(super) fn facts(self) -> Arc<Facts> {
         match self {
-            Self::Brief(Brief { done, extra, .. })
-                if *done == piece.sender && offset < START_MAX && *extra < EXTRA_UNKNOWN_MAX =>
-            {
-                *extra += 1;
-                true
-            }
-            Self::Brief(_) | Self::Whole(_) => false,
+            Self::Whole(look) => look.facts,
+            Self::Brief(Brief { seen_at, .. }) => Arc::new(Facts { seen_at, ..Facts::default() }),
         }
     }
 

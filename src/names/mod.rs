@@ -242,10 +242,17 @@ impl Names {
             }
         }
         let Some(offset) = piece.offset else { return Gaze::On };
-        let mut look = match place {
-            Some(place) if self.watch.at(place).takes_briefly(piece, offset as usize) => {
+        if let Some(place) = place
+            && let Some(next) = self.watch.at(place).takes_briefly(piece, offset as usize)
+        {
+            if next != Next::Done {
                 return Gaze::On;
             }
+            let (_, held) = self.watch.remove(place);
+            tell(Event::Facts(*key, held.facts()));
+            return Gaze::Done;
+        }
+        let mut look = match place {
             Some(place) => self.watch.lend(place).whole(),
             None if piece.before == Gaze::KEPT => return Gaze::Kept,
             // Its look ended early, for want of room, and its beginning is over.
@@ -254,6 +261,10 @@ impl Names {
                 if let Some(facts) = self.data_connection(key, piece.at) {
                     tell(Event::Facts(*key, facts.into()));
                     return Gaze::Done;
+                }
+                if let Some(held) = Held::begun(piece, offset as usize) {
+                    self.keep(flow, None, held, tell);
+                    return Gaze::On;
                 }
                 Box::new(Look::new(piece))
             }
@@ -280,7 +291,7 @@ impl Names {
             self.hear_announcements(key, piece);
         }
         if let Some(look) = kept {
-            self.keep(flow, place, look, tell);
+            self.keep(flow, place, Held::of(look), tell);
         }
         match (service, next) {
             (Service::Ftp | Service::Dns, _) => Gaze::Kept,
@@ -344,7 +355,7 @@ impl Names {
             }
             Next::Keep => {
                 tell_news(key, &mut look, tell);
-                self.keep(flow, place, look, tell);
+                self.keep(flow, place, Held::of(look), tell);
                 Gaze::On
             }
         }
@@ -360,10 +371,9 @@ impl Names {
         &mut self,
         (number, key): (u32, &FlowKey),
         place: Option<u32>,
-        look: Box<Look>,
+        held: Held,
         tell: &mut impl FnMut(Event),
     ) {
-        let held = Held::of(look);
         let place = match place {
             Some(place) => {
                 self.watch.put_back(place, held);

@@ -696,11 +696,17 @@ proptest! {
                 is_cut,
                 before: 0,
             };
+            let is_first = looks.is_none();
             let [whole, held] = looks.get_or_insert_with(|| [0; 2].map(|_| Box::new(Look::new(&piece))));
             let seen = whole.stream(&piece, offset, &mut shared);
+            let begun = if is_first { Held::begun(&piece, offset) } else { None };
             let mut short = Held::of(held.clone());
-            if short.takes_briefly(&piece, offset) {
+            if let Some(begun) = begun {
                 prop_assert_eq!(seen, Next::Keep);
+                *held = begun.whole();
+            } else if let Some(next) = short.takes_briefly(&piece, offset) {
+                prop_assert_eq!(seen, next);
+                prop_assert_eq!(&short.clone().facts(), &whole.facts);
                 *held = short.whole();
             } else {
                 *held = short.whole();
