@@ -76,18 +76,20 @@ impl Input {
         Ok(Self::Pipe { bytes: compression.undo(whole).map_err(unreadable)?, compressed })
     }
 
-    /// Appends up to about `want` bytes: of a plain file what there is room for. What came before an error is in `into`.
+    /// Appends up to `want` bytes; of a plain file up to a quarter of all more, where there is room. What came before an
+    /// error is in `into`.
     pub(super) fn read(&mut self, into: &mut Vec<u8>, want: usize) -> io::Result<Flow> {
-        let room = into.len() + want.min(READ_MAX);
+        let reserved = want.min(READ_MAX);
         match self {
             Self::Plain(file) => {
-                into.reserve_exact(room - into.len());
-                // From a larger batch.
-                if into.capacity() > room + room / 4 {
-                    into.shrink_to(room);
+                let full = into.len() + reserved;
+                into.reserve_exact(reserved);
+                // A batch with one huge frame had left room that the kernel would fill each time.
+                if into.capacity() > full + full / 4 {
+                    into.shrink_to(full);
                 }
                 // Not by `read_to_end`, which begins with a few kilobytes each time.
-                while into.len() < room {
+                while into.len() < full {
                     match retry_on_intr(|| read(&file.inner, spare_capacity(into)))? {
                         0 => return Ok(Flow::End),
                         some => file.meter.add(some as u64),
@@ -96,7 +98,7 @@ impl Input {
                 Ok(Flow::More)
             }
             Self::Compressed(bytes) => {
-                into.reserve(room - into.len());
+                into.reserve(reserved);
                 // Fills spare room without zeroing it first.
                 let read = bytes.take(want as u64).read_to_end(into)?;
                 Ok(if read < want { Flow::End } else { Flow::More })
