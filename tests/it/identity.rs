@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sekisho::alert::{Alert, Record, Severity};
 use sekisho::config::{Keys, Settings};
-use sekisho::egress::HostKey;
+use sekisho::egress::{Host, HostKey};
 use sekisho::engine::Analyst;
 use sekisho::flow::{Counters, FlowDelta, FlowEnd, FlowKey};
 use sekisho::machines::{Claim, ClaimSource, Identity, Mac, Says};
@@ -101,7 +101,7 @@ impl Link {
     }
 
     fn sent(&self, host: HostKey) -> u64 {
-        self.analyst.egress().host(host).map_or(0, |host| host.total_out())
+        self.analyst.egress().host(host).map_or(0, Host::total_out)
     }
 
     fn pages(&self) -> Vec<&Alert> {

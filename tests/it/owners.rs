@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use sekisho::alert::{ClosedBecause, RankingEntry, Record, Summary};
 use sekisho::config::{Keys, Settings};
-use sekisho::egress::HostKey;
+use sekisho::egress::{Host, HostKey};
 use sekisho::engine::Analyst;
 use sekisho::flow::{Counters, FlowDelta, FlowEnd, FlowKey, Sender};
 use sekisho::names::{Answer, Event, Facts, Name, NameSource, Options, Registry, Service};
@@ -255,7 +255,7 @@ fn what_a_relay_sends_beyond_what_it_was_asked_is_its_own() {
         analyst
             .egress()
             .host(HostKey::Address(Addr::from_v4(host)))
-            .map_or(0, |host| host.total_out())
+            .map_or(0, Host::total_out)
     };
     assert_eq!(sent(HOST), 1_000_000);
     assert!((80_000_000..90_000_000).contains(&sent(PROXY)), "{}", sent(PROXY));
@@ -283,7 +283,7 @@ fn what_a_mail_relay_is_asked_for_counts_for_its_client() {
     };
     let sent = |analyst: &Analyst, host| {
         let host = analyst.egress().host(HostKey::Address(Addr::from_v4(host)));
-        host.map_or(0, |host| host.total_out())
+        host.map_or(0, Host::total_out)
     };
     let at = Timestamp::EPOCH;
     // Nobody has seen it send mail out: what it takes in may be for its own users.
@@ -436,7 +436,7 @@ proptest! {
             let pairs = host.map(|host| analyst.egress().pairs().of(host));
             let by_pair: u64 = pairs.into_iter().flatten().map(|pair| pair.out.sent).sum();
             prop_assert_eq!(by_pair, sent);
-            prop_assert_eq!(host.map_or(0, |host| host.total_out()), sent);
+            prop_assert_eq!(host.map_or(0, Host::total_out), sent);
         }
     }
 
