@@ -252,10 +252,7 @@ fn what_a_relay_sends_beyond_what_it_was_asked_is_its_own() {
         analyst.fold([&delta_of(outer, at, 1_000_000, false)]);
     }
     let sent = |host| {
-        analyst
-            .egress()
-            .host(HostKey::Address(Addr::from_v4(host)))
-            .map_or(0, Host::total_out)
+        analyst.egress().host(HostKey::Address(Addr::from_v4(host))).map_or(0, Host::total_out)
     };
     assert_eq!(sent(HOST), 1_000_000);
     assert!((80_000_000..90_000_000).contains(&sent(PROXY)), "{}", sent(PROXY));
