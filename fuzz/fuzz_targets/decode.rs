@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sekisho::decode::{Segment, decode, outermost};
+use sekisho::decode::{Segment, decode, outermost, plain_ends};
 use sekisho::frame::{Frame, LinkType};
 use sekisho::time::Timestamp;
 use sekisho_fuzz::{first_frames, seed};
@@ -23,6 +23,11 @@ fuzz_target!(init: seed(|files| {
     let frame = Frame { at: Timestamp::EPOCH, link: LinkType(link % 300), wire_len, bytes };
     let (inner, outer) = (decode(&frame), outermost(&frame));
     assert_eq!(inner.is_ok(), outer.is_ok(), "a tunnel that cannot be opened is still its own flow");
+    if let Some(ends) = plain_ends(&frame) {
+        let inner = inner.as_ref().expect("a plain packet is sound");
+        assert_eq!((inner.source.addr, inner.destination.addr), ends, "a glance tells what is found");
+        assert!(inner.tunnel.is_none(), "a plain packet holds no other");
+    }
     for segment in inner.iter().chain(&outer) {
         check(segment, bytes, wire_len);
     }

@@ -190,6 +190,41 @@ pub(super) fn v6<'a>(part: Part<'a>, around: Around<'_>) -> Result<Segment<'a>, 
     }
 }
 
+/// The ends of a packet that [`v4`] counts between them, whatever follows.
+#[inline]
+pub(super) fn plain_ends_v4(bytes: &[u8]) -> Option<(Addr, Addr)> {
+    let (fixed, transport) = bytes.split_first_chunk::<20>()?;
+    let total = u16::from_be_bytes([fixed[2], fixed[3]]);
+    let is_whole = u16::from_be_bytes([fixed[6], fixed[7]]) & 0x3fff == 0;
+    let is_sound = fixed[0] == 0x45 && (total == 0 || total >= 20) && is_whole;
+    (is_sound && is_plain(Protocol(fixed[9]), transport)).then(|| {
+        let addr = |at| Addr::from_v4([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
+        (addr(12), addr(16))
+    })
+}
+
+/// The ends of a packet that [`v6`] counts between them, whatever follows.
+#[inline]
+pub(super) fn plain_ends_v6(bytes: &[u8]) -> Option<(Addr, Addr)> {
+    let (fixed, rest) = bytes.split_first_chunk::<8>()?;
+    let (source, rest) = rest.split_first_chunk::<16>()?;
+    let (destination, transport) = rest.split_first_chunk::<16>()?;
+    (fixed[0] >> 4 == 6 && is_plain(Protocol(fixed[6]), transport))
+        .then(|| (Addr::from_v6(*source), Addr::from_v6(*destination)))
+}
+
+/// Can nothing stand in a whole packet of this protocol that goes between others?
+#[inline]
+fn is_plain(protocol: Protocol, transport: &[u8]) -> bool {
+    match protocol {
+        Protocol::TCP => true,
+        Protocol::UDP => transport
+            .first_chunk()
+            .is_some_and(|&ports| !tunnel::may_be_over_udp(transport::ports(ports))),
+        _ => false,
+    }
+}
+
 /// The length a jumbo payload option gives (RFC 2675), in a hop-by-hop header at the start.
 fn jumbo_len(part: Part<'_>) -> Option<u32> {
     let (head, _) = part.take::<2>()?;

@@ -5,6 +5,7 @@ use super::part::Part;
 use super::reject::{Layer, NotIp, Reject};
 use super::{Around, Resolution, Segment};
 use crate::frame::LinkType;
+use crate::net::Addr;
 
 /// Reads a frame of this link type.
 #[inline]
@@ -67,6 +68,17 @@ pub(super) fn network<'a>(
         IPV4 => ip::v4(part, around),
         IPV6 => ip::v6(part, around),
         _ => tagged(ethertype, part, around),
+    }
+}
+
+/// The ends of a plain packet of IP in an untagged frame.
+#[inline]
+pub(super) fn plain_ends(bytes: &[u8]) -> Option<(Addr, Addr)> {
+    let (head, packet) = bytes.split_first_chunk::<14>()?;
+    match u16::from_be_bytes([head[12], head[13]]) {
+        IPV4 => ip::plain_ends_v4(packet),
+        IPV6 => ip::plain_ends_v6(packet),
+        _ => None,
     }
 }
 

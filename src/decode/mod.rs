@@ -32,7 +32,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::part::Part;
-use crate::frame::Frame;
+use crate::frame::{Frame, LinkType};
 use crate::net::{Addr, Endpoint, Protocol};
 
 /// What `frame` says, with up to four tunnels opened.
@@ -54,6 +54,17 @@ pub fn decode<'a>(frame: &Frame<'a>) -> Result<Segment<'a>, Reject> {
 /// As [`decode`], and for the same frames.
 pub fn outermost<'a>(frame: &Frame<'a>) -> Result<Segment<'a>, Reject> {
     link::open(frame.link, Part::of(frame), Around::frame(0))
+}
+
+/// The addresses that [`decode`] finds in `frame`, where a glance at a plain header tells them.
+///
+/// `None` says nothing: the frame may be tagged, tunnelled, of another link type, or not sound.
+#[inline]
+pub fn plain_ends(frame: &Frame<'_>) -> Option<(Addr, Addr)> {
+    match frame.link {
+        LinkType::ETHERNET => link::plain_ends(frame.bytes),
+        _ => None,
+    }
 }
 
 /// Finds the ARP packet in a frame that [`decode`] rejected for carrying one.

@@ -120,7 +120,7 @@ fn with_ports<'a>(
 }
 
 #[inline]
-fn ports([a, b, c, d]: [u8; 4]) -> Ports {
+pub(super) fn ports([a, b, c, d]: [u8; 4]) -> Ports {
     Ports { source: u16::from_be_bytes([a, b]), destination: u16::from_be_bytes([c, d]) }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::decode::{NotIp, Reject, Rejects, Segment, Tunnel, decode, outermost, resolution};
+use crate::decode::{
+    NotIp, Reject, Rejects, Segment, Tunnel, decode, outermost, plain_ends, resolution,
+};
 use crate::flow::{
     self, Duplicates, Fingerprint, Fingerprints, FlowCounters, FlowDelta, FlowEnd, FlowKey,
     FlowTable, Glimpse, Place, SHARDS, SHOWN_ALWAYS, SHOWN_NO_MORE,
@@ -151,7 +153,7 @@ impl Outbox for Reports {
 /// What a worker has counted.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct WorkerCounters {
-    /// Frames decoded to a segment.
+    /// Frames that make a segment, whoever counts it.
     pub decoded: u64,
     /// Frames that were not, by reason.
     pub rejects: Rejects,
@@ -185,15 +187,15 @@ struct Group<'b> {
     heads: &'b [FrameHead],
     /// The number of the first in the input.
     first: u64,
-    /// Of each head, what it says, and where it is counted.
-    segments: [Result<Segment<'b>, Reject>; GROUP],
+    /// Of each head, what it says, and where it is counted; `None`: a segment that another worker counts.
+    readings: [Option<Result<Segment<'b>, Reject>>; GROUP],
     spots: [Spot; GROUP],
 }
 
 impl Group<'_> {
     const fn new() -> Self {
         let spot = Spot { shard: 0, fingerprint: Fingerprint::NONE, place: Place::NONE };
-        Self { heads: &[], first: 0, segments: [Err(Reject::TooDeep); GROUP], spots: [spot; GROUP] }
+        Self { heads: &[], first: 0, readings: [None; GROUP], spots: [spot; GROUP] }
     }
 }
 
@@ -340,9 +342,10 @@ impl Worker {
         let Some(head) = batch.heads.first() else { return };
         let fingerprints =
             *self.fingerprints.get_or_insert_with(|| Fingerprints::of_capture(head.at));
+        let is_shared = self.shards.iter().any(Option::is_none);
         let (mut group, mut next) = (&mut Group::new(), &mut Group::new());
         for (heads, first) in batch.heads.chunks(GROUP).zip((first..).step_by(GROUP)) {
-            self.read_group(batch, heads, first, fingerprints, next);
+            self.read_group(batch, heads, first, (fingerprints, is_shared), next);
             self.count_group(batch, group, outbox);
             self.approach(next);
             std::mem::swap(&mut group, &mut next);
@@ -356,12 +359,16 @@ impl Worker {
         batch: &'b Batch,
         heads: &'b [FrameHead],
         first: u64,
-        fingerprints: Fingerprints,
+        (fingerprints, is_shared): (Fingerprints, bool),
         group: &mut Group<'b>,
     ) {
         (group.heads, group.first) = (heads, first);
-        for ((&head, place), spot) in heads.iter().zip(&mut group.segments).zip(&mut group.spots) {
+        for ((&head, place), spot) in heads.iter().zip(&mut group.readings).zip(&mut group.spots) {
             let frame = batch.frame(head);
+            if is_shared && self.is_plainly_others(&frame) {
+                *place = None;
+                continue;
+            }
             let mut decoded = decode(&frame);
             if let Ok(Segment { tunnel: Some(tunnel), .. }) = &decoded
                 && self.crosses_border(tunnel)
@@ -369,25 +376,32 @@ impl Worker {
                 decoded = outermost(&frame);
             }
             if let Ok(segment) = &mut decoded {
-                spot.shard = FlowKey::shard(segment);
-                if let Some(Shard { table, duplicates, .. }) = &self.shards[spot.shard] {
-                    spot.fingerprint = fingerprints.of(segment);
-                    if batch.effort.weight > 1 {
-                        segment.weigh(batch.effort.weight);
-                    }
-                    duplicates.prefetch(spot.fingerprint);
-                    spot.place = table.place(segment);
+                spot.shard = FlowKey::shard(segment.source.addr, segment.destination.addr);
+                let Some(Shard { table, duplicates, .. }) = &self.shards[spot.shard] else {
+                    *place = None;
+                    continue;
+                };
+                spot.fingerprint = fingerprints.of(segment);
+                if batch.effort.weight > 1 {
+                    segment.weigh(batch.effort.weight);
                 }
+                duplicates.prefetch(spot.fingerprint);
+                spot.place = table.place(segment);
             }
             // Moved as late as can be: what was just written in small parts is slow to be read in large ones.
-            *place = decoded;
+            *place = Some(decoded);
         }
+    }
+
+    /// Does a glance tell that another worker counts this frame? Then it need not be decoded.
+    fn is_plainly_others(&self, frame: &Frame<'_>) -> bool {
+        plain_ends(frame).is_some_and(|(a, b)| self.shards[FlowKey::shard(a, b)].is_none())
     }
 
     /// Asks for the memory that counting needs.
     fn approach(&self, group: &mut Group<'_>) {
-        for (segment, spot) in group.segments[..group.heads.len()].iter().zip(&mut group.spots) {
-            if let (Ok(segment), Some(shard)) = (segment, &self.shards[spot.shard]) {
+        for (reading, spot) in group.readings[..group.heads.len()].iter().zip(&mut group.spots) {
+            if let (Some(Ok(segment)), Some(shard)) = (reading, &self.shards[spot.shard]) {
                 shard.table.approach(&mut spot.place);
                 if let Some(names) = shard.names.as_ref().filter(|_| segment.payload_len > 0) {
                     names.approach(spot.place.slot);
@@ -397,14 +411,16 @@ impl Worker {
     }
 
     fn count_group(&mut self, batch: &Batch, group: &Group<'_>, outbox: &mut impl Outbox) {
-        let segments = group.segments.iter().zip(&group.spots);
-        for ((number, head), (segment, spot)) in (group.first..).zip(group.heads).zip(segments) {
+        let readings = group.readings.iter().zip(&group.spots);
+        for ((number, head), (reading, spot)) in (group.first..).zip(group.heads).zip(readings) {
             self.keep_time(number, head.at, outbox);
-            match segment {
-                Ok(segment) => {
+            match reading {
+                None => self.counters.decoded += 1,
+                Some(Ok(segment)) => {
+                    self.counters.decoded += 1;
                     self.count((number, head.at), segment, spot, batch.effort, outbox);
                 }
-                Err(reject) => {
+                Some(Err(reject)) => {
                     self.counters.rejects.count(*reject);
                     if *reject == Reject::NotIp(NotIp::Arp) {
                         self.hear_resolution(number, &batch.frame(*head), outbox);
@@ -434,7 +450,6 @@ impl Worker {
         effort: Effort,
         outbox: &mut impl Outbox,
     ) {
-        self.counters.decoded += 1;
         let shard = spot.shard;
         let Some(own) = &mut self.shards[shard] else { return };
         let is_copy = own.duplicates.is_copy(at, segment, spot.fingerprint);

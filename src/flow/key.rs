@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
 use super::hash::of_pair;
-use crate::decode::Segment;
 use crate::net::{Addr, Endpoint, Protocol};
 
 /// Canonical 5-tuple: one key for both directions.
@@ -66,12 +65,12 @@ impl FlowKey {
         }
     }
 
-    /// The shard that counts this segment, from 0 to [`SHARDS`] − 1.
+    /// The shard that counts what two addresses exchange, from 0 to [`SHARDS`] − 1.
     ///
     /// By the pair of addresses only: fragments without ports meet the flow that they belong to.
     /// The hash has a fixed seed because the choice decides which flows share a limit.
-    pub fn shard(segment: &Segment<'_>) -> usize {
-        (of_pair(segment.source.addr, segment.destination.addr) >> 32) as usize % SHARDS
+    pub fn shard(a: Addr, b: Addr) -> usize {
+        (of_pair(a, b) >> 32) as usize % SHARDS
     }
 
     /// The community id, version 1, seed 0 (Corelight, "Community ID Flow Hashing").

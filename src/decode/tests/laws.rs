@@ -20,6 +20,13 @@ fn check_bounds(frame: &Frame<'_>) -> Result<(), TestCaseError> {
         prop_assert!(segment.payload().len() <= segment.payload_len as usize);
         prop_assert!(segment.tcp.is_none() || segment.protocol == Protocol::TCP);
     }
+    if let Some(ends) = plain_ends(frame) {
+        prop_assert_eq!(
+            opened.map(|segment| (segment.source.addr, segment.destination.addr)),
+            Ok(ends)
+        );
+        prop_assert_eq!(opened, outermost(frame));
+    }
     let closed = outermost(frame);
     prop_assert_eq!(opened.err(), closed.err());
     if let (Ok(inner), Ok(outer)) = (opened, closed) {
@@ -59,6 +66,16 @@ fn snap_length_changes_nothing() {
             assert!(PAYLOAD.starts_with(part.payload()), "{name}, {captured} bytes");
         }
     }
+}
+
+/// What most packets are, a glance tells; and of no other that it knows.
+#[test]
+fn plain_packets_have_plain_ends() {
+    let plain = zoo().into_iter().filter_map(|(name, link, bytes)| {
+        plain_ends(&frame(link, bytes.len(), &bytes)).map(|_| name)
+    });
+    let expected = ["ipv4 tcp", "ipv4 udp", "ipv4 offloaded", "ipv6 udp"];
+    assert_eq!(plain.collect::<Vec<_>>(), expected);
 }
 
 /// A cut anywhere in any header is read to there, or named; and never counts more than the whole.
